@@ -1,0 +1,50 @@
+# sipconf: every command a newcomer needs. `make run` and `make test` set everything up by themselves.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+CONFIG ?= config/conferences.toml
+export PYTHONUNBUFFERED = 1
+
+.PHONY: run test lint bench prompts lock clients clean
+
+run: $(VENV)/run.stamp
+	$(BIN)/sipconf serve --config $(CONFIG)
+
+test: $(VENV)/test.stamp clients lint
+	$(BIN)/pytest -rs
+
+lint: $(VENV)/test.stamp
+	$(BIN)/ruff check sipconf tests benchmarks assets
+
+bench: $(VENV)/run.stamp
+	$(BIN)/python -m benchmarks.harness
+
+prompts: $(VENV)/run.stamp
+	$(BIN)/python assets/make_prompts.py
+
+# The real telephones of the tests; without root a test that needs one says so in the summary.
+clients:
+	sh tools/install_clients.sh
+
+$(VENV)/python.stamp:
+	sh tools/make_venv.sh $(PYTHON) $(VENV)
+	touch $@
+
+$(VENV)/run.stamp: $(VENV)/python.stamp requirements/run.lock pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/test.stamp: $(VENV)/run.stamp requirements/test.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.lock
+	touch $@
+
+# After editing the dependencies in pyproject.toml (needs uv).
+lock:
+	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url -q -o requirements/run.lock
+	uv pip compile pyproject.toml --group build --group test --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url -q -o requirements/test.lock
+
+clean:
+	rm -rf $(VENV) build *.egg-info .ruff_cache

@@ -1,0 +1,5 @@
+"""`python -m sipconf` is the command `sipconf`."""
+
+from sipconf.cli import main
+
+main()

@@ -1,0 +1,111 @@
+"""What can happen to conferences, told by the switchboard or the console. No SIP, no samples: facts about
+calls."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A person at the other end of a call.
+
+    user: the extension proven by digest, else None; trunk: the trunk's name for a call from outside, else None;
+    number: what to show (extension or telephone number); source: the network address the signalling came from;
+    peer: the trunk is the company's own exchange, whose callers may dial extensions.
+    """
+
+    number: str
+    name: str
+    user: str | None
+    trunk: str | None
+    source: str
+    peer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallArrived:
+    """A new call wants to be answered; dialled is the user part of the Request-URI ("2001", "2001*4321",
+    "+3225551234").
+
+    dialled may hold an access code: it is left out of repr, so that no log line shows one.
+    """
+
+    call: str
+    dialled: str = field(repr=False)
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True)
+class CallConnected:
+    """The call that we chose to answer is up; media flows."""
+
+    call: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallOver:
+    """The call has ended, whoever ended it and in whatever state."""
+
+    call: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRinging:
+    """The telephone of an outgoing call rings."""
+
+    call: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingAnswered:
+    """The person called by us has answered; media flows."""
+
+    call: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingFailed:
+    """Nobody answered an outgoing call. status and reason are the SIP ones, as far as they help a person."""
+
+    call: str
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DigitPressed:
+    """One key of a telephone, reported once, whatever brought it: "0".."9", "*", "#", "A".."D". Never in repr."""
+
+    call: str
+    digit: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackFinished:
+    """The playback that a Play command started has been heard to its end."""
+
+    call: str
+    playback: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakingChanged:
+    """Somebody began or stopped talking; level_db is in dBFS."""
+
+    call: str
+    speaking: bool
+    level_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class HoldChanged:
+    """The participant's telephone put us on hold, or took us back."""
+
+    call: str
+    held: bool
+
+
+Event = (
+    CallArrived | CallConnected | CallOver | OutgoingRinging | OutgoingAnswered | OutgoingFailed | DigitPressed
+    | PlaybackFinished | SpeakingChanged | HoldChanged
+)

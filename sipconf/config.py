@@ -1,0 +1,328 @@
+"""The admin's TOML file as validated, frozen models. Reading only: `reload` watches it, `config_check` holds the
+rules that tie one part of the file to another, `config_values` its small notations, `config_faults` words what is
+wrong, `config_lines` finds the line.
+
+`load` either returns a whole Config or raises ConfigError with every fault of the file and its line.
+"""
+
+import ipaddress
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    ValidationInfo,
+)
+
+from sipconf.config_check import cross_faults
+from sipconf.config_faults import ConfigError, Fault, syntax_fault, validation_faults
+from sipconf.config_lines import key_lines, line_of
+from sipconf.config_values import (
+    DEFAULT_LISTEN,
+    DEFAULT_PORTS,
+    host_and_port,
+    is_host,
+    listen_parts,
+    number_key,
+    port_range,
+)
+
+MAX_FILE_BYTES = 4 << 20
+MAX_CODE_DIGITS = 32  # an access code is keyed on a telephone
+MAX_EXTENSION_DIGITS = 15
+
+# What the shipped example contains. Everybody can read it there, so it proves nothing about who knows it.
+EXAMPLE_SECRETS = frozenset({"change-me", "s3cret-101", "s3cret-102", "s3cret-103"})
+
+
+def is_example_secret(secret: str | None) -> bool:
+    """True for a password of the shipped example: to be accepted from loopback addresses only."""
+    return secret in EXAMPLE_SECRETS
+
+
+def is_loopback(host: str) -> bool:
+    """True for an address of this very machine, IPv4-mapped IPv6 included."""
+    try:
+        address = ipaddress.ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def _file_path(value: Path, info: ValidationInfo) -> Path:
+    base = (info.context or {}).get("base")
+    return base / value.expanduser() if base else value.expanduser()
+
+
+def _digits(value: str, most: int, example: str) -> str:
+    if not re.fullmatch(f"[0-9]{{1,{most}}}", value):
+        raise ValueError(f'{value!r} is not 1 to {most} digits; write for example "{example}"')
+    return value
+
+
+def _extension(value: str) -> str:
+    return _digits(value, MAX_EXTENSION_DIGITS, "2001")
+
+
+def _code(value: str) -> str:
+    if not re.fullmatch(f"[0-9]{{1,{MAX_CODE_DIGITS}}}", value):  # the code itself is not repeated in the message
+        raise ValueError(f"a code is keyed on a telephone: 1 to {MAX_CODE_DIGITS} digits and nothing else")
+    return value
+
+
+def _listen_url(value: str) -> str:
+    listen_parts(value)
+    return value
+
+
+def _listen_address(value: str) -> str:
+    host_and_port(value, default_port=None)
+    return value
+
+
+def _trunk_host(value: str) -> str:
+    host_and_port(value, default_port=5060)
+    return value
+
+
+def _host(value: str) -> str:
+    if not is_host(value):
+        raise ValueError(f'{value!r} is not a host name or address; write for example "conf.example.com"')
+    return value
+
+
+def _address(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError(f'{value!r} is not an IP address; write for example "203.0.113.5"') from None
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value, strict=False))
+    except ValueError:
+        raise ValueError(f'{value!r} is not a network; write for example "192.168.0.0/16"') from None
+
+
+def _ports(value: str) -> str:
+    port_range(value)
+    return value
+
+
+def _number(value: str) -> str:
+    if not number_key(value):
+        raise ValueError(f'{value!r} is not a telephone number; write for example "+3225551234"')
+    return value
+
+
+def _origin(value: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s?#@]+", value):
+        raise ValueError(f'{value!r} is not an origin; write for example "https://odoo.example.com", no path')
+    return value
+
+
+NonEmpty = Annotated[str, Field(min_length=1, max_length=255)]
+Secret = Annotated[str, Field(min_length=1, max_length=255)]
+Extension = Annotated[str, AfterValidator(_extension)]
+Code = Annotated[str, AfterValidator(_code)]
+FilePath = Annotated[Path, AfterValidator(_file_path)]
+Seconds = Annotated[float, Field(strict=True, ge=0, le=86400)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+
+class SipConfig(_Section):
+    """[sip]: addresses, listeners, digest."""
+
+    domain: Annotated[str, AfterValidator(_host)] = "localhost"
+    listen: Annotated[tuple[Annotated[str, AfterValidator(_listen_url)], ...], Field(min_length=1)] = (
+        DEFAULT_LISTEN
+    )
+    advertise: Annotated[str, AfterValidator(_address)] | None = None
+    local_networks: tuple[Annotated[str, AfterValidator(_network)], ...] | None = None
+    digest: Annotated[tuple[Literal["MD5", "SHA-256"], ...], Field(min_length=1)] = ("MD5",)
+
+
+class RtpConfig(_Section):
+    """[rtp]: media ports, and after how many seconds without RTP a telephone counts as dead (0: never)."""
+
+    ports: Annotated[str, AfterValidator(_ports)] = DEFAULT_PORTS
+    silence_timeout: Seconds = 60.0
+
+    @property
+    def port_range(self) -> tuple[int, int]:
+        """First and last port; equal: everything on one UDP port."""
+        return port_range(self.ports)
+
+
+class HttpConfig(_Section):
+    """[http]: console, API, SIP over WebSocket. origins: empty means any."""
+
+    listen: Annotated[str, AfterValidator(_listen_address)] = "127.0.0.1:8080"
+    tls_listen: Annotated[str, AfterValidator(_listen_address)] | None = None
+    admin_password: Secret | None = Field(default=None, repr=False)
+    origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
+
+
+class TlsConfig(_Section):
+    """[tls]: the certificate chain and its key, in PEM."""
+
+    certificate: FilePath
+    key: FilePath
+
+
+class PromptsConfig(_Section):
+    """[prompts]: a folder of WAV files that replace ours by name."""
+
+    directory: FilePath | None = None
+
+
+class LogConfig(_Section):
+    """[log]: how much is logged and in what form."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class StoreConfig(_Section):
+    """[store]: the database of bindings and records."""
+
+    path: FilePath = Path("sipconf.sqlite3")
+
+
+class RecordingsConfig(_Section):
+    """[recordings]: where recordings go."""
+
+    directory: FilePath = Path("recordings")
+
+
+class LimitsConfig(_Section):
+    """[limits]: what this server takes on at most."""
+
+    max_calls: Annotated[StrictInt, Field(ge=1, le=100_000)] = 5000
+
+
+class UserConfig(_Section):
+    """One of [[users]]: a person's extension."""
+
+    extension: Extension
+    name: Annotated[str, Field(max_length=255)] = ""
+    password: Secret = Field(repr=False)
+
+
+class ConferenceConfig(_Section):
+    """One of [[conferences]]. max_participants None: as many as the server takes."""
+
+    name: Annotated[str, Field(max_length=255)] = ""
+    extension: Extension
+    access_code: Code | None = Field(default=None, repr=False)
+    administrator: Extension | None = None
+    administrator_code: Code | None = Field(default=None, repr=False)
+    wait_for_administrator: StrictBool = False
+    when_administrator_leaves: Literal["continue", "wait", "end"] = "continue"
+    max_participants: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = None
+    tones: StrictBool = True
+    announce_alone: StrictBool = True
+
+
+class IncomingNumberConfig(_Section):
+    """One of [[incoming_numbers]]: what a telephone number of ours leads to."""
+
+    number: Annotated[str, AfterValidator(_number)]
+    destination: Literal["conference"] = "conference"
+    conference: Extension
+
+
+class TrunkConfig(_Section):
+    """One of [[trunks]]: a provider or the company's own PBX (peer)."""
+
+    name: NonEmpty
+    host: Annotated[str, AfterValidator(_trunk_host)]
+    username: NonEmpty | None = None
+    password: Secret | None = Field(default=None, repr=False)
+    registers: StrictBool = Field(default=False, alias="register")
+    peer: StrictBool = False
+    allow: tuple[NonEmpty, ...] = ()
+    addresses: tuple[Annotated[str, AfterValidator(_address)], ...] = ()
+
+    @property
+    def host_port(self) -> tuple[str, int]:
+        """Where requests to this trunk go (port 5060 where none is written)."""
+        return host_and_port(self.host, default_port=5060)
+
+
+class Config(_Section):
+    """The whole file. Every section may be left out."""
+
+    sip: SipConfig = SipConfig()
+    rtp: RtpConfig = RtpConfig()
+    http: HttpConfig = HttpConfig()
+    tls: TlsConfig | None = None
+    prompts: PromptsConfig = PromptsConfig()
+    log: LogConfig = LogConfig()
+    store: StoreConfig = Field(default_factory=dict)  # type: ignore[arg-type]
+    recordings: RecordingsConfig = Field(default_factory=dict)  # type: ignore[arg-type]
+    limits: LimitsConfig = LimitsConfig()
+    users: tuple[UserConfig, ...] = ()
+    conferences: tuple[ConferenceConfig, ...] = ()
+    incoming_numbers: tuple[IncomingNumberConfig, ...] = ()
+    trunks: tuple[TrunkConfig, ...] = ()
+
+    def example_secret_holders(self) -> list[str]:
+        """Who still has a password of the shipped example, for a warning at the start."""
+        holders = [f"user {user.extension}" for user in self.users if is_example_secret(user.password)]
+        if is_example_secret(self.http.admin_password):
+            holders.append("[http] admin_password")
+        return holders
+
+
+def load(path: Path) -> Config:
+    """Read and validate the file. Raises ConfigError with every fault."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        hint = f"there is no such file; `sipconf init {path}` writes one"
+        raise ConfigError([Fault(str(path), 0, hint)]) from None
+    except OSError as error:
+        raise ConfigError([Fault(str(path), 0, f"cannot be read: {error.strerror}")]) from None
+    if len(content) > MAX_FILE_BYTES:
+        raise ConfigError([Fault(str(path), 0, f"larger than the {MAX_FILE_BYTES} bytes that are read")])
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError([Fault(str(path), line, "not UTF-8 text; save the file as UTF-8")]) from None
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Config:
+    """Validate the text of a file; path names it in faults, and relative paths are relative to its folder."""
+    try:
+        raw: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([syntax_fault(str(path), text, str(error))]) from None
+    lines = key_lines(text)
+    faults = []
+    config = None
+    try:
+        config = Config.model_validate(raw, context={"base": path.parent})
+    except ValidationError as error:
+        faults += validation_faults(error, Config, raw)
+    faults += cross_faults(raw, path.parent)
+    if config is None or faults:
+        located = {Fault(str(path), line_of(lines, where), message) for where, message in faults}
+        raise ConfigError(sorted(located, key=lambda fault: (fault.line, fault.message)))
+    return config

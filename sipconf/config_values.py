@@ -1,0 +1,73 @@
+"""The small notations inside the configuration file: listen URLs, host:port, port ranges, telephone numbers.
+
+Each function returns the parts or raises ValueError saying what is wrong and what would be right.
+"""
+
+import re
+
+SIP_TRANSPORTS = ("udp", "tcp", "tls")
+DEFAULT_LISTEN = ("udp://0.0.0.0:5060", "tcp://0.0.0.0:5060")
+DEFAULT_PORTS = "10000-19999"
+
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*\.?")
+_NUMBER_FILL = re.compile(r"[ ().\-/]")
+
+
+def is_host(text: str) -> bool:
+    """True for a host name, an IPv4 address or a bracketed IPv6 address."""
+    return bool(_HOST.fullmatch(text) or re.fullmatch(r"\[[0-9A-Fa-f:.]+(%[\w.-]+)?\]", text))
+
+
+def host_and_port(text: str, default_port: int | None) -> tuple[str, int]:
+    """"host:port" or "[v6]:port" -> host without brackets, port. default_port None: the port must be written."""
+    match = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?", text)
+    example = "127.0.0.1:8080" if default_port is None else "sip.provider.example:5060"
+    if not match or not is_host(match[1]):
+        raise ValueError(f'{text!r} is not a host and port; write for example "{example}" or "[::1]:8080"')
+    if match[2] is None and default_port is None:
+        raise ValueError(f'{text!r} has no port; write for example "{example}"')
+    port = int(match[2]) if match[2] else default_port
+    if port is None or not 0 <= port <= 65535:
+        raise ValueError(f"{text!r}: the port must be 1 to 65535")
+    return match[1].strip("[]"), port
+
+
+def listen_parts(url: str) -> tuple[str, str, int]:
+    """"udp://0.0.0.0:5060" -> ("udp", "0.0.0.0", 5060)."""
+    transport, separator, rest = url.partition("://")
+    if not separator or transport not in SIP_TRANSPORTS:
+        raise ValueError(
+            f'{url!r} is not a listen address; write for example "udp://0.0.0.0:5060" (or tcp:// or tls://)'
+        )
+    try:
+        host, port = host_and_port(rest, default_port=5061 if transport == "tls" else 5060)
+    except ValueError:
+        right = f'write for example "{transport}://0.0.0.0:5060"'
+        raise ValueError(f"{url!r} is not a listen address; {right}") from None
+    return transport, host, port
+
+
+def port_range(text: str) -> tuple[int, int]:
+    """"10000-19999" -> (10000, 19999); "10000" -> (10000, 10000)."""
+    match = re.fullmatch(r"\s*([0-9]{1,5})\s*(?:-\s*([0-9]{1,5})\s*)?", text)
+    if not match:
+        raise ValueError(f'{text!r} is not a port range; write for example "10000-19999", or "10000" for one port')
+    first, last = int(match[1]), int(match[2] or match[1])
+    if not (1 <= first <= 65535 and 1 <= last <= 65535):
+        raise ValueError(f'{text!r}: ports are 1 to 65535; write for example "10000-19999"')
+    if first > last:
+        raise ValueError(f'{text!r} runs backwards; write "{last}-{first}"')
+    if match[2] and last - first - first % 2 < 1:  # RTP on an even port, RTCP on the next
+        raise ValueError(f'{text!r} has no even port followed by another; write for example "10000-19999"')
+    return first, last
+
+
+def number_key(text: str) -> str:
+    """The digits by which a telephone number is compared: +32..., 0032... and 32... are one. "": not a number."""
+    digits = _NUMBER_FILL.sub("", text)
+    if digits.startswith("+"):
+        digits = digits[1:]
+    elif digits.startswith("00"):
+        digits = digits[2:]
+    return digits if re.fullmatch(r"[0-9]{2,20}", digits) else ""

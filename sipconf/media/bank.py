@@ -1,0 +1,106 @@
+"""A bank: the legs of one encoding and clock rate, a row each, and everything that is kept for them by row.
+
+Ties rtp's columns (jitter buffer, sender) to the mixer's (codec, concealment, levels, weights, playbacks). Not
+here: the room sums, which span banks (mixer.mix), and what a tick does in which order (plane).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sipconf.media.rows import FIRST_CAPACITY, Seats
+from sipconf.mixer.codecs.catalogue import codec
+from sipconf.mixer.conceal import Concealer
+from sipconf.mixer.legs import MixBank
+from sipconf.mixer.levels import Levels
+from sipconf.mixer.prompts import ClipLibrary, Player
+from sipconf.rtp.formats import FrameFormat
+from sipconf.rtp.jitter import JitterBank
+from sipconf.rtp.transmit import Sender
+
+
+class Bank:
+    """Columns by row; a frame is (n, samples) float32 at int16 scale, n = highest used row + 1.
+
+    index: the bank's position among the plane's. sending: bool (capacity,), rows whose packets go out.
+    """
+
+    def __init__(self, format: FrameFormat, clips: ClipLibrary, index: int) -> None:
+        self.format, self.index = format, index
+        self.seats = Seats()
+        self.jitter = JitterBank(format)
+        self.sender = Sender(format)
+        self.codec = codec(format.encoding, format.clock_rate)
+        self.mix = MixBank(format.clock_rate)
+        self.levels = Levels()
+        self.concealer = Concealer(self.codec)
+        self.player = Player(clips.store(format.clock_rate))
+        self.sending = np.zeros(FIRST_CAPACITY, bool)
+        self._pcm = np.zeros((FIRST_CAPACITY, format.samples), np.float32)
+        self._payload = np.zeros((FIRST_CAPACITY, format.frame_bytes), np.uint8)
+        self._slots: Sequence[int] = ()
+        self._views: Sequence[memoryview] = ()
+        self._stale = True
+
+    @property
+    def size(self) -> int:
+        """Rows that a tick works on."""
+        return self.seats.size
+
+    def open(self, slot: int, *, payload_type: int, sequence: int, timestamp: int, ssrc: int) -> int:
+        """Give a slot a row."""
+        row = self.seats.take(slot)
+        if row >= len(self.sending):
+            self.sending = np.concatenate([self.sending, np.zeros(len(self.sending), bool)])
+            self._pcm = np.zeros((len(self.sending), self.format.samples), np.float32)
+            self._payload = np.zeros((len(self.sending), self.format.frame_bytes), np.uint8)
+        self.jitter.open(row)
+        self.sender.open(row, payload_type=payload_type, sequence=sequence, timestamp=timestamp, ssrc=ssrc)
+        self.concealer.add(row)
+        self.levels.add(row)
+        self.mix.add(row)
+        self._stale = True
+        return row
+
+    def close(self, row: int) -> None:
+        """The row is free again."""
+        self.jitter.close(row)
+        self.sender.close(row)
+        self.player.remove(row)
+        self.mix.remove(row)
+        self.sending[row] = False
+        self.seats.give(row)
+        self._stale = True
+
+    def send_from(self, row: int, sending: bool) -> None:
+        """Whether a row's packets go out."""
+        self._stale |= bool(self.sending[row] != sending)
+        self.sending[row] = sending
+
+    def figures(self, row: int) -> tuple[float, int, int, float]:
+        """(level in dBFS, packets sent, packets late, ms spent in the jitter buffer) of a row, for its report."""
+        delay = round(float(self.jitter.delay_ms(row)), 1)
+        level = round(self.levels.level_db(row), 1)
+        return level, int(self.sender.packets[row]), int(self.jitter.late[row]), delay
+
+    def decode(self) -> NDArray[np.float32]:
+        """The frame of this tick for every row, gaps concealed. Valid until the next call."""
+        pcm = self._pcm[: self.size]
+        taken = self.jitter.take(self.size)
+        self.codec.decode(taken.codes, pcm)
+        self.concealer.fill(pcm, taken.codes, taken.filled)
+        return pcm
+
+    def packetise(self, pcm: NDArray[np.float32]) -> tuple[Sequence[int], Sequence[memoryview]]:
+        """Encode a frame for every row; the slots that send and their packets."""
+        size = self.size
+        payload = self._payload[:size]
+        self.codec.encode(pcm, payload)
+        self.sender.packetise(payload, self.sending[:size])
+        if self._stale:
+            rows = np.nonzero(self.sending[:size])[0].tolist()
+            self._slots = self.seats.slots[rows].tolist()
+            self._views = [self.sender.views[row] for row in rows]
+            self._stale = False
+        return self._slots, self._views

@@ -1,0 +1,201 @@
+"""What each command does to legs, banks, streams and ports: the changes at the top of a tick.
+
+Not here: the tick itself (plane) and what rooms sound like (mixer).
+"""
+
+import random
+from dataclasses import dataclass
+
+from sipconf.errors import MisuseError, SipconfError
+from sipconf.media import protocol
+from sipconf.media.bank import Bank
+from sipconf.media.legs import SENDING, Leg, Legs
+from sipconf.media.protocol import Command, ConnectLeg, Event
+from sipconf.media.transport import Transport
+from sipconf.mixer.mix import Mixer
+from sipconf.mixer.prompts import ClipLibrary, RoomPlayer
+from sipconf.rtp.formats import FrameFormat, lookup
+from sipconf.rtp.rtcp import Reports, Sent
+from sipconf.rtp.streams import Streams
+from sipconf.rtp.telephone_event import EventReceiver
+
+OWN_KIND = 0
+"""Kind of a packet that is in the format of its leg's bank."""
+TRANSLATED_KINDS = {("PCMA", "PCMU"): 1, ("PCMU", "PCMA"): 2}
+"""(encoding that comes, encoding of the bank) -> kind of a packet that is translated code by code when it
+arrives."""
+
+
+@dataclass(slots=True)
+class House:
+    """Everything of a plane that a change may touch."""
+
+    transport: Transport
+    streams: Streams
+    reports: Reports
+    digits: EventReceiver
+    mixer: Mixer
+    room_player: RoomPlayer
+    clips: ClipLibrary
+    rng: random.Random
+    legs: Legs
+    banks: list[Bank]
+    unlatched: set[int]
+    """Slots that may send but know no address yet."""
+
+
+def sent(leg: Leg) -> Sent | None:
+    """What the leg's sender reports say it has sent; None before it is connected."""
+    if leg.bank is None:
+        return None
+    sender, row = leg.bank.sender, leg.row
+    return Sent(int(sender.packets[row]), int(sender.octets[row]), int(sender.timestamp[row]))
+
+
+class Changes:
+    """Applies commands, in order. wall_offset: added to `now` it gives seconds since 1970."""
+
+    def __init__(self, house: House, wall_offset: float) -> None:
+        self._house, self._wall_offset = house, wall_offset
+
+    def apply(self, command: Command, now: float) -> list[Event]:
+        """One command's effect, and the events it causes. A command for a leg that is not open (any more) does
+        nothing: its LegFailed crossed the command."""
+        if isinstance(command, protocol.PlayToRoom):
+            self._house.room_player.play(command.room, command.clips)
+            return []
+        if isinstance(command, protocol.OpenLeg):
+            return self._open(command, now)
+        leg = self._house.legs.get(command.leg)
+        if leg is None:
+            return []
+        match command:
+            case protocol.ConnectLeg():
+                self._connect(leg, command, now)
+            case protocol.CloseLeg():
+                self._close(leg, now)
+            case protocol.PlaceLeg():
+                leg.room = command.room
+                self._place(leg)
+            case protocol.MuteLeg():
+                leg.muted = command.muted
+                self._place(leg)
+            case protocol.PlayToLeg():
+                leg.playing = command
+                self._play(leg)
+            case protocol.StopLegPlayback():
+                leg.playing = None
+                if leg.bank is not None:
+                    leg.bank.player.stop(leg.row)
+        return []
+
+    def _open(self, command: protocol.OpenLeg, now: float) -> list[Event]:
+        house, rng = self._house, self._house.rng
+        if house.legs.get(command.leg) is not None:
+            raise MisuseError(f"leg {command.leg} is open already")
+        # RFC 3550 section 5.1: random start of sequence, timestamp and SSRC.
+        leg = house.legs.open(
+            command.leg, command.cname, rng.getrandbits(32), rng.getrandbits(16), rng.getrandbits(32)
+        )
+        try:
+            port = house.transport.open(leg.slot, command.address)
+        except SipconfError as error:
+            house.legs.close(leg)
+            return [protocol.LegFailed(command.leg, str(error))]
+        house.streams.open(leg.slot)
+        house.reports.open(leg.slot, now, leg.cname, leg.ssrc)
+        return [protocol.LegOpened(command.leg, port)]
+
+    def _connect(self, leg: Leg, terms: ConnectLeg, now: float) -> None:
+        house = self._house
+        format = lookup(terms.tx_format.encoding, terms.tx_format.clock_rate)
+        leg.terms = terms
+        if leg.bank is None or leg.bank.format != format:
+            self._move(leg, self._bank(format), terms, now)
+        assert leg.bank is not None
+        leg.bank.sender.payload_type[leg.row] = terms.tx_format.payload_type
+        kinds = {}
+        for offered in terms.rx_formats:
+            pair = (offered.encoding.upper(), format.encoding)
+            kind = OWN_KIND if pair[0] == pair[1] else TRANSLATED_KINDS.get(pair)
+            if kind is not None and offered.clock_rate == format.clock_rate:
+                kinds[offered.payload_type] = kind
+        restart = house.streams.connect(
+            leg.slot, remote=terms.remote, signalling_host=terms.signalling_host, clock_rate=format.clock_rate,
+            kinds=kinds, telephone_event=terms.telephone_event, remote_rtcp=terms.remote_rtcp, now=now,
+        )  # fmt: skip
+        house.transport.connect(leg.slot, terms.remote, terms.remote_rtcp, terms.rtcp_mux, restart)
+        leg.reported_silent = False
+        self.direct(leg)
+        self._place(leg)
+
+    def _bank(self, format: FrameFormat) -> Bank:
+        for bank in self._house.banks:
+            if bank.format == format:
+                return bank
+        bank = Bank(format, self._house.clips, len(self._house.banks))
+        self._house.banks.append(bank)
+        self._house.mixer.add_bank(bank.mix)
+        return bank
+
+    def _move(self, leg: Leg, bank: Bank, terms: ConnectLeg, now: float) -> None:
+        """Seat a leg in a bank; its stream goes on there when the clock rate is the same."""
+        house = self._house
+        if leg.bank is not None:
+            former = leg.bank
+            leg.sequence = int(former.sender.sequence[leg.row])
+            leg.timestamp = int(former.sender.timestamp[leg.row])
+            former.close(leg.row)
+            if former.format.clock_rate != bank.format.clock_rate:
+                # A stream keeps one clock rate for its life (RFC 7160 section 4.1): this is another stream.
+                leg.ssrc = house.rng.getrandbits(32)
+                house.reports.close(leg.slot)
+                house.reports.open(leg.slot, now, leg.cname, leg.ssrc)
+        row = bank.open(
+            leg.slot, payload_type=terms.tx_format.payload_type, sequence=leg.sequence, timestamp=leg.timestamp,
+            ssrc=leg.ssrc,
+        )  # fmt: skip
+        house.legs.seat(leg, bank, row)
+        if leg.playing is not None:
+            self._play(leg)
+
+    def direct(self, leg: Leg) -> None:
+        """Let the leg's packets go out if its direction says so and there is somebody to send to."""
+        house = self._house
+        if leg.bank is None or leg.terms is None:
+            return
+        wants = leg.terms.direction in SENDING
+        known = leg.terms.remote is not None or house.streams.latched(leg.slot) is not None
+        leg.bank.send_from(leg.row, wants and known)
+        if wants and not known:
+            house.unlatched.add(leg.slot)
+        else:
+            house.unlatched.discard(leg.slot)
+
+    def _place(self, leg: Leg) -> None:
+        if leg.bank is not None:
+            leg.bank.mix.mute(leg.row, not leg.heard)
+            leg.bank.mix.place(leg.row, leg.room)
+
+    def _play(self, leg: Leg) -> None:
+        if leg.bank is not None and leg.playing is not None:
+            leg.bank.player.play(leg.row, leg.playing.playback, leg.playing.clips, leg.playing.loop)
+
+    def _close(self, leg: Leg, now: float) -> None:
+        house, slot = self._house, leg.slot
+        if leg.terms is not None:
+            wall = now + self._wall_offset
+            house.transport.send_rtcp(slot, house.reports.compose_bye(slot, now, wall, house.streams, sent(leg)))
+        self.drop(leg)
+
+    def drop(self, leg: Leg) -> None:
+        """Forget a leg and free its ports, without a word to its peer."""
+        house, slot = self._house, leg.slot
+        house.transport.close(slot)
+        house.streams.close(slot)
+        house.reports.close(slot)
+        house.digits.close(slot)
+        house.unlatched.discard(slot)
+        if leg.bank is not None:
+            leg.bank.close(leg.row)
+        house.legs.close(leg)

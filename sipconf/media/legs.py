@@ -1,0 +1,105 @@
+"""The plane's legs: what the commands said about each, and the columns by slot that the tick reads.
+
+Not here: the tick (plane), a leg's receive state (rtp.streams) and its place in the mix (the bank's mixer
+columns).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from sipconf.media.bank import Bank
+from sipconf.media.protocol import ConnectLeg, PlayToLeg
+from sipconf.media.rows import FIRST_CAPACITY, Numbers
+
+SENDING = frozenset({"sendrecv", "sendonly"})
+RECEIVING = frozenset({"sendrecv", "recvonly"})
+
+
+@dataclass(slots=True)
+class Leg:
+    """One leg. bank and row are set once it is connected; sender numbers outlive a change of bank."""
+
+    number: int
+    slot: int
+    cname: str
+    ssrc: int
+    sequence: int
+    timestamp: int
+    terms: ConnectLeg | None = None
+    bank: Bank | None = None
+    row: int = -1
+    room: int | None = None
+    muted: bool = False
+    playing: PlayToLeg | None = None
+    reported_silent: bool = False
+
+    @property
+    def heard(self) -> bool:
+        """Whether what this leg says belongs in the mix: not muted, and not on hold in either direction, so that
+        nobody's music on hold fills a room."""
+        return not self.muted and self.terms is not None and self.terms.direction == "sendrecv"
+
+    @property
+    def should_send(self) -> bool:
+        """Whether the peer is expected to send us RTP."""
+        return self.terms is not None and self.terms.direction in RECEIVING
+
+
+class Legs:
+    """All legs by number and by slot.
+
+    Columns by slot: bank_of int64 (Bank.index, -1 none), row_of int64.
+    """
+
+    def __init__(self) -> None:
+        self._by_number: dict[int, Leg] = {}
+        self._by_slot: dict[int, Leg] = {}
+        self._slots = Numbers()
+        self.bank_of = np.full(FIRST_CAPACITY, -1, np.int64)
+        self.row_of = np.zeros(FIRST_CAPACITY, np.int64)
+
+    def open(self, number: int, cname: str, ssrc: int, sequence: int, timestamp: int) -> Leg:
+        slot = self._slots.take()
+        if slot >= len(self.row_of):
+            self.bank_of = np.concatenate([self.bank_of, np.full(len(self.bank_of), -1, np.int64)])
+            self.row_of = np.concatenate([self.row_of, np.zeros(len(self.row_of), np.int64)])
+        leg = Leg(number, slot, cname, ssrc, sequence, timestamp)
+        self._by_number[number] = self._by_slot[slot] = leg
+        return leg
+
+    def close(self, leg: Leg) -> None:
+        self.unseat(leg)
+        del self._by_number[leg.number], self._by_slot[leg.slot]
+        self._slots.give(leg.slot)
+
+    def seat(self, leg: Leg, bank: Bank, row: int) -> None:
+        """Note that a leg has a row of a bank."""
+        leg.bank, leg.row = bank, row
+        self.bank_of[leg.slot], self.row_of[leg.slot] = bank.index, row
+
+    def unseat(self, leg: Leg) -> None:
+        leg.bank, leg.row = None, -1
+        self.bank_of[leg.slot] = -1
+
+    def get(self, number: int) -> Leg | None:
+        return self._by_number.get(number)
+
+    def at(self, slot: int) -> Leg | None:
+        return self._by_slot.get(slot)
+
+    def number_at(self, slot: int) -> int:
+        """The number of the leg that has a slot in use."""
+        return self._by_slot[slot].number
+
+    @property
+    def highest(self) -> int:
+        """Highest used slot + 1."""
+        return self._slots.size
+
+    def __len__(self) -> int:
+        return len(self._by_number)
+
+    def __iter__(self) -> Iterator[Leg]:
+        return iter(self._by_number.values())

@@ -1,0 +1,195 @@
+"""The media plane: RTP rows to mixer rows and back, twenty milliseconds at a time.
+
+Implements `protocol.Media` in-process; a worker drives the same object over real sockets, tests over a simulated
+network. Commands are queued and applied at the top of the tick. Not here: sockets (rtp.edge), arithmetic on
+samples (mixer), buffers and reports of RTP (rtp), what a command does (changes), and any clock: `now` is an
+argument.
+"""
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sipconf.media import protocol
+from sipconf.media.changes import TRANSLATED_KINDS, Changes, House, sent
+from sipconf.media.legs import Legs
+from sipconf.media.protocol import Command, Event
+from sipconf.media.transport import Transport
+from sipconf.media.watch import Watch
+from sipconf.mixer.codecs.g711 import a_law_codes, a_law_values, mu_law_codes, mu_law_values
+from sipconf.mixer.mix import Mixer
+from sipconf.mixer.prompts import ClipLibrary, RoomPlayer
+from sipconf.rtp.packet import parse
+from sipconf.rtp.rtcp import Reports
+from sipconf.rtp.streams import Batch, Streams
+from sipconf.rtp.telephone_event import EventReceiver
+
+TICK_SECONDS = 0.02
+FIRST_LEGS = 64
+
+_TRANSLATION = {
+    TRANSLATED_KINDS["PCMA", "PCMU"]: mu_law_codes()[a_law_values().astype(np.int64) + 32768],
+    TRANSLATED_KINDS["PCMU", "PCMA"]: a_law_codes()[mu_law_values().astype(np.int64) + 32768],
+}
+"""By kind: uint8 (256,), the bank's code for each code of the other law."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneSettings:
+    """silence_timeout: seconds without RTP until LegSilent. wall_offset: what to add to `now` for seconds since
+    1970, which RTCP's sender reports carry."""
+
+    silence_timeout: float = 30.0
+    wall_offset: float = 0.0
+
+
+class MediaPlane:
+    """All legs and rooms of one worker. streams: the receive columns, shared with the transport, which asks them
+    whose a datagram is."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        streams: Streams,
+        clips: ClipLibrary,
+        settings: PlaneSettings,
+        rng: random.Random,
+    ) -> None:
+        self._transport, self._streams, self._settings = transport, streams, settings
+        self._legs = Legs()
+        room_player = RoomPlayer(clips)
+        self._mixer = Mixer(room_player)
+        self._digits = EventReceiver()
+        self._reports = Reports(FIRST_LEGS, rng)
+        self._house = House(
+            transport=transport, streams=streams, reports=self._reports, digits=self._digits, mixer=self._mixer,
+            room_player=room_player, clips=clips, rng=rng, legs=self._legs, banks=[], unlatched=set(),
+        )  # fmt: skip
+        self._banks = self._house.banks
+        self._changes = Changes(self._house, settings.wall_offset)
+        self._watch = Watch(self._legs, streams, settings.silence_timeout)
+        self._commands: list[Command] = []
+        self._events: list[Event] = []
+
+    @property
+    def legs(self) -> int:
+        """How many are open."""
+        return len(self._legs)
+
+    def send(self, command: Command) -> None:
+        """Queue a command; it is applied at the top of the next tick."""
+        self._commands.append(command)
+
+    def take_events(self) -> list[Event]:
+        """Everything that happened since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    def tick(self, now: float) -> None:
+        """One frame in and out. now: monotonic seconds, 20 ms after the last call."""
+        self._apply_changes(now)
+        self._accept(now)
+        pcm = [bank.decode() for bank in self._banks]
+        self._listen(pcm)
+        mixed = self._mixer.mix(pcm)
+        self._play_over(mixed)
+        for bank, frame in zip(self._banks, mixed, strict=True):
+            self._transport.send(*bank.packetise(frame))
+        self._report(now)
+
+    def skip(self, ticks: int) -> None:
+        """Time went on for so many ticks without a tick: nobody's timestamps stand still."""
+        for bank in self._banks:
+            bank.jitter.skip(ticks)
+            bank.sender.skip(ticks)
+        self._watch.skip(ticks)
+
+    def account(self, busy: float, late: bool) -> None:
+        """What whoever keeps the clock noticed about the last tick, for PlaneReport. busy: seconds."""
+        self._watch.account(busy, late)
+
+    def close(self) -> None:
+        """Every port is free again; nobody is told."""
+        for leg in list(self._legs):
+            self._changes.drop(leg)
+        self._transport.close_all()
+
+    def _apply_changes(self, now: float) -> None:
+        commands, self._commands = self._commands, []
+        for command in commands:
+            self._events += self._changes.apply(command, now)
+
+    def _accept(self, now: float) -> None:
+        """Datagrams to jitter buffers, digits to events, RTCP to the reports."""
+        slots, block, lengths = self._transport.drain(now)
+        if len(slots):
+            parsed = parse(block, lengths)
+            received = self._streams.receive(slots, parsed, now)
+            for batch in received.batches:
+                self._store(batch, block)
+            if len(received.events):
+                for slot, digit in self._digits.receive(slots, received.events, parsed, block):
+                    self._events.append(protocol.DigitReceived(self._legs.number_at(slot), digit))
+            for index in received.rtcp.tolist():
+                data = block[index, : lengths[index]].tobytes()
+                self._reports.receive(int(slots[index]), data, now, self._streams)
+        for slot, data in self._transport.drain_rtcp(now):
+            self._reports.receive(slot, data, now, self._streams)
+        for slot in [slot for slot in self._house.unlatched if self._streams.latched(slot) is not None]:
+            if (leg := self._legs.at(slot)) is not None:
+                self._changes.direct(leg)
+
+    def _store(self, batch: Batch, block: NDArray[np.uint8]) -> None:
+        """One packet of each of many legs into their banks' jitter buffers."""
+        if batch.kinds.any():
+            self._translate(batch, block)
+        if len(self._banks) == 1:
+            self._banks[0].jitter.put(self._legs.row_of[batch.slots], batch, block)
+            return
+        bank_of = self._legs.bank_of[batch.slots]
+        for bank in self._banks:
+            mine = bank_of == bank.index
+            if mine.any():
+                part = batch.where(mine)
+                bank.jitter.put(self._legs.row_of[part.slots], part, block)
+
+    def _translate(self, batch: Batch, block: NDArray[np.uint8]) -> None:
+        """Packets in the other law of G.711 to their bank's, in place. Few legs mix the laws: one by one."""
+        for position in np.nonzero(batch.kinds)[0].tolist():
+            begin = int(batch.offsets[position])
+            payload = block[batch.index[position], begin : begin + int(batch.sizes[position])]
+            payload[:] = _TRANSLATION[int(batch.kinds[position])][payload]
+
+    def _listen(self, pcm: list[NDArray[np.float32]]) -> None:
+        """Levels, and who began or ended talking. Who does not talk adds nothing to the mix."""
+        for bank, frame in zip(self._banks, pcm, strict=True):
+            for row in bank.levels.hear(frame).tolist():
+                slot = int(bank.seats.slots[row])
+                if slot >= 0:
+                    talking, level = bool(bank.levels.talking[row]), round(bank.levels.level_db(row), 1)
+                    self._events.append(protocol.TalkingChanged(self._legs.number_at(slot), talking, level))
+            bank.mix.open_gates(bank.levels.talking[: bank.size])
+
+    def _play_over(self, mixed: list[NDArray[np.float32]]) -> None:
+        """Add what is played to single legs."""
+        for bank, frame in zip(self._banks, mixed, strict=True):
+            bank.player.add(frame)
+            for row, playback in bank.player.take_finished():
+                leg = self._legs.at(int(bank.seats.slots[row]))
+                if leg is None:
+                    continue
+                if leg.playing is not None and leg.playing.playback == playback:
+                    leg.playing = None
+                self._events.append(protocol.PlaybackEnded(leg.number, playback))
+
+    def _report(self, now: float) -> None:
+        """RTCP that is due, and the reports to the switchboard."""
+        wall = now + self._settings.wall_offset
+        for slot in self._reports.due(now):
+            leg = self._legs.at(slot)
+            if leg is not None and leg.terms is not None:
+                data = self._reports.compose(slot, now, wall, streams=self._streams, sent=sent(leg))
+                self._transport.send_rtcp(slot, data)
+        self._events += self._watch.tick(now)

@@ -1,0 +1,197 @@
+"""Commands to a media plane and events from it: the whole conversation between switchboard and media.
+
+Two keepers of the same protocol: `plane.MediaPlane` in-process (tests, simulation) and the worker process behind
+`supervisor`. Everything here is a frozen dataclass of numbers, strings and tuples, so that `pipe` can frame it.
+Legs and rooms are numbers chosen by the caller; a leg is opened (gets a port), connected (learns peer and format),
+placed in a room or not, and closed.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RtpFormat:
+    """What a payload type means (RFC 3551, RFC 3190): encoding "PCMU", "PCMA" or "L16"; clock_rate in Hz."""
+
+    encoding: str
+    clock_rate: int
+    payload_type: int
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class OpenLeg:
+    """Bind a port pair for a leg on the given local address ("0.0.0.0", "::", "127.0.0.1"). LegOpened or LegFailed
+    follows. cname: RTCP's name for our end."""
+
+    leg: int
+    address: str
+    cname: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectLeg:
+    """Tell a leg its peer and format; again on every new offer and answer.
+
+    remote, remote_rtcp: the signalled addresses; None: send nothing until media arrives (offered 0.0.0.0).
+    signalling_host: where the signalling came from, the only other place that latching may choose.
+    direction: ours, "sendrecv", "sendonly", "recvonly" or "inactive". rx_formats: what the peer may send, all of one
+    clock rate; tx_format: what we send. telephone_event: payload type or None. ptime_ms: of what we send, 20.
+    """
+
+    leg: int
+    remote: Address | None
+    remote_rtcp: Address | None
+    signalling_host: str
+    rx_formats: tuple[RtpFormat, ...]
+    tx_format: RtpFormat
+    telephone_event: int | None
+    rtcp_mux: bool
+    direction: str
+    ptime_ms: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class CloseLeg:
+    """RTCP BYE, then the ports are free again."""
+
+    leg: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceLeg:
+    """Put a leg in a room's mix, or (None) in no mix: then it hears only what is played to it."""
+
+    leg: int
+    room: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class MuteLeg:
+    """Ramp a leg's weight in its room's mix to 0 or back to 1."""
+
+    leg: int
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlayToLeg:
+    """Play clips in order to one leg, replacing what it is being played; PlaybackEnded(leg, playback) at the end.
+    In a room it is heard over the mix. loop: for ever, and never ended."""
+
+    leg: int
+    playback: int
+    clips: tuple[str, ...]
+    loop: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StopLegPlayback:
+    """Fade out what is played to this leg; no PlaybackEnded."""
+
+    leg: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlayToRoom:
+    """Add clips to the room's sum: everyone in it hears them. Clips queue behind each other."""
+
+    room: int
+    clips: tuple[str, ...]
+
+
+Command = OpenLeg | ConnectLeg | CloseLeg | PlaceLeg | MuteLeg | PlayToLeg | StopLegPlayback | PlayToRoom
+
+
+# --- events ----------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class LegOpened:
+    """The leg's RTP port is bound (RTCP is the next port)."""
+
+    leg: int
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class LegFailed:
+    """No port, no room: the call cannot be served (503)."""
+
+    leg: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DigitReceived:
+    """One RFC 4733 digit, reported once at its first packet."""
+
+    leg: int
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackEnded:
+    """The last sample of a playback has been sent."""
+
+    leg: int
+    playback: int
+
+
+@dataclass(frozen=True, slots=True)
+class TalkingChanged:
+    """The leg's voice activity began or ended; level_db is dBFS of the current frames."""
+
+    leg: int
+    talking: bool
+    level_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class LegSilent:
+    """No RTP has come from this leg for the plane's timeout, though it should send: its telephone is dead."""
+
+    leg: int
+
+
+@dataclass(frozen=True, slots=True)
+class LegReport:
+    """Once a second for each leg: level in dBFS and counters since the leg was opened."""
+
+    leg: int
+    level_db: float
+    packets_rx: int
+    packets_tx: int
+    lost: int
+    late: int
+    duplicated: int
+    strangers: int
+    jitter_ms: float
+    delay_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneReport:
+    """Once a second: how the tick does. late_ticks counts starts more than 5 ms after they were due."""
+
+    legs: int
+    ticks: int
+    late_ticks: int
+    skipped_ticks: int
+    busy_ms: float
+
+
+Event = (
+    LegOpened | LegFailed | DigitReceived | PlaybackEnded | TalkingChanged | LegSilent | LegReport | PlaneReport
+)
+
+
+class Media(Protocol):
+    """What the switchboard needs of any plane."""
+
+    def send(self, command: Command) -> None:
+        """Queue a command; it takes effect at the top of a coming tick, in order."""
+
+    def take_events(self) -> list[Event]:
+        """Everything that happened since the last call, in order."""

@@ -1,0 +1,43 @@
+"""What the plane asks of whatever carries its packets: real sockets in a worker, a simulated network in tests."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sipconf.media.protocol import Address
+
+
+class Transport(Protocol):
+    """A pair of ports (RTP, RTCP) per slot. `rtp.edge.ports.Ports` is the one over sockets.
+
+    It decides with Streams.source_of whether a datagram's sender is its leg's peer; what it drains has passed.
+    """
+
+    def open(self, slot: int, address: str) -> int:
+        """Bind the ports of a slot; the RTP port. Raises SipconfError when none can be had."""
+
+    def connect(
+        self, slot: int, remote: Address | None, remote_rtcp: Address | None, rtcp_mux: bool, restart: bool
+    ) -> None:
+        """Send to this peer from now on. restart: who the peer is must be found out anew."""
+
+    def close(self, slot: int) -> None:
+        """The slot's ports are free again."""
+
+    def close_all(self) -> None:
+        """Free everything."""
+
+    def drain(self, now: float) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
+        """(slots (P,), block uint8 (P, ROW), lengths (P,)) of the datagrams that waited on RTP ports; the arrays
+        are valid until the next drain."""
+
+    def drain_rtcp(self, now: float) -> list[tuple[int, bytes]]:
+        """(slot, datagram) of what waited on RTCP ports."""
+
+    def send(self, slots: Sequence[int], packets: Sequence[memoryview]) -> None:
+        """One RTP packet from each slot to its peer. Never raises, never blocks."""
+
+    def send_rtcp(self, slot: int, data: bytes) -> None:
+        """One RTCP packet from a slot to its peer."""

@@ -1,0 +1,183 @@
+"""A media worker's main: one process, one plane, one plain blocking loop on its own 20 ms clock.
+
+`python -m sipconf.media.worker --fd N --ports 10000-20000`; the front starts it through `supervisor` and talks to
+it over the inherited socket. It ends by itself when that closes; signals are the front's business. Not here: what
+a tick does (plane), framing (pipe). Only NumPy, SciPy and the standard library are imported, no asyncio: a busy
+event loop in the same process would make the tick late.
+"""
+
+import argparse
+import contextlib
+import gc
+import logging
+import os
+import random
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sipconf.errors import StartError
+from sipconf.media.pipe import Pipe
+from sipconf.media.plane import TICK_SECONDS, MediaPlane, PlaneSettings
+from sipconf.mixer.edge.wavfile import load_sounds
+from sipconf.mixer.prompts import ClipLibrary
+from sipconf.rtp.edge.ports import Ports
+from sipconf.rtp.streams import Streams
+
+log = logging.getLogger("sipconf.media.worker")
+
+COMMANDS_PER_TICK = 100
+"""Commands applied at the top of one tick; opening a leg's sockets takes some 50 us."""
+LATE_SECONDS = 0.005
+"""A tick that starts later than this after it was due is late, the wait for a processor not counted."""
+NICE = -10
+AUTOGROUP = Path("/proc/self/autogroup")
+OTHER_FILES = 64
+"""Open files besides the legs' sockets."""
+REALTIME_PRIORITY = 10
+
+
+class RunQueueWait:
+    """Seconds that this process has been ready to run but had no processor, by the kernel's accounting."""
+
+    def __init__(self, path: str = "/proc/self/schedstat") -> None:
+        try:
+            self._fd: int | None = os.open(path, os.O_RDONLY)
+        except OSError:
+            self._fd = None
+
+    def read(self) -> float:
+        """Seconds since the process began; 0.0 where the kernel does not tell."""
+        if self._fd is None:
+            return 0.0
+        return int(os.pread(self._fd, 64, 0).split()[1]) * 1e-9
+
+
+class TickClock:
+    """When the next tick is due. After an overload it leaves out ticks and never runs back to back to catch up."""
+
+    def __init__(
+        self,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        run_queue_wait: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self._monotonic, self._sleep, self._run_queue_wait = monotonic, sleep, run_queue_wait
+        self._due = monotonic()
+        self._waited = run_queue_wait()
+
+    def wait(self) -> tuple[float, int, bool]:
+        """Sleep until the next tick. Returns (now in monotonic seconds, ticks left out, whether this one is
+        late)."""
+        self._due += TICK_SECONDS
+        pause = self._due - self._monotonic()
+        if pause > 0:
+            self._sleep(pause)
+        now = self._monotonic()
+        waited = self._run_queue_wait()
+        late = now - self._due - (waited - self._waited) > LATE_SECONDS
+        self._waited = waited
+        skipped = max(0, int((now - self._due) / TICK_SECONDS))
+        self._due += skipped * TICK_SECONDS
+        return now, skipped, late
+
+
+def run(plane: MediaPlane, pipe: Pipe, clock: TickClock) -> None:
+    """Tick until the pipe closes."""
+    had_legs = False
+    while not pipe.closed:
+        now, skipped, late = clock.wait()
+        if skipped:
+            plane.skip(skipped)
+        for command in pipe.receive(COMMANDS_PER_TICK):
+            plane.send(command)
+        plane.tick(now)
+        pipe.put(plane.take_events())
+        pipe.flush()
+        plane.account(time.monotonic() - now, late)
+        if had_legs and not plane.legs:
+            gc.collect()  # automatic collection is off; nobody is listening now
+        had_legs = plane.legs > 0
+    plane.close()
+
+
+def raise_file_limit(wanted: int) -> int:
+    """Let this process have wanted open files, or as many as the system permits. Returns how many it may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limit in ((max(soft, wanted), max(hard, wanted)), (hard, hard)):
+        with contextlib.suppress(OSError, ValueError):  # an unprivileged process cannot raise the hard limit
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+            return limit[0]
+    return soft
+
+
+def take_priority(priority: str) -> None:
+    """Ask the kernel to run us before others. Without the right to it we say so and run as we are."""
+    try:
+        if priority == "realtime":
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(REALTIME_PRIORITY))
+        elif priority == "nice":
+            os.setpriority(os.PRIO_PROCESS, 0, NICE)
+            if AUTOGROUP.exists():
+                # Where sessions are scheduled as groups, a nice value counts only inside our own: the group needs it.
+                AUTOGROUP.write_text(str(NICE))
+    except PermissionError:
+        log.info("no permission for priority %s: running at normal priority", priority)
+
+
+def read_arguments(words: list[str]) -> argparse.Namespace:
+    """The command line. The front writes it; a person need not."""
+    parser = argparse.ArgumentParser(prog="sipconf.media.worker", description="One media worker.")
+    parser.add_argument("--fd", type=int, required=True, help="inherited end of the control socket pair")
+    parser.add_argument("--ports", required=True, help="RTP port range, FIRST-LAST")
+    parser.add_argument("--sounds", type=Path, help="the admin's folder of WAV files that replace ours by name")
+    parser.add_argument("--silence-timeout", type=float, default=30.0)
+    parser.add_argument("--priority", choices=("normal", "nice", "realtime"), default="nice")
+    return parser.parse_args(words)
+
+
+def build_plane(arguments: argparse.Namespace) -> MediaPlane:
+    """A plane over sockets of the port range, as many as the system permits."""
+    first, last = (int(word) for word in arguments.ports.split("-"))
+    wanted = last - first + OTHER_FILES
+    files = raise_file_limit(wanted)
+    if files < wanted:
+        fit = (files - OTHER_FILES) // 2
+        log.warning("%d open files permitted: room for %d of %d legs", files, fit, (last - first + 1) // 2)
+    rng = random.Random()
+    streams = Streams()
+    return MediaPlane(
+        Ports(first, last, rng, streams),
+        streams,
+        ClipLibrary(load_sounds(arguments.sounds).clips),
+        PlaneSettings(arguments.silence_timeout, wall_offset=time.time() - time.monotonic()),
+        rng,
+    )
+
+
+def main(words: list[str]) -> int:
+    """Build the plane, free it of the garbage collector, and tick until the front is gone."""
+    arguments = read_arguments(words)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s[%(process)d]: %(message)s")
+    try:
+        plane = build_plane(arguments)
+    except StartError as error:
+        log.error("%s", error)
+        return 1
+    take_priority(arguments.priority)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    pipe = Pipe(socket.socket(fileno=arguments.fd))
+    run(plane, pipe, TickClock(run_queue_wait=RunQueueWait().read))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,61 @@
+"""The soft limiter, and the tables that hold it together with an encoder: one gather limits, saturates and
+encodes.
+
+A sum of voices may be many times full scale. Up to KNEE a sample passes untouched, beyond it bends towards full
+scale. The knee is so high that every G.711 code, the loudest too, survives decoding, limiting and encoding
+unchanged: one person alone is never altered. What the codes mean is in `g711` and `l16`.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sipconf.mixer.frame import Codes, Pcm
+
+KNEE = 30000.0
+CEILING = 32767.0
+REACH = 131072  # table index 0 is sample -REACH; beyond the table a sample is at the ceiling anyway
+BLOCK_ROWS = 256  # rows encoded at once: the index array then stays in the processor's second-level cache
+
+
+def soft_limit(samples: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Samples at int16 scale, any shape, bent so that none is beyond the ceiling. Odd and never falling."""
+    magnitude = np.abs(np.asarray(samples, np.float64))
+    room = CEILING - KNEE
+    bent = KNEE + room * np.tanh((magnitude - KNEE) / room)
+    return np.copysign(np.where(magnitude > KNEE, bent, magnitude), samples)
+
+
+def limited_table(codes_of_int16: NDArray) -> NDArray:
+    """A table of 2 * REACH codes indexed by sample + REACH, from one of 65536 codes indexed by sample + 32768."""
+    samples = np.arange(-REACH, REACH)
+    return codes_of_int16[np.rint(soft_limit(samples)).astype(np.int32) + 32768]
+
+
+class TableEncoder:
+    """Float samples to codes by a limited table. Owns the index scratch, so one encoder serves one thread."""
+
+    def __init__(self, table: NDArray, samples: int) -> None:
+        self._table = table
+        self._index = np.empty((BLOCK_ROWS, samples), np.int32)
+
+    def encode(self, pcm: Pcm, out: NDArray) -> None:
+        """pcm (n, samples) to out (n, samples) of the table's dtype, rounded to the nearest sample first."""
+        for first in range(0, len(pcm), BLOCK_ROWS):
+            block = pcm[first : first + BLOCK_ROWS]
+            index = self._index[: len(block)]
+            # The half rounds, because the cast to int32 cuts off; below -REACH the take clips, so the sign is no
+            # matter.
+            np.add(block, REACH + 0.5, out=index, casting="unsafe")
+            np.take(self._table, index, out=out[first : first + BLOCK_ROWS], mode="clip")
+
+
+def pair_table(values: Pcm) -> NDArray[np.int64]:
+    """65536 pairs of float32 (each pair seen as one int64) indexed by two neighbouring codes seen as one
+    uint16."""
+    pairs = np.arange(65536, dtype=np.uint16).view(np.uint8).reshape(-1, 2)
+    return np.ascontiguousarray(values[pairs]).view(np.int64).ravel()
+
+
+def decode_by_pairs(table: NDArray[np.int64], codes: Codes, out: Pcm) -> None:
+    """codes uint8 (n, samples) to out float32 (n, samples), samples even, two codes to a look-up."""
+    np.take(table, codes.view(np.uint16), out=out.view(np.int64), mode="clip")

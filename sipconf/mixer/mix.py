@@ -1,0 +1,162 @@
+"""The minus-one: everyone in a room hears the room's sum less themselves.
+
+    out_i = h_i * (S_r - w_i x_i + sum over the room's other rates q of resample(S_q -> r) + what the room is
+    played)
+
+Resampling is linear and a leg is part of its own rate's sum only, so sums are resampled, never legs. What is
+subtracted is the very array that was added: a leg that is being muted never hears itself inverted. Weights come
+from `legs`.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from sipconf.mixer.frame import RATES, Pcm, ramp, samples_per_frame
+from sipconf.mixer.legs import NOWHERE, MixBank
+from sipconf.mixer.resample import Resampler
+
+BLOCK_ROWS = 256
+FEW_ROOMS = 2  # up to here a dense product beats a sparse one
+
+
+class RoomSound(Protocol):
+    """What rooms are played: adds itself into the sums, once per rate, then moves on by a frame."""
+
+    def add(self, rate: int, rooms: NDArray[np.int64], sums: Pcm) -> None:
+        """Add to sums (len(rooms), samples) in place; row k is the room rooms[k], in ascending order."""
+
+    def advance(self) -> None:
+        """The frame has been added at every rate."""
+
+
+class Mixer:
+    """All banks of a plane and the rooms that span them."""
+
+    def __init__(self, room_player: RoomSound | None = None) -> None:
+        self._room_player = room_player
+        self._banks: list[MixBank] = []
+        self._membership: list[int] = []
+        self._plans: list[_BankPlan] = []
+        self._rooms: dict[int, NDArray[np.int64]] = {}  # rate -> room numbers that have a leg at it, ascending
+        self._bridges: dict[tuple[int, int], _Bridge] = {}
+        self._outs: list[Pcm] = []
+        self._ramps = {rate: ramp(samples_per_frame(rate)) for rate in RATES}
+
+    def add_bank(self, bank: MixBank) -> None:
+        """Mix this bank too, from the next frame on; its place in the lists of mix() is the next."""
+        self._banks.append(bank)
+        self._outs.append(np.zeros((0, bank.samples), np.float32))
+
+    def mix(self, pcm: list[Pcm]) -> list[Pcm]:
+        """One frame. pcm[b]: what bank b's legs said, float32 (size, samples), weighted in place. The answer, one
+        array of the same shape per bank, is what each leg hears; it is overwritten by the next call."""
+        if self._membership != [bank.membership for bank in self._banks]:
+            self._plan()
+        listening = [self._weigh(bank, block) for bank, block in zip(self._banks, pcm, strict=True)]
+        totals = self._sum(pcm)
+        answer = [self._listen(b, block, totals, *listening[b]) for b, block in enumerate(pcm)]
+        for bank in self._banks:
+            bank.settle()
+        return answer
+
+    def _weigh(self, bank: MixBank, pcm: Pcm) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        rows, before, after, listening, listen_goal = bank.weights()
+        moving = before != after
+        still = rows[~moving]  # a weight that stays and is not 1 is 0
+        pcm[still] = 0
+        if moving.any():
+            start, end = before[moving, None], after[moving, None]
+            pcm[rows[moving]] *= start + (end - start) * self._ramps[bank.clock_rate]
+        return listening, listen_goal
+
+    def _sum(self, pcm: list[Pcm]) -> dict[int, Pcm]:
+        """rate -> what the rooms of that rate hear, float32 (rooms + 1, samples); the last row is no room:
+        silence."""
+        own: dict[int, Pcm] = {}
+        for rate, rooms in self._rooms.items():
+            own[rate] = np.zeros((len(rooms) + 1, samples_per_frame(rate)), np.float32)
+        for bank, plan, block in zip(self._banks, self._plans, pcm, strict=True):
+            own[bank.clock_rate][:-1] += plan.sum(block)
+        totals = own
+        if self._bridges:
+            totals = {rate: sums.copy() for rate, sums in own.items()}
+            for (rate_in, rate_out), bridge in self._bridges.items():
+                totals[rate_out][bridge.rows_out] += bridge.resampler.process(own[rate_in][bridge.rows_in])
+        if self._room_player is not None:
+            for rate, rooms in self._rooms.items():
+                self._room_player.add(rate, rooms, totals[rate][:-1])
+            self._room_player.advance()
+        return totals
+
+    def _listen(
+        self, b: int, pcm: Pcm, totals: dict[int, Pcm], ramping: NDArray[np.intp], goal: NDArray[np.float32]
+    ) -> Pcm:
+        bank, size = self._banks[b], len(pcm)
+        if len(self._outs[b]) < size:
+            self._outs[b] = np.empty((2 * size, bank.samples), np.float32)
+        out = self._outs[b][:size]
+        slots, sums = self._plans[b].slots, totals[bank.clock_rate]
+        for first in range(0, size, BLOCK_ROWS):
+            part = slice(first, min(size, first + BLOCK_ROWS))
+            if len(sums) == 2 and self._plans[b].everyone:
+                np.subtract(sums[0], pcm[part], out=out[part])
+                continue
+            np.take(sums, slots[part], axis=0, out=out[part], mode="clip")
+            np.subtract(out[part], pcm[part], out=out[part])
+        if len(ramping):
+            rise = self._ramps[bank.clock_rate]
+            out[ramping] *= np.where(goal[:, None] == 1, rise, 1 - rise)
+        return out
+
+    def _plan(self) -> None:
+        """Who is where has changed: number the rooms of each rate and prepare sums and bridges for them."""
+        self._membership = [bank.membership for bank in self._banks]
+        members: dict[int, list[NDArray[np.int64]]] = {}
+        for bank in self._banks:
+            room = bank.room[: bank.size]
+            members.setdefault(bank.clock_rate, []).append(room[room != NOWHERE])
+        self._rooms = {rate: np.unique(np.concatenate(rooms)) for rate, rooms in members.items()}
+        self._plans = [_BankPlan(bank, self._rooms[bank.clock_rate]) for bank in self._banks]
+        bridges: dict[tuple[int, int], _Bridge] = {}
+        for rate_in, rooms_in in self._rooms.items():
+            for rate_out, rooms_out in self._rooms.items():
+                both, rows_in, rows_out = np.intersect1d(rooms_in, rooms_out, return_indices=True)
+                if rate_in == rate_out or not len(both):
+                    continue
+                known = self._bridges.get((rate_in, rate_out))
+                resampler = known.resampler if known else Resampler(rate_in, rate_out)
+                resampler.keep(both)
+                bridges[rate_in, rate_out] = _Bridge(resampler, rows_in, rows_out)
+        self._bridges = bridges
+
+
+class _Bridge:
+    """The resampler that carries sums of the rooms that have both rates, and where these stand in each rate's
+    sums."""
+
+    def __init__(self, resampler: Resampler, rows_in: NDArray[np.intp], rows_out: NDArray[np.intp]) -> None:
+        self.resampler = resampler
+        self.rows_in = rows_in
+        self.rows_out = rows_out
+
+
+class _BankPlan:
+    """How a bank's rows add up to the rooms of its rate; good until someone joins or leaves."""
+
+    def __init__(self, bank: MixBank, rooms: NDArray[np.int64]) -> None:
+        room = bank.room[: bank.size].copy()
+        inside = room != NOWHERE
+        self.slots = np.where(inside, np.searchsorted(rooms, room), len(rooms))
+        self.everyone = bool(inside.all())
+        self._size = bank.size
+        rows = np.flatnonzero(inside)
+        ones = np.ones(len(rows), np.float32)
+        product = csr_array((ones, (self.slots[rows], rows)), shape=(len(rooms), bank.size), dtype=np.float32)
+        self._product = product.toarray() if len(rooms) <= FEW_ROOMS else product
+
+    def sum(self, pcm: Pcm) -> Pcm:
+        """float32 (size, samples) to the sum of each room, (rooms, samples)."""
+        return self._product @ pcm[: self._size]

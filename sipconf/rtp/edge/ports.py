@@ -1,0 +1,349 @@
+"""A pair of UDP ports for each leg: RTP on an even one, RTCP on the next, read and written once per tick.
+
+One epoll set tells which sockets have something; each is then read straight into a row of the block. A leg that has not
+latched is read with its sources and every datagram judged by Streams; once latched, its socket is connected and the
+kernel keeps strangers out. Nothing here blocks or raises for what the network does: it counts. Not here: what is in a
+datagram (packet, rtcp), which sources are good (latching).
+"""
+
+import ctypes
+import ipaddress
+import random
+import select
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from operator import call
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sipconf.errors import MisuseError, SipconfError
+from sipconf.rtp.latching import Address, Verdict
+from sipconf.rtp.packet import ROW
+from sipconf.rtp.streams import Streams
+
+PASSES = 16
+"""Datagrams that one leg may bring to one drain; the rest wait in its socket."""
+JUDGED = 64
+"""Datagrams of strangers that are read away for one leg in one pass."""
+SETTLED = 1024
+"""Datagrams that may have queued up in a socket before it was connected."""
+BIND_TRIES = 32
+"""Ports that may turn out to be another process's before a leg is refused."""
+RTCP_LEGS, RTCP_PASSES = 64, 4
+"""RTCP sockets read in one drain, and datagrams of each."""
+
+_FIRST_ROWS = 256
+
+
+class PortsExhausted(SipconfError):
+    """No pair of ports could be had for a leg."""
+
+
+@dataclass(slots=True)
+class _Pair:
+    slot: int
+    port: int
+    rtp: socket.socket
+    rtcp: socket.socket
+    remote: Address | None = None
+    rtcp_to: Address | None = None
+    mux: bool = False
+    connected: bool = False
+
+
+class Ports:
+    """The sockets of all legs of a plane. receive_errors, send_errors: what the network refused."""
+
+    def __init__(self, first: int, last: int, rng: random.Random, streams: Streams) -> None:
+        self._free = list(range(first + first % 2, last, 2))
+        if not self._free:
+            raise MisuseError(f"no pair of ports in {first}-{last}")
+        self._rng = rng
+        self._streams = streams
+        self._pairs: dict[int, _Pair] = {}
+        self._epoll = select.epoll()
+        self._rtcp_epoll = select.epoll()
+        self._receivers: list[Callable[[memoryview], int] | None] = []
+        self._slot_of = np.zeros(0, np.intp)
+        self._sends: list[Callable[[memoryview], int]] = []
+        self._backlog: list[tuple[int, bytes]] = []
+        self._now = 0.0
+        self._rows = 0
+        self._allocate(_FIRST_ROWS)
+        self.receive_errors = 0
+        self.send_errors = 0
+
+    @property
+    def free(self) -> int:
+        """Pairs of ports not in use."""
+        return len(self._free)
+
+    # --- legs --------------------------------------------------------------------------------------------------------
+    def open(self, slot: int, address: str) -> int:
+        """Bind a random pair of ports on a local address; the RTP port. PortsExhausted when there is none."""
+        if slot in self._pairs:
+            raise MisuseError(f"slot {slot} has its ports already")
+        taken: list[int] = []
+        try:
+            for _ in range(BIND_TRIES):
+                if not self._free:
+                    break
+                # Random, so that the port of the next call cannot be guessed from the last one's.
+                pick = self._rng.randrange(len(self._free))
+                self._free[pick], self._free[-1] = self._free[-1], self._free[pick]
+                port = self._free.pop()
+                try:
+                    pair = _bind(slot, address, port)
+                except OSError:
+                    taken.append(port)
+                    continue
+                self._enter(pair)
+                return port
+        finally:
+            self._free += taken
+        raise PortsExhausted(f"no pair of RTP ports free on {address}")
+
+    def _enter(self, pair: _Pair) -> None:
+        slot, fd = pair.slot, pair.rtp.fileno()
+        self._pairs[slot] = pair
+        highest = max(fd, pair.rtcp.fileno())
+        if highest >= len(self._receivers):
+            more = 2 * highest + 1 - len(self._receivers)
+            self._receivers += [None] * more
+            self._slot_of = np.concatenate([self._slot_of, np.zeros(more, np.intp)])
+        self._sends += [_send_nowhere] * (slot + 1 - len(self._sends))
+        self._slot_of[fd] = self._slot_of[pair.rtcp.fileno()] = slot
+        self._receivers[fd] = self._judging(pair)
+        self._epoll.register(fd, select.EPOLLIN)
+        self._rtcp_epoll.register(pair.rtcp.fileno(), select.EPOLLIN)
+
+    def connect(
+        self, slot: int, remote: Address | None, remote_rtcp: Address | None, rtcp_mux: bool, restart: bool
+    ) -> None:
+        """Send to the signalled address; restart, as Streams.connect returned it: sources prove themselves anew."""
+        pair = self._pair(slot)
+        pair.remote = _reachable(remote, pair.rtp.family)
+        pair.mux = rtcp_mux
+        if restart or pair.rtcp_to is None:
+            pair.rtcp_to = _reachable(remote_rtcp, pair.rtp.family)
+        if not restart and pair.connected:
+            return
+        if pair.connected:
+            _disconnect(pair.rtp)
+            pair.connected = False
+            self._receivers[pair.rtp.fileno()] = self._judging(pair)
+        self._sends[slot] = _sender_to(pair.rtp, pair.remote) if pair.remote else _send_nowhere
+
+    def close(self, slot: int) -> None:
+        """Close a leg's sockets; its ports may be given to another."""
+        pair = self._pair(slot)
+        del self._pairs[slot]
+        self._epoll.unregister(pair.rtp)
+        self._rtcp_epoll.unregister(pair.rtcp)
+        self._receivers[pair.rtp.fileno()] = None
+        self._sends[slot] = _send_nowhere
+        pair.rtp.close()
+        pair.rtcp.close()
+        self._free.append(pair.port)
+
+    def close_all(self) -> None:
+        """Close everything, the epoll sets too."""
+        for slot in list(self._pairs):
+            self.close(slot)
+        self._epoll.close()
+        self._rtcp_epoll.close()
+
+    def _pair(self, slot: int) -> _Pair:
+        try:
+            return self._pairs[slot]
+        except KeyError:
+            raise MisuseError(f"slot {slot} has no ports") from None
+
+    # --- in ----------------------------------------------------------------------------------------------------------
+    def drain(self, now: float) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:
+        """Read what has come: slots int (P,), block uint8 (P, ROW), lengths int (P,), each leg's in order of arrival.
+
+        The block is overwritten by the next drain.
+        """
+        self._now = now
+        receivers, poll = self._receivers, self._epoll.poll
+        fds: list[int] = []
+        lengths: list[int] = []
+        count = 0
+        for _ in range(PASSES):
+            ready = poll(0, len(self._pairs) or 1)
+            if not ready:
+                break
+            if count + len(ready) > self._rows:
+                self._allocate(count + len(ready))
+            views = self._views
+            for fd, _event in ready:
+                try:
+                    size = receivers[fd](views[count])
+                except OSError:  # most often ECONNREFUSED: the peer's port has closed
+                    self.receive_errors += 1
+                    continue
+                if size < 0:
+                    continue
+                fds.append(fd)
+                lengths.append(size)
+                count += 1
+            if self._backlog:
+                count = self._take_backlog(count, fds, lengths)
+        return self._slot_of[np.array(fds, np.intp)], self._block[:count], np.array(lengths, np.int64)
+
+    def _take_backlog(self, count: int, fds: list[int], lengths: list[int]) -> int:
+        if count + len(self._backlog) > self._rows:
+            self._allocate(count + len(self._backlog))
+        for fd, datagram in self._backlog:
+            self._views[count][: len(datagram)] = datagram
+            fds.append(fd)
+            lengths.append(len(datagram))
+            count += 1
+        self._backlog.clear()
+        return count
+
+    def _allocate(self, rows: int) -> None:
+        block = np.zeros((max(rows, 2 * self._rows), ROW), np.uint8)
+        if self._rows:
+            block[: self._rows] = self._block
+        self._rows, self._block = len(block), block
+        self._views = [memoryview(row) for row in block]
+
+    def _judging(self, pair: _Pair) -> Callable[[memoryview], int]:
+        """A receiver for a socket that is not connected: reads strangers away, -1 when nothing acceptable is left."""
+        recvfrom_into, judge, slot = pair.rtp.recvfrom_into, self._streams.source_of, pair.slot
+
+        def receive(view: memoryview) -> int:
+            for _ in range(JUDGED):
+                try:
+                    size, address = recvfrom_into(view)
+                except BlockingIOError:
+                    return -1
+                verdict = judge(slot, address, view[:size], self._now)
+                if verdict is Verdict.LATCH:
+                    self._latch(pair, address)
+                if verdict is not Verdict.DROP:
+                    return size
+            return -1
+
+        return receive
+
+    def _latch(self, pair: _Pair, address: tuple) -> None:
+        """Connect to the source; what came before, from whomever, is judged here, for the kernel no longer does it."""
+        try:
+            pair.rtp.connect(address)
+        except OSError:
+            self.receive_errors += 1
+            return
+        pair.connected = True
+        fd = pair.rtp.fileno()
+        self._receivers[fd] = pair.rtp.recv_into
+        self._sends[pair.slot] = pair.rtp.send
+        if pair.remote is None or pair.remote[:2] != address[:2]:
+            pair.rtcp_to = (address[0], address[1] + 1) if address[1] < 65535 else None
+        for _ in range(SETTLED):
+            try:
+                datagram, source = pair.rtp.recvfrom(ROW)
+            except BlockingIOError:
+                return
+            except OSError:
+                self.receive_errors += 1
+                continue
+            if self._streams.source_of(pair.slot, source, datagram, self._now) is not Verdict.DROP:
+                self._backlog.append((fd, datagram))
+
+    def drain_rtcp(self, now: float) -> list[tuple[int, bytes]]:
+        """What has come to the RTCP ports from the legs' own peers, as (slot, datagram); bounded, the rest waits."""
+        self._now = now
+        found = []
+        for fd, _event in self._rtcp_epoll.poll(0, RTCP_LEGS):
+            slot = int(self._slot_of[fd])
+            pair = self._pairs[slot]
+            for _ in range(RTCP_PASSES):
+                try:
+                    datagram, address = pair.rtcp.recvfrom(ROW)
+                except BlockingIOError:
+                    break
+                except OSError:
+                    self.receive_errors += 1
+                    break
+                if self._streams.rtcp_source_of(slot, address, datagram):
+                    pair.rtcp_to = address[:2]
+                    found.append((slot, datagram))
+        return found
+
+    # --- out ---------------------------------------------------------------------------------------------------------
+    def send(self, slots: Iterable[int], packets: Sequence[memoryview]) -> None:
+        """Send one packet for each of the slots, as far as the leg has somewhere to send to."""
+        sending = map(call, map(self._sends.__getitem__, slots), packets)
+        while True:
+            try:
+                deque(sending, maxlen=0)
+                return
+            except OSError:  # the iterator goes on behind the packet that failed
+                self.send_errors += 1
+
+    def send_rtcp(self, slot: int, datagram: bytes) -> None:
+        """Send RTCP to the leg's peer, on the RTP port where they are multiplexed."""
+        pair = self._pair(slot)
+        try:
+            if pair.mux:
+                self._sends[slot](datagram)
+            elif pair.rtcp_to is not None:
+                pair.rtcp.sendto(datagram, pair.rtcp_to)
+        except OSError:
+            self.send_errors += 1
+
+
+def _bind(slot: int, address: str, port: int) -> _Pair:
+    """Both sockets of a pair, or OSError and neither."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    bound: list[socket.socket] = []
+    try:
+        for number in (port, port + 1):
+            one = socket.socket(family, socket.SOCK_DGRAM)
+            bound.append(one)
+            one.setblocking(False)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            one.bind((address, number))
+    except OSError:
+        for one in bound:
+            one.close()
+        raise
+    return _Pair(slot, port, *bound)
+
+
+def _reachable(address: Address | None, family: int) -> Address | None:
+    """The address as a socket of the family sends to it; None for a name (looking it up would stop the tick), for a
+    group (one packet, many receivers) and for another family."""
+    if address is None or not 0 < address[1] < 65536:
+        return None
+    try:
+        host = ipaddress.ip_address(address[0].partition("%")[0])
+    except ValueError:
+        return None
+    if host.is_multicast or host.is_unspecified or str(host) == "255.255.255.255":
+        return None
+    if family == socket.AF_INET:
+        return address if host.version == 4 else None
+    return (f"::ffff:{host}", address[1]) if host.version == 4 else address
+
+
+def _sender_to(rtp: socket.socket, address: Address) -> Callable[[memoryview], int]:
+    sendto = rtp.sendto
+    return lambda packet: sendto(packet, address)
+
+
+def _send_nowhere(packet: memoryview) -> int:
+    return 0
+
+
+def _disconnect(rtp: socket.socket) -> None:
+    """Take datagrams from anyone again, on the same port: connect(2) to AF_UNSPEC, which Python has no word for."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.connect(rtp.fileno(), bytes(16), 16)

@@ -1,0 +1,198 @@
+"""The jitter buffer of one bank: packets in by RTP timestamp, one 20 ms frame per leg and tick out.
+
+Time is counted in halves of a frame (10 ms). Each row has a ring of halves; a half is stamped with its place in
+time, so nothing has to be cleared when a row jumps. The depth of a row is not a setting but what its packets have
+to spare when they arrive: a packet that comes too late moves the row's playing point back, and seconds in which
+even the latest packet had a whole frame to spare move it forward (`playout`). Sequence numbers play no part here
+(streams), and what is played in place of a missing half is the mixer's business.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sipconf.rtp.formats import FrameFormat
+from sipconf.rtp.playout import MAX_DEPTH, PlayoutColumns
+from sipconf.rtp.streams import Batch
+
+RING = 32
+"""Halves in a row's ring (320 ms): the greatest depth, the longest packet, and slack."""
+MAX_PACKET = 12
+"""Halves of the longest packet that is taken (120 ms); the rest of a longer one is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One tick's frames of rows 0..n-1. codes: uint8 (n, frame_bytes), silence where nothing came; filled: uint8
+    (n, 2), 1 for each half that a packet filled. Both are overwritten by the next take."""
+
+    codes: NDArray[np.uint8]
+    filled: NDArray[np.uint8]
+
+
+class JitterBank:
+    """The rows of one format: put packets, take frames."""
+
+    def __init__(self, format: FrameFormat, capacity: int = 64) -> None:
+        self.format = format
+        self.playout = PlayoutColumns(capacity, format.half_samples)
+        self._half = f"V{format.half_bytes}"
+        self._frame = f"V{format.frame_bytes}"
+        self._allocate(capacity)
+
+    def _allocate(self, capacity: int) -> None:
+        # The last row of the ring is silence: missing halves are read from there.
+        self._ring = np.full((capacity + 1, RING * self.format.half_bytes), self.format.silence, np.uint8)
+        self._stamps = np.full(capacity * RING, -1, np.int64)
+        self._codes = np.zeros((capacity, self.format.frame_bytes), np.uint8)
+        self._filled = np.zeros((capacity, 2), np.uint8)
+        self._halves = self._ring.view(self._half).reshape(-1)
+        self._frames = self._ring.view(self._frame).reshape(-1)
+        self._out_halves = self._codes.view(self._half).reshape(-1)
+        self._out_frames = self._codes.view(self._frame).reshape(-1)
+        self._silence_at = capacity * RING
+        self._base = np.arange(capacity) * RING
+
+    def reserve(self, row: int) -> None:
+        """Make sure that a row exists; buffers handed out before belong to the past."""
+        old = len(self._codes)
+        if row < old:
+            return
+        capacity = max(row + 1, 2 * old)
+        ring, stamps = self._ring, self._stamps
+        self._allocate(capacity)
+        self._ring[:old] = ring[:old]
+        self._stamps[: old * RING] = stamps
+        self.playout.grow(capacity)
+
+    def open(self, row: int) -> None:
+        """Begin with an empty row: its first packet sets the time."""
+        self.reserve(row)
+        self.playout.clear(row)
+        self._stamps[row * RING : (row + 1) * RING] = -1
+
+    def close(self, row: int) -> None:
+        """The row gives silence from now on; its counters stay readable until it is opened again."""
+        self.playout.active[row] = False
+        self._stamps[row * RING : (row + 1) * RING] = -1
+
+    # --- in ----------------------------------------------------------------------------------------------------------
+    def put(self, rows: NDArray[np.intp], batch: Batch, block: NDArray[np.uint8]) -> None:
+        """Store one round of packets. rows: int (Q,), each at most once, the row of each of batch's packets."""
+        samples = batch.sizes // self.format.sample_bytes
+        places, rest, keep = self.playout.place(rows, batch.timestamps, samples, batch.markers, batch.fresh)
+        if not keep.all():
+            rows, places, rest, batch = rows[keep], places[keep], rest[keep], batch.where(keep)
+        if not len(rows):
+            return
+        halves = batch.sizes // self.format.half_bytes
+        plain = (rest == 0) & (halves * self.format.half_bytes == batch.sizes) & (halves <= MAX_PACKET)
+        plain &= places >= self.playout.play.take(rows)
+        shape = np.where(plain, batch.offsets * (MAX_PACKET + 1) + halves, -1)
+        if shape[0] >= 0 and (shape == shape[0]).all():
+            self._put_halves(rows, places, batch.index, int(batch.offsets[0]), int(halves[0]), block)
+            return
+        for one in np.unique(shape).tolist():
+            same = shape == one
+            if one >= 0:
+                offset, count = divmod(one, MAX_PACKET + 1)
+                self._put_halves(rows[same], places[same], batch.index[same], offset, count, block)
+                continue
+            for i in np.flatnonzero(same).tolist():
+                start, size = int(batch.offsets[i]), int(batch.sizes[i])
+                payload = block[batch.index[i], start : start + size]
+                self._put_any(int(rows[i]), int(places[i]), int(rest[i]), payload)
+
+    def _put_halves(
+        self,
+        rows: NDArray[np.intp],
+        places: NDArray[np.int64],
+        index: NDArray[np.intp],
+        offset: int,
+        halves: int,
+        block: NDArray[np.uint8],
+    ) -> None:
+        """Packets of so many halves each that begin on a half and are not late."""
+        base = rows * RING
+        at = [base + (places + k) % RING for k in range(halves)]
+        for k in range(halves):
+            self._stamps[at[k]] = places + k
+        if halves == 2 and not (at[0] & 1).any():  # whole frames of the ring: one copy for both halves
+            source = np.ndarray(len(block), self._frame, block, offset, (block.shape[1],))
+            self._frames[at[0] >> 1] = source[index]
+            return
+        for k in range(halves):
+            start = offset + k * self.format.half_bytes
+            source = np.ndarray(len(block), self._half, block, start, (block.shape[1],))
+            self._halves[at[k]] = source[index]
+
+    def _put_any(self, row: int, place: int, rest: int, payload: NDArray[np.uint8]) -> None:
+        """A packet of any length that begins `rest` samples behind a half: as many halves as it touches."""
+        half_bytes, silence = self.format.half_bytes, self.format.silence
+        payload = payload[: MAX_PACKET * half_bytes]
+        payload = payload[: len(payload) // self.format.sample_bytes * self.format.sample_bytes]
+        play = int(self.playout.play[row])
+        ring, stamps = self._ring[row], self._stamps[row * RING : (row + 1) * RING]
+        done, begin = 0, rest * self.format.sample_bytes
+        while done < len(payload):
+            piece = payload[done : done + half_bytes - begin]
+            if play <= place < play + RING:
+                slot = place % RING
+                at = slot * half_bytes
+                if stamps[slot] != place:
+                    if len(piece) < half_bytes:
+                        ring[at : at + half_bytes] = silence
+                    stamps[slot] = place
+                ring[at + begin : at + begin + len(piece)] = piece
+            done += len(piece)
+            begin = 0
+            place += 1
+
+    # --- out ---------------------------------------------------------------------------------------------------------
+    def take(self, n: int, quiet: NDArray[np.bool_] | None = None) -> Taken:
+        """The frames of rows 0..n-1 that are due at this tick; time goes on by one frame for all rows.
+
+        quiet: bool (n,), rows whose present sound nobody hears, where a surplus frame may be left out at once.
+        """
+        if n:
+            self.reserve(n - 1)
+        play = self.playout.advance(n, quiet)
+        at = np.empty((n, 2), np.int64)
+        due = np.empty((n, 2), np.int64)
+        np.add(play, 0, out=due[:, 0])
+        np.add(play, 1, out=due[:, 1])
+        np.remainder(due, RING, out=at)
+        at += self._base[:n, None]
+        flat = at.reshape(-1)
+        filled = self._stamps.take(flat, mode="clip") == due.reshape(-1)
+        if filled.all():
+            if not (flat[::2] & 1).any():
+                np.take(self._frames, flat[::2] >> 1, out=self._out_frames[:n], mode="clip")
+            else:
+                np.take(self._halves, flat, out=self._out_halves[: 2 * n], mode="clip")
+        else:
+            source = np.where(filled, flat, self._silence_at)
+            np.take(self._halves, source, out=self._out_halves[: 2 * n], mode="clip")
+        # A playing point may move back later: what has been played must not be played again.
+        self._stamps[flat] = -1
+        self._filled[:n] = filled.reshape(n, 2)
+        return Taken(self._codes[:n], self._filled[:n])
+
+    def skip(self, ticks: int) -> None:
+        """Time went on for so many ticks in which nothing was taken: the frames of that time are left out. To be called
+        before the packets that waited meanwhile are put."""
+        self.playout.oversleep(ticks)
+
+    # --- figures -----------------------------------------------------------------------------------------------------
+    @property
+    def late(self) -> NDArray[np.int64]:
+        """Packets that came after their last sample was due, by row."""
+        return self.playout.late
+
+    def delay_ms(self, rows: NDArray[np.intp] | int) -> NDArray[np.float64]:
+        """Mean time from a packet's arrival to the playing of its first sample, half a tick of waiting included."""
+        return 10.0 + 10.0 * self.playout.mean_slack[rows]
+
+
+assert RING >= MAX_DEPTH + MAX_PACKET

@@ -1,0 +1,112 @@
+"""Whose packets a leg takes: symmetric RTP with a short memory and no generosity.
+
+A leg's peer is the address its signalling named, or, behind a NAT, some port of the host its signalling came from;
+nobody else is ever considered, the first source that proves itself is kept, and only new signalling opens the question
+again. Addresses are (host, port). Not here: columns of the streams (streams) and sockets (edge/ports).
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+Address = tuple[str, int]
+
+PROBATION = 4
+"""Packets in sequence that a source must send before it is believed."""
+NAT_GRACE = 0.2
+"""Seconds for which the signalled address alone may win, when the signalling came from another host than it names."""
+SAME_HOST_GRACE = 1.0
+"""The same when it came from that very host: another port of it is then less likely the peer than a neighbour."""
+PREFERENCE = 2.0
+"""Seconds for which a packet from the signalled address keeps every other source out."""
+STILL_TALKING = 1.0
+"""A peer heard within so many seconds keeps its latch through new signalling that names the same addresses."""
+MAX_CANDIDATES = 8
+"""Sources on probation at once for one leg; those that fell silent make room."""
+
+
+class Verdict(Enum):
+    """What to do with a datagram: ACCEPT it, DROP it, or accept it and LATCH onto its source."""
+
+    ACCEPT = 0
+    DROP = 1
+    LATCH = 2
+
+
+@dataclass(slots=True)
+class _Candidate:
+    ssrc: int
+    following: int
+    count: int
+    heard: float
+
+
+@dataclass(slots=True)
+class Latch:
+    """One leg's question, open until a source has been latched.
+
+    remote: the signalled address or None; host: where the signalling came from; since: when it did (s).
+    """
+
+    remote: Address | None
+    host: str
+    remote_rtcp: Address | None
+    since: float
+    latched: Address | None = None
+    _remote_heard: float = float("-inf")
+    _candidates: dict[Address, _Candidate] = field(default_factory=dict)
+
+    def allows(self, address: Address) -> bool:
+        """Whether this source may be considered at all."""
+        if self.latched is not None:
+            return address == self.latched
+        return address == self.remote or address[0] == self.host
+
+    def consider(self, address: Address, ssrc: int, sequence: int, now: float) -> Verdict:
+        """Judge a well-formed packet of an acceptable payload type from an allowed source."""
+        if self.latched is not None:
+            return Verdict.ACCEPT
+        if address == self.remote:
+            self._remote_heard = now
+        if not self._in_sequence(address, ssrc, sequence, now):
+            return Verdict.DROP
+        if address != self.remote and self.remote is not None:
+            grace = SAME_HOST_GRACE if self.remote[0] == self.host else NAT_GRACE
+            if now < self.since + grace or now < self._remote_heard + PREFERENCE:
+                return Verdict.DROP
+        self.latched = address
+        self._candidates.clear()
+        return Verdict.LATCH
+
+    def _in_sequence(self, address: Address, ssrc: int, sequence: int, now: float) -> bool:
+        """Count the packet; True from the PROBATION-th on that follow each other."""
+        candidate = self._candidates.get(address)
+        if candidate is None:
+            if len(self._candidates) >= MAX_CANDIDATES:
+                for known, other in list(self._candidates.items()):
+                    if now > other.heard + PREFERENCE or address == self.remote:
+                        del self._candidates[known]
+            if len(self._candidates) < MAX_CANDIDATES:
+                self._candidates[address] = _Candidate(ssrc, (sequence + 1) & 0xFFFF, 1, now)
+            return False
+        follows = candidate.ssrc == ssrc and candidate.following == sequence
+        candidate.count = candidate.count + 1 if follows else 1
+        candidate.ssrc, candidate.following, candidate.heard = ssrc, (sequence + 1) & 0xFFFF, now
+        return candidate.count >= PROBATION
+
+    def allows_rtcp(self, address: Address, ssrc_known: bool) -> bool:
+        """The same question for RTCP; ssrc_known: it names the SSRC of the stream we take.
+
+        A host alone proves little (many telephones may share it), so an unannounced port must know the SSRC.
+        """
+        if address == self.remote_rtcp:
+            return True
+        if self.latched is None:
+            return False
+        host, port = self.latched
+        return address in ((host, port), (host, port + 1)) or (address[0] == host and ssrc_known)
+
+
+def plain(address: tuple) -> Address:
+    """(host, port) of a socket's address: without scope, and an IPv4-mapped host as IPv4."""
+    host = address[0].partition("%")[0].lower()
+    return (host.removeprefix("::ffff:") if "." in host else host, address[1])

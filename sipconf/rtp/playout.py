@@ -1,0 +1,270 @@
+"""When each row plays: the map from a row's RTP timestamps to its halves (10 ms), and how that map moves.
+
+A row's `play` is the half that the next tick takes and `timestamp` the RTP timestamp that belongs to it; both
+advance by a frame every tick. A packet's slack is the time between its arrival and its turn, in halves. Late
+packets move the row's playing point back (deeper), a sustained surplus of slack moves it forward. Not here: the
+sound itself (jitter).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+START_DEPTH = 2
+"""Halves of slack that the first packet of a source is given: one frame in hand."""
+MAX_DEPTH = 20
+"""Halves (200 ms): no row is played later than that behind its newest packet."""
+FRAME = 2
+"""Halves to a frame."""
+FIRST_WINDOW, WINDOW = 25, 150
+"""Ticks (0.5 s, 3 s) over which the least slack is watched before a row may become shallower."""
+REGRET, CAUTION, MAX_CAUTION = 500, 400, 6400
+"""Ticks: a late packet so soon after a row became shallower makes it keep one spare frame, at first for 8 s, each time
+four times as long, up to 128 s. It is the row whose packets come just before or just behind the tick."""
+PATIENCE, NEXT_PATIENCE = 50, 10
+"""Ticks that a surplus frame waits for a quiet moment before it is left out amid sound; ticks from it to the next."""
+ASTRAY_TICKS = 5
+"""Ticks in which packets kept coming too late to play: then the peer's timestamps have moved, not the packets."""
+JUMP_HALVES = 200
+"""Halves (2 s) that no network delay explains: such a timestamp is a new reckoning at once."""
+
+_WRAP, _HALF_WRAP = 0xFFFFFFFF, 0x80000000
+_NEVER = -(1 << 40)
+_PLENTY = 1 << 30
+_CLEAN = {
+    "active": False,
+    "least_slack": _PLENTY,
+    "caution": CAUTION,
+    "cautious_until": _NEVER,
+    "shallower_at": _NEVER,
+    "astray_at": _NEVER,
+}
+
+
+class PlayoutColumns:
+    """Playing points by row. late, resynced: packets; grown, dropped: frames; mean_slack: halves, smoothed."""
+
+    def __init__(self, capacity: int, half_samples: int) -> None:
+        self.half_samples = half_samples
+        self.tick = 0
+        self.play = np.zeros(capacity, np.int64)
+        self.timestamp = np.zeros(capacity, np.int64)
+        self.end = np.zeros(capacity, np.int64)
+        self.active = np.zeros(capacity, bool)
+        self.mean_slack = np.zeros(capacity)
+        self.least_slack = np.zeros(capacity, np.int64)
+        self.caution = np.zeros(capacity, np.int64)
+        self.cautious_until = np.zeros(capacity, np.int64)
+        self.window_end = np.zeros(capacity, np.int64)
+        self.surplus = np.zeros(capacity, np.int64)
+        self.surplus_since = np.zeros(capacity, np.int64)
+        self.shallower_at = np.zeros(capacity, np.int64)
+        self.astray = np.zeros(capacity, np.int64)
+        self.astray_at = np.zeros(capacity, np.int64)
+        self.late = np.zeros(capacity, np.int64)
+        self.resynced = np.zeros(capacity, np.int64)
+        self.grown = np.zeros(capacity, np.int64)
+        self.dropped = np.zeros(capacity, np.int64)
+        self._overslept = False
+        self.clear(slice(None))
+
+    def _columns(self) -> list[str]:
+        return [name for name, value in self.__dict__.items() if isinstance(value, np.ndarray)]
+
+    def grow(self, capacity: int) -> None:
+        """Make room for more rows."""
+        wider = PlayoutColumns(capacity, self.half_samples)
+        for name in self._columns():
+            column = getattr(wider, name)
+            column[: len(getattr(self, name))] = getattr(self, name)
+            setattr(self, name, column)
+
+    def clear(self, row: int | slice) -> None:
+        """Forget a row; it is not active until its first packet."""
+        for name in self._columns():
+            getattr(self, name)[row] = _CLEAN.get(name, 0)
+
+    # --- packets -----------------------------------------------------------------------------------------------------
+    def place(
+        self,
+        rows: NDArray[np.intp],
+        timestamps: NDArray[np.int64],
+        samples: NDArray[np.int64],
+        markers: NDArray[np.bool_],
+        fresh: NDArray[np.bool_],
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+        """Where one round of packets belongs: (half, samples behind its begin, whether to keep the packet).
+
+        All int64 or bool (Q,); rows at most once each. Moves the playing points of rows that need it.
+        """
+        half = self.half_samples
+        play = self.play.take(rows)
+        delta = ((timestamps - self.timestamp.take(rows) + _HALF_WRAP) & _WRAP) - _HALF_WRAP
+        ahead = delta // half
+        rest = delta - ahead * half
+        end = self.end.take(rows)
+        keep = np.ones(len(rows), bool)
+        odd = (ahead < 0) | (ahead > MAX_DEPTH) | (rest != 0) | fresh | ~self.active.take(rows)
+        odd |= markers | (play + ahead > end)
+        if odd.any():
+            for i in np.flatnonzero(odd).tolist():
+                size = int(samples[i])
+                keep[i] = self._settle(int(rows[i]), int(timestamps[i]), size, bool(markers[i]), bool(fresh[i]))
+            play = self.play.take(rows)
+            delta = ((timestamps - self.timestamp.take(rows) + _HALF_WRAP) & _WRAP) - _HALF_WRAP
+            ahead = delta // half
+            rest = delta - ahead * half
+        places = play + ahead
+        if keep.all():
+            self._observe(rows, places, ahead, rest + samples)
+        else:
+            self._observe(rows[keep], places[keep], ahead[keep], (rest + samples)[keep])
+        return places, rest, keep
+
+    def _observe(
+        self,
+        rows: NDArray[np.intp],
+        places: NDArray[np.int64],
+        ahead: NDArray[np.int64],
+        samples: NDArray[np.int64],
+    ) -> None:
+        """Enter the slack of packets that are kept."""
+        self.end[rows] = np.maximum(self.end.take(rows), places + samples // self.half_samples)
+        self.least_slack[rows] = np.minimum(self.least_slack.take(rows), ahead)
+        mean = self.mean_slack.take(rows)
+        self.mean_slack[rows] = mean + (ahead - mean) / 16.0
+        self.astray[rows] = 0
+
+    def _settle(self, row: int, timestamp: int, samples: int, marker: bool, fresh: bool) -> bool:
+        """Make one unusual packet fit by moving its row's playing point; False when it comes too late to be played."""
+        half = self.half_samples
+        delta = ((timestamp - int(self.timestamp[row]) + _HALF_WRAP) & _WRAP) - _HALF_WRAP
+        if fresh or not self.active[row] or abs(delta) > JUMP_HALVES * half:
+            self._begin(row, timestamp)
+            return True
+        play, end = int(self.play[row]), int(self.end[row])
+        ahead, rest = divmod(delta, half)
+        if ahead < 0:
+            return self._settle_late(row, timestamp, ahead, -(-(delta + samples) // half), marker)
+        if end <= play:
+            # Nothing is in hand: its first sample may as well fall on a half, and spare frames be left out unheard.
+            if rest:
+                self._shift(row, 0, rest)
+            if self.surplus[row] > 0:
+                self._drop(row, min(int(self.surplus[row]), ahead // FRAME))
+                ahead = self._ahead(row, timestamp)
+        if ahead > MAX_DEPTH:
+            self._drop(row, -(-(ahead - MAX_DEPTH) // FRAME))
+        return True
+
+    def _settle_late(self, row: int, timestamp: int, ahead: int, end_ahead: int, marker: bool) -> bool:
+        """A packet whose first sample (at least) was due before now: wait longer from now on, or give it up."""
+        if self._overslept:  # it was we who came late: no reason to wait for this row from now on
+            self.late[row] += end_ahead <= 0
+            return end_ahead > 0
+        if -ahead <= MAX_DEPTH:
+            frames = -(ahead // FRAME)
+            # Never so deep that what is in hand already would have to wait beyond the bound.
+            room = (MAX_DEPTH - max(int(self.end[row] - self.play[row]) - FRAME, 0)) // FRAME
+            if frames <= room:
+                self._deepen(row, frames)
+                return True
+        if self.astray_at[row] != self.tick:
+            self.astray_at[row] = self.tick
+            self.astray[row] += 1
+        if marker or self.astray[row] >= ASTRAY_TICKS:
+            self._begin(row, timestamp)
+            return True
+        if end_ahead <= 0:
+            self.late[row] += 1
+            return False
+        return True
+
+    def _ahead(self, row: int, timestamp: int) -> int:
+        delta = ((timestamp - int(self.timestamp[row]) + _HALF_WRAP) & _WRAP) - _HALF_WRAP
+        return delta // self.half_samples
+
+    def _begin(self, row: int, timestamp: int) -> None:
+        """Take the packet for the beginning of time: its turn is START_DEPTH from now."""
+        if self.active[row]:
+            self.resynced[row] += 1
+        # Beyond everything that the ring may still hold of the old reckoning, and on a whole frame of it.
+        self.play[row] = (max(int(self.end[row]), int(self.play[row])) // 64 + 2) * 64
+        self.timestamp[row] = (timestamp - START_DEPTH * self.half_samples) & _WRAP
+        self.end[row] = self.play[row] + START_DEPTH
+        self.active[row] = True
+        self.mean_slack[row] = START_DEPTH
+        self.least_slack[row] = _PLENTY
+        self.surplus[row] = self.astray[row] = 0
+        self.window_end[row] = self.tick + FIRST_WINDOW
+
+    def _shift(self, row: int, halves: int, samples: int = 0) -> None:
+        """Move the playing point by halves of the ring and halves plus samples of the peer's time."""
+        self.play[row] += halves
+        self.timestamp[row] = (int(self.timestamp[row]) + halves * self.half_samples + samples) & _WRAP
+
+    def _drop(self, row: int, frames: int) -> None:
+        """Become shallower at once: leave frames out."""
+        self._shift(row, FRAME * frames)
+        self.dropped[row] += frames
+        self.surplus[row] = max(int(self.surplus[row]) - frames, 0)
+        self.shallower_at[row] = self.tick
+
+    def _deepen(self, row: int, frames: int) -> None:
+        """Become deeper: the next frames are waited for."""
+        self._shift(row, -FRAME * frames)
+        self.grown[row] += frames
+        caution = int(self.caution[row])
+        if self.tick - self.shallower_at[row] < max(REGRET, 2 * caution):
+            self.cautious_until[row] = self.tick + caution
+            self.caution[row] = min(4 * caution, MAX_CAUTION)
+        else:
+            self.caution[row] = CAUTION
+        self.window_end[row] = self.tick + WINDOW
+        self.least_slack[row] = _PLENTY
+        self.surplus[row] = 0
+
+    # --- ticks -------------------------------------------------------------------------------------------------------
+    def advance(self, n: int, quiet: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+        """The halves that rows 0..n-1 play now, int64 (n,); then time goes on by a frame."""
+        self._watch(n)
+        surplus = self.surplus[:n]
+        if surplus.any():
+            ready = surplus > 0
+            waited = self.tick - self.surplus_since[:n] >= PATIENCE
+            ready &= waited if quiet is None else (waited | quiet[:n])
+            for row in np.flatnonzero(ready).tolist():
+                self._drop(row, 1)
+                self.surplus_since[row] = self.tick - PATIENCE + NEXT_PATIENCE
+        play = self.play[:n].copy()
+        self.play[:n] += FRAME
+        self.advance_clock(FRAME, n)
+        self.tick += 1
+        self._overslept = False
+        return play
+
+    def oversleep(self, ticks: int) -> None:
+        """Ticks were left out. Packets of that time are late by our own fault, until the next advance."""
+        self.play += FRAME * ticks
+        self.advance_clock(FRAME * ticks)
+        self.tick += ticks
+        self._overslept = True
+
+    def advance_clock(self, halves: int, n: int | None = None) -> None:
+        """Let the peer's time of rows (all, or the first n) go on by halves."""
+        moved = self.timestamp[:n]
+        moved += halves * self.half_samples
+        moved &= _WRAP
+
+    def _watch(self, n: int) -> None:
+        """Close the windows that end at this tick: the frames that even the latest packet had to spare are surplus."""
+        ending = self.window_end[:n] <= self.tick
+        if not ending.any():
+            return
+        ended = np.flatnonzero(ending)
+        least = self.least_slack[ended]
+        spare = np.where(least < _PLENTY, np.maximum(least, 0) // FRAME, 0)
+        spare -= (spare > 0) & (self.cautious_until[ended] > self.tick)
+        self.surplus_since[ended] = np.where(self.surplus[ended] > 0, self.surplus_since[ended], self.tick)
+        self.surplus[ended] = spare
+        self.least_slack[ended] = _PLENTY
+        self.window_end[ended] = self.tick + WINDOW

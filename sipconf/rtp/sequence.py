@@ -1,0 +1,122 @@
+"""Extended sequence numbers, duplicates and losses of many streams at once (RFC 3550 appendix A.1 and A.3).
+
+Columns by slot. Not here: whose packets these are and the probation of a new source (streams), and time (jitter).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_DROPOUT = 3000
+"""A packet may be this far ahead of the last (RFC 3550 A.1)."""
+MAX_MISORDER = 100
+"""And this far behind it."""
+HISTORY = 64
+"""Packets behind the highest whose arrival is remembered, to know a duplicate."""
+
+_NOWHERE = -1
+_ONE = np.uint64(1)
+
+
+class SequenceColumns:
+    """Per slot: highest extended sequence number, the first one, what arrived, what came twice."""
+
+    def __init__(self, capacity: int) -> None:
+        self.highest = np.zeros(capacity, np.int64)
+        self.first = np.zeros(capacity, np.int64)
+        self.received = np.zeros(capacity, np.int64)
+        self.duplicated = np.zeros(capacity, np.int64)
+        self._history = np.zeros(capacity, np.uint64)
+        self._elsewhere = np.full(capacity, _NOWHERE, np.int64)
+        self._lost_before = np.zeros(capacity, np.int64)
+        self._doubled_before = np.zeros(capacity, np.int64)
+
+    def grow(self, capacity: int) -> None:
+        """Make room for more slots; what is there stays."""
+        for name in self.__dict__:
+            column = getattr(self, name)
+            fill = _NOWHERE if name == "_elsewhere" else 0
+            setattr(self, name, np.concatenate([column, np.full(capacity - len(column), fill, column.dtype)]))
+
+    def clear(self, slot: int) -> None:
+        """Forget everything of a slot."""
+        for name in self.__dict__:
+            getattr(self, name)[slot] = _NOWHERE if name == "_elsewhere" else 0
+
+    def begin(self, slots: NDArray[np.intp] | int, sequence: NDArray[np.int64] | int) -> None:
+        """Start counting anew at these sequence numbers, not yet received (init_seq of RFC 3550 A.1).
+
+        The losses until now stay in `lost`, which is of the leg; `expected` and `received` are of the source.
+        """
+        self._lost_before[slots] = self.lost(slots)
+        self._doubled_before[slots] = self.duplicated[slots]
+        self.first[slots] = self.highest[slots] = sequence
+        self.received[slots] = 0
+        self._history[slots] = 0
+        self._elsewhere[slots] = _NOWHERE
+
+    def advance(
+        self, slots: NDArray[np.intp], sequence: NDArray[np.int64]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Count one packet for each of the slots, every slot at most once; sequence: 16-bit numbers, int64.
+
+        Returns (taken, restarted): taken is False for a duplicate and for the first packet of a wild jump; restarted is
+        True where the second one in a row proves that the peer counts from elsewhere now.
+        """
+        highest = self.highest[slots]
+        ahead = ((sequence - highest + 0x8000) & 0xFFFF) - 0x8000
+        if not ((ahead > -MAX_MISORDER) & (ahead < MAX_DROPOUT)).all():
+            return self._advance_wildly(slots, sequence, ahead)
+        history = self._history[slots]
+        taken = self._count(slots, highest, ahead, history)
+        return taken, np.zeros(len(slots), bool)
+
+    def _advance_wildly(
+        self, slots: NDArray[np.intp], sequence: NDArray[np.int64], ahead: NDArray[np.int64]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """The same where some packet is out of bounds: believe a jump only when its successor comes too."""
+        wild = (ahead <= -MAX_MISORDER) | (ahead >= MAX_DROPOUT)
+        restarted = wild & (sequence == self._elsewhere[slots])
+        waiting = wild & ~restarted
+        self._elsewhere[slots[waiting]] = (sequence[waiting] + 1) & 0xFFFF
+        self.begin(slots[restarted], sequence[restarted])
+        counted = np.flatnonzero(~waiting)
+        chosen = slots[counted]
+        taken = np.zeros(len(slots), bool)
+        ahead = np.where(restarted, 0, ahead)[counted]
+        taken[counted] = self._count(chosen, self.highest[chosen], ahead, self._history[chosen])
+        return taken, restarted
+
+    def _count(
+        self,
+        slots: NDArray[np.intp],
+        highest: NDArray[np.int64],
+        ahead: NDArray[np.int64],
+        history: NDArray[np.uint64],
+    ) -> NDArray[np.bool_]:
+        """Enter packets that are in bounds into the columns; True where it was not a duplicate."""
+        self.received[slots] += 1
+        self._elsewhere[slots] = _NOWHERE
+        if (ahead == 1).all():
+            self.highest[slots] = highest + 1
+            self._history[slots] = (history << _ONE) | _ONE
+            return np.ones(len(slots), bool)
+        forward = np.clip(ahead, 0, HISTORY - 1).astype(np.uint64)
+        history = np.where(ahead >= HISTORY, np.uint64(0), history << forward)
+        back = np.maximum(-ahead, 0)
+        bit = np.where(back < HISTORY, _ONE << np.minimum(back, HISTORY - 1).astype(np.uint64), np.uint64(0))
+        doubled = (history & bit) != 0
+        self._history[slots] = history | bit
+        self.highest[slots] = highest + np.maximum(ahead, 0)
+        self.duplicated[slots] += doubled
+        return ~doubled
+
+    def expected(self, slots: NDArray[np.intp] | int) -> NDArray[np.int64]:
+        """Packets the present source has sent as far as we know (RFC 3550 A.3); 0 before the first."""
+        span = self.highest[slots] - self.first[slots] + 1
+        return np.where(self.received[slots] > 0, span, 0)
+
+    def lost(self, slots: NDArray[np.intp] | int) -> NDArray[np.int64]:
+        """Packets of the leg that never came, all its sources together. A late one is not lost, a duplicate does not
+        make up for another."""
+        unique = self.received[slots] - (self.duplicated[slots] - self._doubled_before[slots])
+        return self._lost_before[slots] + np.maximum(self.expected(slots) - unique, 0)

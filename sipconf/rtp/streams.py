@@ -1,0 +1,322 @@
+"""What comes in, leg by leg: which source is believed, order, loss, jitter (RFC 3550 sections 6.4, A.1, A.8).
+
+Everything is a column by slot, the leg's number in the whole plane. Packets pass in rounds that hold every slot at most
+once, so that a round is a handful of array operations. Not here: playing them out (jitter), reading sockets (edge).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sipconf.errors import MisuseError
+from sipconf.rtp.latching import PROBATION, STILL_TALKING, Address, Latch, Verdict, plain
+from sipconf.rtp.packet import HEADER_BYTES, Parsed
+from sipconf.rtp.sequence import SequenceColumns
+
+MAX_KIND = 15
+"""Highest number a caller may give a format."""
+COMFORT_NOISE = 13
+"""Payload type of RFC 3389: counted in the sequence, never played."""
+
+_EVENT, _PASSED_OVER, _UNKNOWN = 253, 254, 255
+_WRAP, _HALF_WRAP = 0xFFFFFFFF, 0x80000000
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Audio packets of one round, columns of length Q; every slot at most once.
+
+    index: position in the block; kinds: the caller's number of the format; timestamps: 32 bit, in int64; offsets and
+    sizes of the payload in octets; fresh: first packet of a new or restarted source.
+    """
+
+    index: NDArray[np.intp]
+    slots: NDArray[np.intp]
+    kinds: NDArray[np.uint8]
+    timestamps: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    markers: NDArray[np.bool_]
+    fresh: NDArray[np.bool_]
+
+    def where(self, mask: NDArray[np.bool_]) -> "Batch":
+        """The packets that a bool (Q,) mask chooses."""
+        return Batch(*(getattr(self, name)[mask] for name in Batch.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What a block held. events: positions of telephone-event packets; rtcp: of multiplexed RTCP; both in order."""
+
+    batches: list[Batch]
+    events: NDArray[np.intp]
+    rtcp: NDArray[np.intp]
+
+
+class Streams:
+    """Receive columns of all legs. received, duplicated, strangers, bad: packets; started: a source is believed."""
+
+    def __init__(self, capacity: int = 64) -> None:
+        self.sequence = SequenceColumns(capacity)
+        self.ssrc = np.zeros(capacity, np.int64)
+        self.started = np.zeros(capacity, bool)
+        self.strangers = np.zeros(capacity, np.int64)
+        self.bad = np.zeros(capacity, np.int64)
+        self.received = np.zeros(capacity, np.int64)
+        self.last_packet = np.full(capacity, -np.inf)
+        self.connected_at = np.full(capacity, -np.inf)
+        self.clock_rate = np.full(capacity, 8000, np.int64)
+        self.jitter = np.zeros(capacity)
+        self._transit = np.zeros(capacity, np.int64)
+        self._candidate_ssrc = np.zeros(capacity, np.int64)
+        self._candidate_next = np.zeros(capacity, np.int64)
+        self._candidate_count = np.zeros(capacity, np.int64)
+        self._leader = np.zeros(capacity, np.intp)
+        self._kinds = np.full((capacity, 128), _UNKNOWN, np.uint8)
+        self._latches: list[Latch | None] = [None] * capacity
+
+    # --- slots -------------------------------------------------------------------------------------------------------
+    def reserve(self, slot: int) -> None:
+        """Make sure that a slot exists."""
+        old = len(self.ssrc)
+        if slot < old:
+            return
+        capacity = max(slot + 1, 2 * old)
+        fresh = Streams(capacity)
+        self.sequence.grow(capacity)
+        for name, column in self.__dict__.items():
+            if isinstance(column, np.ndarray):
+                wider = getattr(fresh, name)
+                wider[:old] = column
+                setattr(self, name, wider)
+        self._latches += [None] * (capacity - old)
+
+    def open(self, slot: int) -> None:
+        """Begin a leg: counters at zero, and every packet is a stranger's until it is connected."""
+        self.reserve(slot)
+        self.close(slot)
+        self.sequence.clear(slot)
+        for column in (self.strangers, self.bad, self.received, self.jitter):
+            column[slot] = 0
+        self.last_packet[slot] = self.connected_at[slot] = -np.inf
+
+    def connect(
+        self,
+        slot: int,
+        *,
+        remote: Address | None,
+        signalling_host: str,
+        clock_rate: int,
+        kinds: dict[int, int],
+        telephone_event: int | None,
+        remote_rtcp: Address | None,
+        now: float,
+    ) -> bool:
+        """Tell a leg its peer and what it may send; kinds: payload type -> 0..MAX_KIND, returned in batches.
+
+        Returns True when a source has to prove itself anew. The latch stays when the same peer, still talking, is named
+        again (a re-INVITE for other reasons), or when the first question is still open.
+        """
+        if any(not 0 <= kind <= MAX_KIND for kind in kinds.values()):
+            raise MisuseError("kinds are 0 to 15")
+        table = self._kinds[slot]
+        table[:] = _UNKNOWN
+        table[COMFORT_NOISE] = _PASSED_OVER
+        for payload_type, kind in kinds.items():
+            table[payload_type] = kind
+        if telephone_event is not None:
+            table[telephone_event] = _EVENT
+        self.clock_rate[slot] = clock_rate
+        remote = plain(remote) if remote else None
+        host = plain((signalling_host, 0))[0]
+        latch = self._latches[slot]
+        if latch is not None and (latch.remote, latch.host) == (remote, host):
+            if latch.latched is None or now - self.last_packet[slot] < STILL_TALKING:
+                latch.remote_rtcp = plain(remote_rtcp) if remote_rtcp else None
+                return False
+        self._latches[slot] = Latch(remote, host, plain(remote_rtcp) if remote_rtcp else None, now)
+        self.started[slot] = False
+        self._candidate_count[slot] = 0
+        self.connected_at[slot] = now
+        return True
+
+    def close(self, slot: int) -> None:
+        """Nothing that comes for this slot is taken any more; its counters stay readable."""
+        self._latches[slot] = None
+        self._kinds[slot] = _UNKNOWN
+        self.started[slot] = False
+        self._candidate_count[slot] = 0
+
+    # --- sources -----------------------------------------------------------------------------------------------------
+    def latched(self, slot: int) -> Address | None:
+        """The source this leg has settled on."""
+        latch = self._latches[slot]
+        return latch.latched if latch else None
+
+    def source_of(self, slot: int, address: tuple, datagram: memoryview | bytes, now: float) -> Verdict:
+        """Judge the source of a datagram that came to a leg's RTP port; only for sockets not yet connected."""
+        latch = self._latches[slot]
+        address = plain(address)
+        if latch is None or not latch.allows(address):
+            self.strangers[slot] += 1
+            return Verdict.DROP
+        if latch.latched is not None:
+            return Verdict.ACCEPT
+        kind = self._kinds[slot, datagram[1] & 0x7F] if len(datagram) >= HEADER_BYTES else _UNKNOWN
+        if kind == _UNKNOWN or datagram[0] >> 6 != 2:
+            self.bad[slot] += 1
+            return Verdict.DROP
+        sequence = int.from_bytes(datagram[2:4])
+        ssrc = int.from_bytes(datagram[8:12])
+        verdict = latch.consider(address, ssrc, sequence, now)
+        if verdict is Verdict.LATCH:
+            # It has just served the probation that `receive` would ask of its SSRC.
+            self._candidate_ssrc[slot], self._candidate_next[slot] = ssrc, sequence
+            self._candidate_count[slot] = PROBATION - 1
+        return verdict
+
+    def rtcp_source_of(self, slot: int, address: tuple, datagram: memoryview | bytes) -> bool:
+        """Whether a datagram on a leg's RTCP port comes from its peer."""
+        latch = self._latches[slot]
+        ssrc_known = (
+            len(datagram) >= 8
+            and bool(self.started[slot])
+            and int.from_bytes(datagram[4:8]) == self.ssrc[slot]
+        )
+        if latch is not None and latch.allows_rtcp(plain(address), ssrc_known):
+            return True
+        self.strangers[slot] += 1
+        return False
+
+    # --- packets -----------------------------------------------------------------------------------------------------
+    def receive(self, slots: NDArray[np.intp], parsed: Parsed, now: float) -> Received:
+        """Sort a block's packets into streams. slots: int (P,), the leg of each; now: when the block was read (s)."""
+        kinds = self._kinds.reshape(-1).take(slots * 128 + parsed.payload_type, mode="clip")
+        usable = parsed.valid & (kinds != _UNKNOWN)
+        rtcp = positions = _EMPTY
+        if usable.all():
+            positions = np.arange(len(slots))
+        else:
+            positions = np.flatnonzero(usable)
+            rtcp = np.flatnonzero(parsed.rtcp)
+            np.add.at(self.bad, slots[~usable & ~parsed.rtcp], 1)
+        batches: list[Batch] = []
+        events: list[NDArray[np.intp]] = []
+        for round_ in self._rounds(positions, slots):
+            self._receive_round(round_, slots, kinds, parsed, now, batches, events)
+        return Received(batches, np.concatenate(events) if events else _EMPTY, rtcp)
+
+    def _rounds(
+        self, positions: NDArray[np.intp], slots: NDArray[np.intp]
+    ) -> Iterator[NDArray[np.intp]]:
+        """Split positions into rounds in which no slot comes twice, each slot's packets in order."""
+        leader = self._leader
+        while len(positions):
+            legs = slots.take(positions)
+            leader[legs[::-1]] = positions[::-1]  # of equal slots the last written, so the earliest packet, stays
+            leads = leader.take(legs) == positions
+            if leads.all():
+                yield positions
+                return
+            yield positions[leads]
+            positions = positions[~leads]
+
+    def _receive_round(
+        self,
+        positions: NDArray[np.intp],
+        all_slots: NDArray[np.intp],
+        all_kinds: NDArray[np.uint8],
+        parsed: Parsed,
+        now: float,
+        batches: list[Batch],
+        events: list[NDArray[np.intp]],
+    ) -> None:
+        """Probation, sequence and jitter of one round; its audio becomes a batch."""
+        slots = all_slots.take(positions)
+        ssrc = parsed.ssrc.take(positions)
+        fresh = np.zeros(len(positions), bool)
+        known = self.started.take(slots) & (ssrc == self.ssrc.take(slots))
+        if not known.all():
+            for i in np.flatnonzero(~known).tolist():
+                fresh[i] = self._try_source(int(slots[i]), int(ssrc[i]), int(parsed.sequence[positions[i]]))
+            known |= fresh
+            positions, slots, fresh = positions[known], slots[known], fresh[known]
+        taken, restarted = self.sequence.advance(slots, parsed.sequence.take(positions))
+        self.last_packet[slots] = now
+        self.received[slots] += 1
+        if not taken.all():
+            positions, slots, fresh, restarted = positions[taken], slots[taken], fresh[taken], restarted[taken]
+        fresh |= restarted
+        kinds = all_kinds.take(positions)
+        audio = kinds <= MAX_KIND
+        if not audio.all():
+            events.append(positions[kinds == _EVENT])
+            positions, slots, kinds, fresh = positions[audio], slots[audio], kinds[audio], fresh[audio]
+        if not len(positions):
+            return
+        timestamps = parsed.timestamp.take(positions)
+        self._measure_jitter(slots, timestamps, fresh, now)
+        batches.append(
+            Batch(
+                positions,
+                slots,
+                kinds,
+                timestamps,
+                parsed.offset.take(positions),
+                parsed.size.take(positions),
+                parsed.marker.take(positions),
+                fresh,
+            )
+        )
+
+    def _try_source(self, slot: int, ssrc: int, sequence: int) -> bool:
+        """Probation of an SSRC that is not the leg's: True when it has just become it."""
+        if ssrc == self._candidate_ssrc[slot] and sequence == self._candidate_next[slot]:
+            self._candidate_count[slot] += 1
+        else:
+            self._candidate_count[slot] = 1
+        self._candidate_ssrc[slot] = ssrc
+        self._candidate_next[slot] = (sequence + 1) & 0xFFFF
+        if self._candidate_count[slot] < PROBATION:
+            return False
+        self._candidate_count[slot] = 0
+        self.ssrc[slot] = ssrc
+        self.started[slot] = True
+        self.sequence.begin(slot, sequence)
+        return True
+
+    def _measure_jitter(
+        self, slots: NDArray[np.intp], timestamps: NDArray[np.int64], fresh: NDArray[np.bool_], now: float
+    ) -> None:
+        """RFC 3550 A.8, in timestamp units. Arrival is the reading of the block: the grain is the tick."""
+        rate = self.clock_rate.take(slots)
+        transit = (now * rate).astype(np.int64) - timestamps
+        moved = np.abs(((transit - self._transit.take(slots) + _HALF_WRAP) & _WRAP) - _HALF_WRAP)
+        self._transit[slots] = transit
+        # A whole second apart is a new reckoning of the peer's, not jitter of the path.
+        moved = np.where(fresh | (moved > rate), 0, moved)
+        jitter = self.jitter.take(slots)
+        self.jitter[slots] = jitter + (moved - jitter) / 16.0
+
+    # --- figures -----------------------------------------------------------------------------------------------------
+    @property
+    def duplicated(self) -> NDArray[np.int64]:
+        """Packets that came again, by slot."""
+        return self.sequence.duplicated
+
+    def lost(self, slots: NDArray[np.intp] | int) -> NDArray[np.int64]:
+        """Packets that never came, since the leg was opened."""
+        return self.sequence.lost(slots)
+
+    def jitter_ms(self, slots: NDArray[np.intp] | int) -> NDArray[np.float64]:
+        """Interarrival jitter in milliseconds."""
+        return self.jitter[slots] * 1000.0 / self.clock_rate[slots]
+
+    def silent_since(self, slots: NDArray[np.intp] | int) -> NDArray[np.float64]:
+        """When the last packet was taken, or the leg was connected if that is later or none came (s)."""
+        return np.maximum(self.last_packet[slots], self.connected_at[slots])
+
+
+_EMPTY = np.zeros(0, np.intp)

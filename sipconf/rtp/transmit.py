@@ -1,0 +1,88 @@
+"""RTP packets of a whole bank, built in place in one buffer (RFC 3550 section 5.1).
+
+Sequence numbers, timestamps and SSRCs are columns by row. Not here: sockets (edge/ports), encoding (the mixer).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sipconf.errors import MisuseError
+from sipconf.rtp.formats import FrameFormat
+from sipconf.rtp.packet import HEADER_BYTES
+
+_VERSION = 2 << 30
+_MARKER = 1 << 23
+
+
+class Sender:
+    """The sending half of a bank: row r's packet stands ready in views[r] after each packetise."""
+
+    def __init__(self, format: FrameFormat, capacity: int = 64) -> None:
+        self.format = format
+        self.payload_type = np.zeros(capacity, np.int64)
+        self.sequence = np.zeros(capacity, np.int64)
+        self.timestamp = np.zeros(capacity, np.int64)
+        self.ssrc = np.zeros(capacity, np.int64)
+        self.packets = np.zeros(capacity, np.int64)
+        self.octets = np.zeros(capacity, np.int64)
+        self._starting = np.ones(capacity, bool)
+        self._open = np.zeros(capacity, bool)
+        self._allocate(capacity)
+
+    def _allocate(self, capacity: int) -> None:
+        self._buffer = np.zeros((capacity, HEADER_BYTES + self.format.frame_bytes), np.uint8)
+        self._words = self._buffer.view(">u4")
+        self.views: list[memoryview] = [memoryview(row) for row in self._buffer]
+
+    def reserve(self, row: int) -> None:
+        """Make sure that a row exists; the buffer and its views are new ones when it had to grow."""
+        old = len(self.sequence)
+        if row < old:
+            return
+        capacity = max(row + 1, 2 * old)
+        for name in ("payload_type", "sequence", "timestamp", "ssrc", "packets", "octets", "_open"):
+            column = getattr(self, name)
+            setattr(self, name, np.concatenate([column, np.zeros(capacity - old, column.dtype)]))
+        self._starting = np.concatenate([self._starting, np.ones(capacity - old, bool)])
+        self._allocate(capacity)
+
+    def open(self, row: int, *, payload_type: int, sequence: int, timestamp: int, ssrc: int) -> None:
+        """Begin a stream. sequence, timestamp, ssrc: random starting values (RFC 3550 section 5.1)."""
+        if not 0 <= payload_type < 128:
+            raise MisuseError(f"payload type {payload_type}")
+        self.reserve(row)
+        self.payload_type[row] = payload_type
+        self.sequence[row] = sequence & 0xFFFF
+        self.timestamp[row] = timestamp & 0xFFFFFFFF
+        self.ssrc[row] = ssrc & 0xFFFFFFFF
+        self.packets[row] = self.octets[row] = 0
+        self._starting[row] = self._open[row] = True
+
+    def close(self, row: int) -> None:
+        """The row sends nothing more until it is opened again."""
+        self._open[row] = False
+
+    def packetise(self, payload: NDArray[np.uint8], sending: NDArray[np.bool_]) -> None:
+        """Write the next packet of rows 0..n-1. payload: uint8 (n, frame_bytes); sending: bool (n,).
+
+        A row that does not send keeps its sequence number while its timestamp runs on, and marks its next packet as
+        the beginning of a talkspurt (RFC 3551 section 4.1).
+        """
+        n = len(payload)
+        sending = sending & self._open[:n]
+        words = self._words[:n]
+        starting = self._starting[:n]
+        words[:, 0] = _VERSION | (starting * _MARKER) | (self.payload_type[:n] << 16) | self.sequence[:n]
+        words[:, 1] = self.timestamp[:n]
+        words[:, 2] = self.ssrc[:n]
+        self._buffer[:n, HEADER_BYTES:] = payload
+        self.sequence[:n] = (self.sequence[:n] + sending) & 0xFFFF
+        self.timestamp[:n] = (self.timestamp[:n] + self.format.samples) & 0xFFFFFFFF
+        self.packets[:n] += sending
+        self.octets[:n] += sending * self.format.frame_bytes
+        np.logical_not(sending, out=starting)
+
+    def skip(self, ticks: int) -> None:
+        """Time went on for so many ticks without a packet: timestamps advance, sequence numbers do not."""
+        self.timestamp += ticks * self.format.samples
+        self.timestamp &= 0xFFFFFFFF

@@ -1,0 +1,113 @@
+"""Which requests are let in, and who they are from (RFC 3261 sections 8.2.1 to 8.2.3 and 22; contract "Dialling").
+
+Refusals made here are stateless: until somebody is proven we keep no memory of him (section 26.3.2.4).
+"""
+
+import hashlib
+import random
+from dataclasses import dataclass
+
+from sipconf.errors import PeerError
+from sipconf.sip.digest import Authenticator, Challenge, Denied
+from sipconf.sip.events import Identity
+from sipconf.sip.flow import Flow
+from sipconf.sip.message import Request
+from sipconf.sip.trunk import Trunks
+from sipconf.sip.uri import NameAddr, SipUri
+from sipconf.sip.wire import ALLOW, ALLOWED, SDP
+
+KNOWN = frozenset({"UPDATE", "PRACK", "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "PUBLISH"})
+SUPPORTED: frozenset[str] = frozenset()
+VISUAL = str.maketrans("", "", "-.()")
+SDP_RANGES = frozenset({SDP, "application/*", "*/*"})
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A final answer and its further headers."""
+
+    status: int
+    reason: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who to show: number and name."""
+
+    number: str
+    name: str
+
+
+class Gate:
+    """Inspects requests and proves identities."""
+
+    def __init__(self, authenticator: Authenticator, trunks: Trunks, rng: random.Random) -> None:
+        self._authenticator = authenticator
+        self._trunks = trunks
+        self._secret = rng.randbytes(32)
+
+    def stateless_tag(self, request: Request) -> str:
+        """The same To tag for every retransmission, without memory (section 8.2.7); unreadable headers serve too."""
+        seed = "\n".join(request.headers.get(name, "") or "" for name in ("Call-ID", "From", "CSeq"))
+        return hashlib.blake2b(seed.encode(errors="replace"), key=self._secret, digest_size=8).hexdigest()
+
+    def inspect(self, request: Request) -> Refused | None:
+        """What stands against a request whoever sent it, in the order of section 8.2; None for nothing."""
+        if request.method not in ALLOWED:
+            return Refused(405) if request.method in KNOWN else Refused(501, headers=(("Allow", ALLOW),))
+        if not request.uri.is_sip:
+            return Refused(416)
+        if unsupported := [tag for tag in request.headers.get_all("Require") if tag.lower() not in SUPPORTED]:
+            return Refused(420, headers=(("Unsupported", ", ".join(unsupported)),))
+        if request.method == "INVITE":
+            return _inspect_invite(request)
+        return None
+
+    def identify(self, request: Request, flow: Flow, now: float) -> Identity | Refused:
+        """Who sent an initial INVITE or a REGISTER. A trunk may not register, so it is challenged."""
+        trunk = self._trunks.match(flow.remote[0])
+        if trunk is not None and request.method != "REGISTER":
+            return Identity("trunk", trunk.name)
+        verdict = self._authenticator.verify(request, now, flow.remote[0])
+        if isinstance(verdict, Challenge):
+            return Refused(401, headers=tuple(("WWW-Authenticate", value) for value in verdict.values))
+        if isinstance(verdict, Denied):
+            return Refused(verdict.status, verdict.reason)
+        return Identity("user", verdict.user)
+
+
+def _inspect_invite(request: Request) -> Refused | None:
+    # An endpoint may take a request that no proxy would pass on (RFC 4475 section 3.3.11), but an INVITE may make
+    # us place a call in turn, and a loop has to end somewhere.
+    if request.max_forwards == 0:
+        return Refused(483)
+    if request.body and request.content_type not in ("", SDP):
+        return Refused(415, headers=(("Accept", SDP),))
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        return Refused(415, headers=(("Accept-Encoding", "identity"),))
+    accepted = [value.split(";")[0].strip().lower() for value in request.headers.get_all("Accept")]
+    if accepted and not any(media.strip() in SDP_RANGES for value in accepted for media in value.split(",")):
+        return Refused(406)
+    return None
+
+
+def caller_of(request: Request, identity: Identity) -> Caller:
+    """Who to show. A trunk vouches for P-Asserted-Identity (RFC 3325); a user is who the digest says."""
+    sender = request.from_
+    if identity.kind == "user":
+        return Caller(identity.name, sender.display_name)
+    for value in request.headers.get_all("P-Asserted-Identity"):
+        try:
+            asserted = NameAddr.parse(value)
+        except PeerError:  # unreadable: the next value, then From
+            continue
+        if asserted.uri.user:
+            return Caller(_number(asserted.uri), asserted.display_name or sender.display_name)
+    return Caller(_number(sender.uri), sender.display_name)
+
+
+def _number(uri: SipUri) -> str:
+    """The user part; of a tel: URI without its visual separators (RFC 3966 section 5.1.1)."""
+    user = uri.user or ""
+    return user.translate(VISUAL) if uri.scheme == "tel" else user

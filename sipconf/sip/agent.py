@@ -1,0 +1,377 @@
+"""The SIP user agent: one message in, answers and call events out (RFC 3261 sections 8 and 12.2).
+
+It finds whose a message is and hands it over: transactions, sessions, registrar. Who is let in: admission. What a
+call does: session. Sockets: edge/.
+"""
+
+import random
+from dataclasses import replace
+
+from sipconf.errors import PeerError
+from sipconf.sip import events
+from sipconf.sip.admission import Gate, Refused, caller_of
+from sipconf.sip.answering import Arrived, Refusal
+from sipconf.sip.challenged import Credentials
+from sipconf.sip.dialog import DialogKey
+from sipconf.sip.digest import Authenticator
+from sipconf.sip.events import CallFailed, Counted, IncomingCall, Send
+from sipconf.sip.flow import Flow
+from sipconf.sip.message import Request, Response
+from sipconf.sip.parser import parse_message
+from sipconf.sip.registering import Registration
+from sipconf.sip.registrar import Registrar
+from sipconf.sip.return_path import stamp
+from sipconf.sip.session import Input, Session, State
+from sipconf.sip.settings import AgentSettings
+from sipconf.sip.timers import Deadlines
+from sipconf.sip.tokens import MalformedMessage
+from sipconf.sip.transactions import Told, Transactions, server_key
+from sipconf.sip.trunk import Trunks
+from sipconf.sip.uri import NameAddr, SipUri
+from sipconf.sip.wire import SDP, Wire
+
+__all__ = ["AgentSettings", "Credentials", "UserAgent"]
+
+IN_DIALOG = {"BYE": Input.BYE, "INFO": Input.INFO, "INVITE": Input.REINVITE}
+
+
+class UserAgent:
+    """Orders about a session that has ended are silently ignored: the news of its end may still be on its way up."""
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        authenticator: Authenticator,
+        trunks: Trunks,
+        registrar: Registrar,
+        rng: random.Random,
+    ) -> None:
+        self._settings = settings
+        self._registrar = registrar
+        self._gate = Gate(authenticator, trunks, rng)
+        self._transactions = Transactions(settings.timers, settings.max_transactions)
+        self._wire = Wire(self._transactions, settings, rng)
+        self._sessions: dict[str, Session] = {}
+        self._dialogs: dict[DialogKey, Session] = {}
+        self._acked: dict[tuple[str, str], Session] = {}
+        self._registrations: dict[str, Registration] = {}
+        self._deadlines: Deadlines[str] = Deadlines()
+
+    # --- doors -------------------------------------------------------------------------------------------------------
+    def receive(self, data: bytes, flow: Flow, now: float) -> None:
+        """One datagram or framed message. A peer's mistake becomes an answer or silence, and a counter."""
+        try:
+            message = parse_message(data)
+        except MalformedMessage as error:
+            self._count(error.metric)
+            if error.salvage is not None:
+                self._refuse_bad(error.salvage, flow, error)
+            return
+        try:
+            if isinstance(message, Response):
+                if not self._transactions.receive_response(message, now):
+                    self._count("stray_response")
+            else:
+                self._receive_request(message, flow, now)
+        except PeerError as error:
+            self._count(error.metric)
+            if isinstance(message, Request):
+                self._refuse_bad(message, flow, error)
+        self._settle(now)
+
+    def flow_failed(self, flow: Flow, now: float) -> None:
+        """A connection is gone, or a datagram was refused."""
+        self._transactions.flow_failed(flow, now)
+        if flow.reliable:
+            self._registrar.forget_flow(flow, now)
+        self._settle(now)
+
+    def handle_timer(self, now: float) -> None:
+        """Fire what is due."""
+        self._transactions.handle_timer(now)
+        for session_id in self._deadlines.pop_due(now):
+            session = self._sessions[session_id]
+            session.handle_timer(now)
+            self._settle_session(session)
+        self._registrar.handle_timer(now)
+        self._settle(now)
+
+    def next_timer(self) -> float | None:
+        """When handle_timer has something to do."""
+        timers = (self._transactions.next_timer(), self._deadlines.next(), self._registrar.next_timer())
+        return min((when for when in timers if when is not None), default=None)
+
+    def take_outputs(self) -> list[events.Output]:
+        """Bytes for the edge and events for the floor above, in order."""
+        outputs = self._wire.outputs
+        self._wire.outputs = []
+        return outputs
+
+    @property
+    def busy(self) -> bool:
+        """True while a call lives, or its BYE has no answer yet."""
+        return bool(self._sessions)
+
+    def idle(self) -> bool:
+        """True where nothing is remembered but registrations."""
+        tables = (self._sessions, self._dialogs, self._acked, self._deadlines, self._transactions)
+        return not any(len(table) for table in tables)
+
+    @property
+    def calls(self) -> int:
+        """Calls that are not yet over, those included whose BYE waits for its answer."""
+        return len(self._sessions)
+
+    # --- orders ------------------------------------------------------------------------------------------------------
+    def ring(self, session: str, now: float) -> None:
+        """180 to an incoming call."""
+        self._order(session, Input.RING, None, now)
+
+    def answer(self, session: str, sdp: bytes, now: float) -> None:
+        """200 with our SDP; CallConfirmed or CallEnded follows."""
+        self._order(session, Input.ANSWER, sdp, now)
+
+    def reject(self, session: str, status: int, reason: str | None, now: float, retry_after: int | None = None) -> None:
+        """Refuse an incoming call; no event follows."""
+        self._order(session, Input.REJECT, Refusal(status, reason, retry_after), now)
+
+    def answer_reoffer(self, session: str, sdp: bytes, now: float) -> None:
+        """Answer `Reoffered`; CallConfirmed or CallEnded follows."""
+        self._order(session, Input.ANSWER_REOFFER, sdp, now)
+
+    def refuse_reoffer(self, session: str, status: int, reason: str | None, now: float) -> None:
+        """Refuse `Reoffered`; the call goes on as it was."""
+        self._order(session, Input.REFUSE_REOFFER, Refusal(status, reason), now)
+
+    def reoffer(self, session: str, sdp: bytes, now: float) -> None:
+        """Send a re-INVITE; CallAnswered, ReofferFailed or CallEnded follows."""
+        self._order(session, Input.REOFFER, sdp, now)
+
+    def cancel(self, session: str, now: float) -> None:
+        """Give up a call that we placed and nobody answered; CallFailed 487 follows at once."""
+        self._order(session, Input.HANG_UP, "cancelled", now)
+
+    def hang_up(self, session: str, now: float, reason: str = "") -> None:
+        """End a call in whatever state; CallEnded (or CallFailed, for a call of ours not yet answered) follows."""
+        self._order(session, Input.HANG_UP, reason, now)
+
+    def invite(
+        self,
+        *,
+        target: SipUri,
+        flow: Flow,
+        from_uri: SipUri,
+        from_name: str,
+        offer: bytes,
+        now: float,
+        credentials: Credentials | None = None,
+    ) -> str:
+        """Call somebody. Returns the session id; CallProgress, CallAnswered or CallFailed follows.
+
+        Header fields inside the target's URI are left out: a Request-URI may not have them, and whoever registered
+        such a contact is not to choose our Route (RFC 3261 section 19.1.5).
+        """
+        session_id = self._wire.token()
+        if len(self._sessions) >= self._settings.max_sessions:
+            self._wire.outputs.append(CallFailed(session_id, 503, "Too Many Calls"))
+            return session_id
+        from_ = NameAddr(from_name, from_uri, ())
+        target = replace(target, headers="")
+        session = Session.outgoing(session_id, self._wire, flow, target, from_, offer, now, credentials)
+        self._sessions[session_id] = session
+        self._settle_session(session)
+        self._settle(now)
+        return session_id
+
+    def register(
+        self,
+        *,
+        aor: SipUri,
+        flow: Flow,
+        expires: int,
+        now: float,
+        credentials: Credentials | None = None,
+        registration: str | None = None,
+    ) -> str:
+        """Register our contact with somebody else's registrar, refresh it (registration: the id of the first time) or
+        remove it (expires=0). Returns the id; Registered or RegisterFailed follows."""
+        ours = self._registrations.get(registration or "")
+        if ours is None:
+            ours = Registration(self._wire.token(), self._wire, aor, flow, credentials)
+            self._registrations[ours.id] = ours
+        ours.send(expires, now)
+        self._settle(now)
+        return ours.id
+
+    def _order(self, session_id: str, what: Input, payload: object, now: float) -> None:
+        session = self._sessions.get(session_id)
+        if session is None or session.over:
+            return
+        session.order(what, payload, now)
+        self._settle_session(session)
+        self._settle(now)
+
+    # --- requests ----------------------------------------------------------------------------------------------------
+    def _receive_request(self, request: Request, flow: Flow, now: float) -> None:
+        request, reply = stamp(request, flow)
+        if request.method == "CANCEL":
+            self._cancel(request, reply, now)
+        elif self._transactions.absorb(request, now):
+            return
+        elif request.method == "ACK":
+            self._ack(request, now)
+        elif (refused := self._gate.inspect(request)) is not None:
+            self._refuse(request, reply, refused)
+        elif request.to.tag is not None:
+            self._in_dialog(request, reply, now)
+        elif self._transactions.is_merged(request):
+            self._refuse(request, reply, Refused(482))
+        elif request.method == "OPTIONS":
+            self._options(request, reply)
+        elif request.method == "REGISTER":
+            self._register(request, reply, now)
+        elif request.method == "INVITE":
+            self._invite(request, reply, now)
+        else:  # BYE or INFO of no dialog
+            self._refuse(request, reply, Refused(481))
+
+    def _cancel(self, request: Request, reply: Flow, now: float) -> None:
+        """200 where its INVITE is known, however far that is (section 9.2)."""
+        key = self._transactions.invited_by(request)
+        owner = None if key is None else self._transactions.owner_of(key)
+        if not isinstance(owner, Session):
+            self._refuse(request, reply, Refused(481))
+            return
+        self._send_stateless(self._wire.response(request, 200, tag=owner.local_tag), reply)
+        if key == owner.invite_key:
+            owner.receive_cancel(now)
+            self._settle_session(owner)
+
+    def _ack(self, request: Request, now: float) -> None:
+        """By Call-ID, From tag and CSeq alone: some telephones invent a To tag for their ACK."""
+        session = self._acked.get((request.call_id, request.from_.tag or ""))
+        if session is None:  # of a stateless refusal, or long gone
+            return
+        session.receive_ack(request, now)
+        self._settle_session(session)
+
+    def _in_dialog(self, request: Request, reply: Flow, now: float) -> None:
+        session = self._dialogs.get((request.call_id, request.to.tag or "", request.from_.tag or ""))
+        if session is None or session.dialog is None:
+            self._refuse(request, reply, Refused(481))
+        elif not session.dialog.in_order(request):
+            self._refuse(request, reply, Refused(500, "CSeq Out Of Order"))
+        elif request.method == "OPTIONS":
+            self._options(request, reply)
+        elif (what := IN_DIALOG.get(request.method)) is None:
+            self._refuse(request, reply, Refused(405))
+        else:
+            key = self._transactions.open_server(request, reply, session)
+            session.dialog.move(reply)
+            session.receive(what, Arrived(key, request), now)
+            self._settle_session(session)
+
+    def _options(self, request: Request, reply: Flow) -> None:
+        extra = (("Accept", SDP), ("Accept-Encoding", "identity"), ("Supported", ""))
+        response = self._wire.response(request, 200, tag=self._gate.stateless_tag(request), extra=extra)
+        self._send_stateless(response, reply)
+
+    def _register(self, request: Request, reply: Flow, now: float) -> None:
+        identity = self._gate.identify(request, reply, now)
+        if isinstance(identity, Refused):
+            self._refuse(request, reply, identity)
+        elif request.to.uri.user != identity.name:
+            self._refuse(request, reply, Refused(403, "That Is Not Your Extension"))
+        else:
+            response = self._registrar.register(request, identity.name, reply, now)
+            key = self._transactions.open_server(request, reply, None)
+            self._transactions.respond(key, response, now)
+
+    def _invite(self, request: Request, reply: Flow, now: float) -> None:
+        identity = self._gate.identify(request, reply, now)
+        if isinstance(identity, Refused):
+            self._refuse(request, reply, identity)
+            return
+        if len(self._sessions) >= self._settings.max_sessions:
+            raise PeerError("Too Many Calls", status=503, metric="sessions_full")
+        session = Session.incoming(self._wire.token(), self._wire, request, server_key(request), reply, now)
+        key = self._transactions.open_server(request, reply, session)
+        self._wire.respond(key, request, 100, now)
+        self._sessions[session.id] = session
+        self._settle_session(session)
+        caller = caller_of(request, identity)
+        self._wire.outputs.append(
+            IncomingCall(
+                session.id,
+                request.call_id,
+                identity,
+                request.uri.user or "",
+                caller.number,
+                caller.name,
+                request.body or None,
+                reply,
+            )
+        )
+
+    # --- answers without memory --------------------------------------------------------------------------------------
+    def _refuse(self, request: Request, reply: Flow, refused: Refused) -> None:
+        if request.method == "ACK":  # nothing answers an ACK
+            return
+        tag = self._gate.stateless_tag(request)
+        response = self._wire.response(
+            request, refused.status, reason=refused.reason, tag=tag, extra=refused.headers
+        )
+        self._send_stateless(response, reply)
+
+    def _refuse_bad(self, request: Request, flow: Flow, error: PeerError) -> None:
+        """Answer a bad request as far as it can be read."""
+        headers = (("Retry-After", str(self._settings.retry_after)),) if error.status == 503 else ()
+        reply = flow
+        try:
+            request, reply = stamp(request, flow)
+        except PeerError:  # a Via beyond reading: the answer goes to the packet's source as it is
+            self._count("unreadable_via")
+        self._refuse(request, reply, Refused(error.status, error.reason, headers))
+
+    def _send_stateless(self, response: Response, reply: Flow) -> None:
+        self._wire.outputs.append(Send(reply, response.encode()))
+
+    def _count(self, metric: str) -> None:
+        self._wire.outputs.append(Counted(metric))
+
+    # --- keeping the tables true -------------------------------------------------------------------------------------
+    def _settle(self, now: float) -> None:
+        """Carry what transactions say to their owners until nobody has anything more to say."""
+        while outputs := self._transactions.take_outputs():
+            for output in outputs:
+                if isinstance(output, Told):
+                    self._tell(output, now)
+                else:
+                    self._wire.outputs.append(output)
+        self._wire.outputs += self._registrar.take_outputs()
+
+    def _tell(self, told: Told, now: float) -> None:
+        owner = told.owner
+        if not isinstance(owner, Session | Registration):
+            return
+        try:
+            owner.hear(told.key, told.fact, now)
+        except PeerError as error:  # an unreadable response: as if it had not come
+            self._count(error.metric)
+        if isinstance(owner, Session):
+            self._settle_session(owner)
+        elif owner.over:
+            self._registrations.pop(owner.id, None)
+
+    def _settle_session(self, session: Session) -> None:
+        dialog = session.dialog
+        if session.state is State.ENDED:
+            self._sessions.pop(session.id, None)
+            self._deadlines.set(session.id, None)
+            if dialog is not None and self._dialogs.pop(dialog.key, None) is not None:
+                self._acked.pop((dialog.call_id, dialog.remote_tag), None)
+            return
+        self._deadlines.set(session.id, session.next_timer())
+        if dialog is not None and dialog.key not in self._dialogs:
+            self._dialogs[dialog.key] = session
+            self._acked[dialog.call_id, dialog.remote_tag] = session

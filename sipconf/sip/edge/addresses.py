@@ -1,0 +1,76 @@
+"""Which of our addresses a peer can reach: what stands in Contact, Via and SDP. Asks the kernel, hence at the edge."""
+
+import ipaddress
+import logging
+import socket
+from collections.abc import Sequence
+from functools import lru_cache
+
+import ifaddr
+
+from sipconf.sip.flow import Address, Flow
+from sipconf.sip.trunk import normal_address
+
+log = logging.getLogger(__name__)
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+ROUTES_REMEMBERED = 4096
+
+
+def private_networks() -> list[Network]:
+    """The private networks that this machine's interfaces are in (loopback and link-local included)."""
+    found: list[Network] = []
+    for adapter in ifaddr.get_adapters():
+        for ip in adapter.ips:
+            host = ip.ip if isinstance(ip.ip, str) else ip.ip[0]
+            network = ipaddress.ip_network(f"{host}/{ip.network_prefix}", strict=False)
+            if network.is_private or network.is_link_local:
+                found.append(network)
+    return found
+
+
+class Addresses:
+    """Our address as each peer sees it.
+
+    advertise: the public address, told to peers outside local_networks; local_networks None: the private networks of
+    our interfaces.
+    """
+
+    def __init__(self, advertise: str | None = None, local_networks: Sequence[str] | None = None) -> None:
+        self._advertise = advertise
+        self._local = ([ipaddress.ip_network(text, strict=False) for text in local_networks]
+                       if local_networks is not None else private_networks())
+        self._route = lru_cache(ROUTES_REMEMBERED)(_source_address)
+
+    def is_local(self, host: str) -> bool:
+        """True where a peer is inside our networks, or on this machine."""
+        plain = normal_address(host)
+        if plain is None:
+            return False
+        address = ipaddress.ip_address(plain)
+        return address.is_loopback or any(address in network for network in self._local)
+
+    def host_for(self, flow: Flow) -> str:
+        """The address that this flow's peer should send to."""
+        if self._advertise is not None and not self.is_local(flow.remote[0]):
+            return self._advertise
+        local = normal_address(flow.local[0])
+        if local is not None and not ipaddress.ip_address(local).is_unspecified:
+            return local
+        return self._route(normal_address(flow.remote[0]) or flow.remote[0])
+
+    def contact_for(self, flow: Flow) -> Address:
+        """The address and port of our Contact and Via towards this flow's peer."""
+        return self.host_for(flow), flow.local[1]
+
+
+def _source_address(host: str) -> str:
+    """The address that the kernel would send from to reach host; nothing is sent."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((host, 9))
+        except OSError as error:
+            log.warning("no route to %s: %s", host, error.strerror)
+            return "::1" if family == socket.AF_INET6 else "127.0.0.1"
+        return probe.getsockname()[0]

@@ -1,0 +1,164 @@
+"""What the SIP user agent tells the floor above (calls) and the edge (bytes). Frozen facts; no behaviour."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sipconf.sip.flow import Flow
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a request is from, as proven: a user by digest (name: extension) or a trunk by source address."""
+
+    kind: Literal["user", "trunk"]
+    name: str
+
+
+# --- to the edge -----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Bytes of one message for one peer. A stream flow without a connection is opened by the edge."""
+
+    flow: Flow
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CloseFlow:
+    """A stream whose framing is lost, or that is of no more use."""
+
+    flow: Flow
+    reason: str
+
+
+# --- to the switchboard ----------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class IncomingCall:
+    """A new INVITE, already authenticated. offer is None for an offerless INVITE. caller_number is the user part of
+    From (of P-Asserted-Identity, where a trunk sends it); for a user it is the extension."""
+
+    session: str
+    call_id: str
+    identity: Identity
+    dialled: str
+    caller_number: str
+    caller_name: str
+    offer: bytes | None
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class CallCancelled:
+    """The caller gave up before our final answer; 487 is already sent."""
+
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallConfirmed:
+    """The ACK of our 200 arrived; answer holds its SDP where we made the offer (offerless INVITE or re-INVITE)."""
+
+    session: str
+    answer: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reoffered:
+    """A re-INVITE wants new media (hold, resume, address change). Answer with `answer_reoffer` or `refuse_reoffer`.
+    offer is None for an offerless re-INVITE (then the answer is ours to offer)."""
+
+    session: str
+    offer: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class InfoReceived:
+    """A SIP INFO inside a call; 200 is already sent. content_type is lower case without parameters."""
+
+    session: str
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CallProgress:
+    """A provisional response (180, 183) to our INVITE."""
+
+    session: str
+    status: int
+    reason: str
+    answer: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallAnswered:
+    """A 200 to our INVITE; the ACK is already sent. answer is its SDP."""
+
+    session: str
+    answer: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailed:
+    """Our INVITE got a final refusal, or nothing (status 408), or the transport failed (503)."""
+
+    session: str
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """An established (or answered) call is over: BYE either way, no ACK, a dead dialog. by_peer: they hung up."""
+
+    session: str
+    reason: str
+    by_peer: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReofferFailed:
+    """Our re-INVITE was refused, or had to give way to theirs (491); the call goes on as it was."""
+
+    session: str
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """Our own REGISTER was accepted for this many seconds (0: removed)."""
+
+    registration: str
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterFailed:
+    """Our own REGISTER was refused, unanswered (408) or could not be sent (503)."""
+
+    registration: str
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationChanged:
+    """An extension has now this many contacts."""
+
+    extension: str
+    contacts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Something worth a counter and nothing else: a malformed request, a stray response."""
+
+    metric: str
+
+
+CallEvent = (
+    IncomingCall | CallCancelled | CallConfirmed | Reoffered | InfoReceived | CallProgress | CallAnswered
+    | CallFailed | CallEnded | ReofferFailed | Registered | RegisterFailed | RegistrationChanged | Counted
+)
+Output = Send | CloseFlow | CallEvent

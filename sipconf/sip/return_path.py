@@ -1,0 +1,46 @@
+"""Where the answer to a request goes: received and rport (RFC 3261 section 18.2, RFC 3581); how we write addresses."""
+
+from sipconf.sip.flow import Flow
+from sipconf.sip.message import Request
+from sipconf.sip.uri import SipUri
+
+DEFAULT_PORT = 5060
+
+
+def stamp(request: Request, flow: Flow) -> tuple[Request, Flow]:
+    """The request with what we saw written into its topmost Via, and the flow that answers go by.
+
+    Without rport the answer goes to the port in the Via, unless the Via's host is not the packet's source: then a
+    NAT is between us and only the source port leads through it.
+    """
+    via = request.via
+    host, port = flow.remote[0], flow.remote[1]
+    same_host = via.host.strip("[]").lower() == host.lower()
+    rport_asked = any(name.lower() == "rport" for name, _ in via.params)
+    if rport_asked:
+        request = _with_top_via(request, str(via.with_param("received", host).with_param("rport", str(port))))
+    elif not same_host:
+        request = _with_top_via(request, str(via.with_param("received", host)))
+    if flow.reliable or rport_asked or not same_host:
+        return request, flow
+    return request, Flow(flow.transport, (host, via.port or DEFAULT_PORT), flow.local, flow.connection)
+
+
+def _with_top_via(request: Request, value: str) -> Request:
+    headers = request.headers.copy()
+    others = headers.get_all("Via")[1:]
+    headers.set("Via", value)
+    for other in others:
+        headers.add("Via", other)
+    return Request(request.method, request.uri, headers, request.body)
+
+
+def host_text(host: str) -> str:
+    """A host as URIs and Vias write it: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def address_uri(host: str, port: int, transport: str) -> SipUri:
+    """Our contact: bare for UDP, because some telephones cannot read parameters behind it."""
+    suffix = "" if transport == "udp" else f";transport={transport}"
+    return SipUri.parse(f"sip:{host_text(host)}:{port}{suffix}")

@@ -1,0 +1,82 @@
+"""The HTTP server: builds the application, binds and unbinds it. /healthz and /metrics are here, /api in `api`."""
+
+import ssl
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from sipconf.config_values import host_and_port
+from sipconf.errors import StartError
+from sipconf.metrics import CONTENT_TYPE as METRICS_TYPE
+from sipconf.web import api
+from sipconf.web.api import OPERATIONS, Operations
+from sipconf.web.problems import Handler, problems
+
+SHUTDOWN_SECONDS = 1.0  # for requests under way when the server ends
+
+
+def build_app(operations: Operations) -> web.Application:
+    """The whole web side as an aiohttp application."""
+    middlewares = [_counted, problems, api.administrators_only]
+    app = web.Application(middlewares=middlewares, client_max_size=api.MAX_BODY_BYTES)
+    app[OPERATIONS] = operations
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/metrics", metrics)
+    api.add_routes(app)
+    app.on_shutdown.append(_end_streams)
+    return app
+
+
+class WebServer:
+    """The application on its addresses."""
+
+    def __init__(self, app: web.Application, listen: Sequence[tuple[str, ssl.SSLContext | None]]) -> None:
+        """listen: pairs of "host:port" and the TLS context to serve it with, None for plain HTTP."""
+        self._listen = listen
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS, keepalive_timeout=75
+        )
+
+    async def start(self) -> None:
+        """Bind every address. StartError where one is taken or not ours; then none stays bound."""
+        await self._runner.setup()
+        for address, tls in self._listen:
+            host, port = host_and_port(address, default_port=None)
+            try:
+                await web.TCPSite(self._runner, host, port, ssl_context=tls, reuse_address=True).start()
+            except OSError as error:
+                await self._runner.cleanup()
+                why = error.strerror or str(error)
+                raise StartError(f"cannot listen on {address} for HTTP: {why}; see [http] in the file") from error
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where it listens: host and port as bound."""
+        return [(address[0], address[1]) for address in self._runner.addresses]
+
+    async def stop(self) -> None:
+        """Unbind, end event streams and let requests under way finish shortly."""
+        await self._runner.cleanup()
+
+
+async def healthz(request: web.Request) -> web.Response:
+    """200 once every listener is bound; needs no password."""
+    if request.app[OPERATIONS].healthy():
+        return web.json_response({"status": "ok"})
+    return web.json_response({"status": "starting"}, status=503)
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Counters and gauges for Prometheus; no names, numbers or secrets are among them."""
+    return web.Response(body=request.app[OPERATIONS].metrics_page(), headers={"Content-Type": METRICS_TYPE})
+
+
+async def _end_streams(app: web.Application) -> None:
+    app[OPERATIONS].events.close()
+
+
+@web.middleware
+async def _counted(request: web.Request, handler: Handler) -> web.StreamResponse:
+    response = await handler(request)
+    request.app[OPERATIONS].count_http(response.status)
+    return response

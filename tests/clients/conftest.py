@@ -1,0 +1,177 @@
+"""A real `sipconf serve` per module, on free ports of loopback, and the telephones that call it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.telephones import free_port, wait_for
+
+PASSWORD = "only-for-this-test"
+TRUNK_ADDRESS = "127.0.0.2"
+
+CONFIGURATION = """
+[sip]
+domain = "127.0.0.1"
+listen = ["udp://127.0.0.1:{sip}", "tcp://127.0.0.1:{sip}", "udp://[::1]:{sip}"]
+
+[rtp]
+ports = "{first_rtp}-{last_rtp}"
+
+[http]
+listen = "127.0.0.1:{http}"
+admin_password = "{password}"
+
+[[users]]
+extension = "101"
+name = "Alice Martin"
+password = "secret-101"
+
+[[users]]
+extension = "102"
+name = "Bruno Petit"
+password = "secret-102"
+
+[[users]]
+extension = "103"
+name = "Carla Rossi"
+password = "secret-103"
+
+[[users]]
+extension = "104"
+name = "Dirk Janssens"
+password = "secret-104"
+
+[[conferences]]
+name = "Open room"
+extension = "2000"
+tones = false
+announce_alone = false
+
+[[conferences]]
+name = "Weekly stand-up"
+extension = "2001"
+access_code = "4321"
+tones = false
+announce_alone = false
+
+[[conferences]]
+name = "Board"
+extension = "2002"
+access_code = "2468"
+administrator = "101"
+administrator_code = "9876"
+wait_for_administrator = true
+tones = false
+announce_alone = false
+
+[[incoming_numbers]]
+number = "+3225551234"
+destination = "conference"
+conference = "2001"
+
+[[trunks]]
+name = "provider"
+host = "{trunk}"
+"""
+
+
+class Server:
+    """A running `sipconf serve`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.sip, self.http = free_port(), free_port(socket.SOCK_STREAM)
+        first_rtp = 20000 + os.getpid() % 50 * 400
+        self.config = folder / "conferences.toml"
+        self.config.write_text(CONFIGURATION.format(
+            sip=self.sip, http=self.http, first_rtp=first_rtp, last_rtp=first_rtp + 399, password=PASSWORD,
+            trunk=TRUNK_ADDRESS))
+        self.log = folder / "server.log"
+        self.process: subprocess.Popen | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of its SIP."""
+        return "127.0.0.1", self.sip
+
+    def start(self) -> None:
+        """Start it and wait until it is healthy."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen([sys.executable, "-m", "sipconf", "serve", "--config", str(self.config)],
+                                            stdout=log, stderr=subprocess.STDOUT)
+        wait_for("the server to be healthy", self.healthy)
+
+    def healthy(self) -> bool:
+        """True where /healthz says so. Fails the test when the server has ended."""
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/healthz", timeout=2) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """One call of the HTTP API; its JSON."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.http}{path}", method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {PASSWORD}", "Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            content = answer.read()
+        return json.loads(content) if content else None
+
+    def people(self, extension: str) -> dict[str, dict[str, Any]]:
+        """Who is in a conference, by number."""
+        return {person["number"]: person for person in self.ask("GET", f"/api/conferences/{extension}/participants")}
+
+    def wait_state(self, extension: str, number: str, state: str) -> dict[str, Any]:
+        """Wait until a person is in this state, and return the entry."""
+        def there() -> dict[str, Any] | None:
+            person = self.people(extension).get(number)
+            return person if person is not None and person["state"] == state else None
+
+        return wait_for(f"{number} to be {state} in {extension}", there)  # type: ignore[return-value]
+
+    def wait_empty(self, extension: str) -> None:
+        """Wait until nobody is left in a conference."""
+        wait_for(f"{extension} to be empty", lambda: not self.people(extension))
+
+    def stop(self) -> float:
+        """SIGTERM; returns the seconds it took. Fails the test on a trace in its log."""
+        assert self.process is not None
+        began = time.monotonic()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                pytest.fail("the server did not end after SIGTERM")
+        took = time.monotonic() - began
+        text = self.log.read_text()
+        assert "Traceback" not in text, text
+        assert self.process.returncode == 0, text
+        return took
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    running = Server(tmp_path)
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop()

@@ -1,0 +1,112 @@
+"""A telephone's media half in plain Python, for SIPp (which has no ears): sends mu-law RTP in real time, keys RFC 4733
+digits, records what comes. Written from the RFCs (3550, 4733, G.711) and independent of the product."""
+
+import random
+import socket
+import struct
+import threading
+import time
+
+import numpy as np
+
+FRAME = 160
+SILENCE = 0xFF
+
+
+def to_mu_law(samples: np.ndarray) -> bytes:
+    """Float samples (full scale 1.0) as G.711 mu-law, by the segment formula of G.711."""
+    magnitude = np.minimum(np.abs(np.round(samples * 32767)).astype(int), 32635) + 132
+    segment = np.floor(np.log2(magnitude)).astype(int) - 7
+    step = (magnitude >> (segment + 3)) & 15
+    sign = np.where(samples < 0, 0x80, 0)
+    return (~(sign | segment << 4 | step) & 0xFF).astype(np.uint8).tobytes()
+
+
+def from_mu_law(codes: bytes) -> np.ndarray:
+    """G.711 mu-law as float samples."""
+    code = ~np.frombuffer(codes, np.uint8).astype(int) & 0xFF
+    magnitude = (((code & 15) << 3) + 132 << (code >> 4 & 7)) - 132
+    return np.where(code & 0x80, -magnitude, magnitude) / 32768
+
+
+class RtpLine:
+    """One RTP port that talks and listens in a thread until `stop`."""
+
+    def __init__(self, port: int, samples: np.ndarray, seed: int = 1) -> None:
+        self.port = port
+        self._codes = to_mu_law(samples)
+        self._random = random.Random(seed)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", port))
+        self._socket.settimeout(0.002)
+        self._peer: tuple[str, int] | None = None
+        self._digits: list[str] = []
+        self._packets: dict[int, bytes] = {}
+        self._stop = threading.Event()
+        self.sources: set[tuple[str, int]] = set()
+        self.payload_types: set[int] = set()
+        self._thread = threading.Thread(target=self._run)
+
+    def start(self, peer: tuple[str, int]) -> None:
+        """Begin to talk to peer and to listen."""
+        self._peer = peer
+        self._thread.start()
+
+    def press(self, digits: str) -> None:
+        """Key digits; they are sent one after the other, 100 ms each, 100 ms apart."""
+        self._digits.extend(digits)
+
+    def stop(self) -> None:
+        """End the thread and close the port."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._socket.close()
+
+    def heard(self) -> tuple[np.ndarray, int]:
+        """What came, laid out by RTP timestamp (lost packets are silence): samples and rate."""
+        if not self._packets:
+            return np.zeros(0), 8000
+        first, last = min(self._packets), max(self._packets)
+        out = np.zeros(last - first + FRAME)
+        for at, payload in self._packets.items():
+            piece = from_mu_law(payload)
+            out[at - first: at - first + len(piece)] = piece[: len(out) - (at - first)]
+        return out, 8000
+
+    def _run(self) -> None:
+        sequence, stamp = self._random.randrange(1 << 16), self._random.randrange(1 << 31)
+        ssrc = self._random.randrange(1 << 32)
+        started, frame, event = time.monotonic(), 0, None
+        while not self._stop.is_set():
+            due = started + frame * 0.02
+            while time.monotonic() < due:
+                self._listen()
+            position = frame * FRAME % len(self._codes)
+            if event is None and self._digits:
+                event = ("0123456789*#ABCD".index(self._digits.pop(0)), stamp, 0)
+            if event is None:
+                body, kind, at = self._codes[position: position + FRAME].ljust(FRAME, b"\xff"), 0, stamp
+            else:
+                code, at, count = event
+                kind, end = 101, count >= 5
+                body = struct.pack("!BBH", code, (0x80 if end else 0) | 10, min((count + 1), 6) * FRAME)
+                marker = 0x80 if count == 0 else 0
+                kind |= marker
+                # Seven packets of the digit, the last three with the end bit, then four frames of voice as a gap.
+                event = (code, at, count + 1) if count < 7 else None
+            packet = struct.pack("!BBHII", 0x80, kind, sequence, at & 0xFFFFFFFF, ssrc) + body
+            self._socket.sendto(packet, self._peer)
+            sequence, stamp, frame = (sequence + 1) & 0xFFFF, stamp + FRAME, frame + 1
+
+    def _listen(self) -> None:
+        try:
+            data, source = self._socket.recvfrom(2048)
+        except (TimeoutError, ConnectionRefusedError):
+            return
+        if len(data) < 12 or data[0] >> 6 != 2 or 192 <= data[1] <= 223:
+            return
+        self.sources.add(source)
+        self.payload_types.add(data[1] & 0x7F)
+        stamp = struct.unpack_from("!I", data, 4)[0]
+        self._packets[stamp] = data[12:]

@@ -1,0 +1,229 @@
+"""SIPp as a telephone: its own SIP from a scenario, its voice and ears an `RtpLine` on the port that its SDP names."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+from tests.clients.rtp_line import RtpLine
+from tests.clients.telephones import Telephone, free_port, wait_for
+from tests.clients.tones import voice
+
+_HEAD = '<?xml version="1.0" encoding="ISO-8859-1" ?>\n<scenario name="telephone">\n'
+
+REGISTER = """  <send retrans="500"><![CDATA[
+    REGISTER sip:[remote_ip]:[remote_port] SIP/2.0
+    Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport
+    From: <sip:{extension}@[remote_ip]>;tag=[call_number]r
+    To: <sip:{extension}@[remote_ip]>
+    Call-ID: [call_id]
+    CSeq: {cseq} REGISTER
+    Contact: <sip:{extension}@[local_ip]:[local_port]>
+    Max-Forwards: 70
+    Expires: 300
+    {authorization}
+    Content-Length: 0
+
+  ]]></send>
+"""
+
+INVITE = """  <send retrans="500"><![CDATA[
+    INVITE sip:{number}@[remote_ip]:[remote_port] SIP/2.0
+    Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport
+    From: "{name}" <sip:{extension}@[remote_ip]>;tag=[call_number]i
+    To: <sip:{number}@[remote_ip]:[remote_port]>
+    Call-ID: [call_id]
+    CSeq: {cseq} INVITE
+    Contact: <sip:{extension}@[local_ip]:[local_port]>
+    Max-Forwards: 70
+    {authorization}
+    Content-Type: application/sdp
+    Content-Length: [len]
+
+    v=0
+    o=sipp 1 1 IN IP[local_ip_type] [local_ip]
+    s=-
+    c=IN IP[local_ip_type] [local_ip]
+    t=0 0
+    m=audio {rtp} RTP/AVP 0 101
+    a=rtpmap:0 PCMU/8000
+    a=rtpmap:101 telephone-event/8000
+    a=fmtp:101 0-15
+    a=sendrecv
+  ]]></send>
+"""
+
+ACK_REFUSAL = """  <send><![CDATA[
+    ACK sip:{number}@[remote_ip]:[remote_port] SIP/2.0
+    [last_Via:]
+    [last_From:]
+    [last_To:]
+    [last_Call-ID:]
+    CSeq: {cseq} ACK
+    Max-Forwards: 70
+    Content-Length: 0
+
+  ]]></send>
+"""
+
+ACK = """  <send><![CDATA[
+    ACK [next_url] SIP/2.0
+    Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport
+    [last_From:]
+    [last_To:]
+    [last_Call-ID:]
+    CSeq: {cseq} ACK
+    Max-Forwards: 70
+    Content-Length: 0
+
+  ]]></send>
+"""
+
+REQUEST = """  <send retrans="500"><![CDATA[
+    {method} {target} SIP/2.0
+    Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch{branch}];rport
+    From: "{name}" <sip:{extension}@[remote_ip]>;tag=[call_number]i
+    To: <sip:{number}@[remote_ip]:[remote_port]>[peer_tag_param]
+    Call-ID: [call_id]
+    CSeq: {cseq} {method}
+    Max-Forwards: 70
+    Content-Length: 0
+
+  ]]></send>
+"""
+
+RINGING = '  <recv response="100" optional="true"></recv>\n  <recv response="180" optional="true"></recv>\n'
+ANSWERED = '  <recv response="200" rrs="true"></recv>\n'
+CHALLENGED = '  <recv response="401" auth="true"></recv>\n'
+PEER_HANGS_UP = """  <recv request="BYE"></recv>
+  <send><![CDATA[
+    SIP/2.0 200 OK
+    [last_Via:]
+    [last_From:]
+    [last_To:]
+    [last_Call-ID:]
+    [last_CSeq:]
+    Content-Length: 0
+
+  ]]></send>
+"""
+
+
+class Sipp(Telephone):
+    """One SIPp process per call; it trusts nobody's parser but its own."""
+
+    program = "sipp"
+
+    def start(self) -> None:
+        """Register, and be ready to dial."""
+        self.local_address = "127.0.0.1"
+        self.sip_port = free_port()
+        self.line: RtpLine | None = None
+        if self.password:
+            words = self._words(cseq=1)
+            scenario = (REGISTER.format(**words, authorization="") + CHALLENGED
+                        + REGISTER.format(**{**words, "cseq": 2}, authorization=self._authorization) + ANSWERED)
+            assert self._sipp("register", scenario).wait(20) == 0, self._complaint("register")
+
+    def wait_registered(self) -> None:
+        """`start` has waited already."""
+
+    @property
+    def _authorization(self) -> str:
+        return f"[authentication username={self.extension} password={self.password}]"
+
+    def _words(self, **more: object) -> dict[str, object]:
+        return {"extension": self.extension, "name": f"Telephone {self.extension}", **more}
+
+    def _sipp(self, name: str, body: str) -> subprocess.Popen:
+        scenario = self.folder / f"{name}.xml"
+        scenario.write_text(_HEAD + re.sub(r"^ +\n", "", body, flags=re.MULTILINE) + "</scenario>\n")
+        return self.run(
+            "sipp", f"{self.server[0]}:{self.server[1]}", "-sf", str(scenario), "-m", "1", "-i", self.local_address,
+             "-p", str(self.sip_port), "-mp", str(free_port()), "-nostdin", "-timeout", "90", "-timeout_error",
+             "-trace_msg", "-message_file", str(self.folder / f"{name}.messages"), "-trace_err", "-error_file",
+             str(self.folder / f"{name}.errors"))
+
+    def _complaint(self, name: str) -> str:
+        path = self.folder / f"{name}.errors"
+        return path.read_text(errors="replace")[-2000:] if path.exists() else "sipp left no error file"
+
+    def _invite(self, number: str, rtp: int) -> tuple[str, dict[str, object]]:
+        words = self._words(number=number, rtp=rtp, cseq=1)
+        if not self.password:
+            return INVITE.format(**words, authorization=""), words
+        first = INVITE.format(**words, authorization="") + RINGING.splitlines(keepends=True)[0] + CHALLENGED
+        first += ACK_REFUSAL.format(**words)
+        words["cseq"] = 2
+        return first + INVITE.format(**words, authorization=self._authorization), words
+
+    def call(self, number: str, seconds: float = 12.0) -> None:
+        """Dial, wait for the answer, talk; hang up after so many seconds."""
+        rtp = free_port()
+        self.line = RtpLine(rtp, voice(self.tone_hz, 60.0))
+        invite, words = self._invite(number, rtp)
+        words["cseq"] = int(words["cseq"]) + 1
+        bye = REQUEST.format(method="BYE", target="[next_url]", branch="", **words)
+        ack = ACK.format(**{**words, "cseq": words["cseq"] - 1})
+        pause = f'  <pause milliseconds="{int(seconds * 1000)}"/>\n'
+        self.process = self._sipp("call", invite + RINGING + ANSWERED + ack + pause + bye
+                                  + '  <recv response="200"></recv>\n')
+        self.line.start(("127.0.0.1", self._answered_port("call")))
+
+    def call_until_they_hang_up(self, number: str) -> None:
+        """Dial, wait for the answer, talk, and expect the other end's BYE."""
+        rtp = free_port()
+        self.line = RtpLine(rtp, voice(self.tone_hz, 60.0))
+        invite, words = self._invite(number, rtp)
+        self.process = self._sipp("call", invite + RINGING + ANSWERED + ACK.format(**words) + PEER_HANGS_UP)
+        self.line.start(("127.0.0.1", self._answered_port("call")))
+
+    def call_and_be_refused(self, number: str, status: int) -> str:
+        """Dial and expect this refusal; returns its status line."""
+        invite, words = self._invite(number, free_port())
+        process = self._sipp("refused", invite + RINGING + f'  <recv response="{status}"></recv>\n'
+                             + ACK_REFUSAL.format(**words))
+        assert process.wait(20) == 0, self._complaint("refused")
+        lines = re.findall(rf"^SIP/2\.0 {status} .*$", (self.folder / "refused.messages").read_text(), re.MULTILINE)
+        return lines[-1].strip()
+
+    def call_and_give_up(self, number: str) -> None:
+        """Dial, and cancel as soon as it rings; expects 487."""
+        invite, words = self._invite(number, free_port())
+        cancel = REQUEST.format(method="CANCEL", target=f"sip:{number}@[remote_ip]:[remote_port]", branch="-1",
+                                **words).replace("[peer_tag_param]", "")
+        process = self._sipp("cancel", invite + '  <recv response="100" optional="true"></recv>\n'
+                             '  <recv response="180"></recv>\n' + cancel + ANSWERED.replace(' rrs="true"', "")
+                             + '  <recv response="487"></recv>\n' + ACK_REFUSAL.format(**words))
+        assert process.wait(20) == 0, self._complaint("cancel")
+
+    def _answered_port(self, name: str) -> int:
+        messages: Path = self.folder / f"{name}.messages"
+
+        def port() -> int | None:
+            if not messages.exists():
+                return None
+            found = re.search(r"SIP/2\.0 200 OK.*?^m=audio (\d+) ", messages.read_text(), re.DOTALL | re.MULTILINE)
+            return int(found[1]) if found else None
+
+        return int(wait_for("SIPp's call to be answered", port))  # type: ignore[call-overload]
+
+    def press(self, digits: str) -> None:
+        """Key digits (RFC 4733)."""
+        assert self.line is not None
+        self.line.press(digits)
+
+    def wait_ended(self) -> None:
+        """Wait until the scenario has run to its end, and judge it."""
+        assert self.process is not None
+        assert self.process.wait(60) == 0, self._complaint("call")
+
+    def stop(self) -> None:
+        if self.line is not None:
+            self.line.stop()
+        super().stop()
+
+    def heard(self) -> tuple[np.ndarray, int]:
+        assert self.line is not None
+        return self.line.heard()

@@ -1,0 +1,338 @@
+"""The main job with real telephones: register, key the code, hear everyone but oneself, without gaps.
+
+Four telephones of different make call a real `sipconf serve` on loopback. Each speaks with a tone of its own; what each
+records is judged by those tones.
+"""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.clients.conftest import TRUNK_ADDRESS, Server
+from tests.clients.pyvoip_phone import PyVoip
+from tests.clients.sipp import Sipp
+from tests.clients.telephones import Baresip, Linphone, Telephone, wait_for
+from tests.clients.tones import VOICES, judge, stretch
+
+FIRST, SECOND, THIRD, FOURTH = list(VOICES.values())[:4]
+TALK = 6.0
+"""Seconds that the people of a room talk in a test."""
+LONGEST_GAP_MS = 75.0
+"""Three windows of the judge. The telephones' own buffers (pyVoIP's clock is 0.8 % off) may cost one packet."""
+UNHEARD_DB = -45.0
+
+
+def hears(phone: Telephone, frequency: float, start: float = -4.5, end: float = -1.0,
+          longest_gap_ms: float = LONGEST_GAP_MS) -> None:
+    """Assert that a telephone's recording holds a voice, loud enough and without gaps, between start and end."""
+    samples, rate = phone.heard()
+    piece = stretch(samples, rate, start, end)
+    hearing = judge(piece, rate, frequency)
+    who = f"{type(phone).__name__} {phone.extension} and {frequency:.0f} Hz: {hearing}"
+    assert len(piece) >= 0.8 * (end - start) * rate, who
+    assert hearing.level_db > -30, who
+    assert hearing.longest_gap_ms <= longest_gap_ms, who
+
+
+def hears_not(phone: Telephone, frequency: float, start: float = -4.5, end: float = -1.0) -> None:
+    """Assert that a voice is not in a stretch of a telephone's recording."""
+    samples, rate = phone.heard()
+    hearing = judge(stretch(samples, rate, start, end), rate, frequency)
+    assert hearing.level_db < UNHEARD_DB, f"{type(phone).__name__} {phone.extension}, {frequency:.0f} Hz: {hearing}"
+
+
+def test_four_makes_meet_in_one_room(server: Server, tmp_path: Path) -> None:
+    phones: list[Telephone] = [
+        Linphone(tmp_path, server.address, "101", "secret-101", FIRST),
+        Baresip(tmp_path, server.address, "102", "secret-102", SECOND),
+        PyVoip(tmp_path, server.address, "103", "secret-103", THIRD),
+        Sipp(tmp_path, server.address, "104", "secret-104", FOURTH),
+    ]
+    try:
+        for phone in phones:
+            phone.start()
+        for phone in phones:
+            phone.wait_registered()
+        for phone in phones:
+            phone.call("2001")
+            server.wait_state("2001", phone.extension, "prompting")
+            phone.press("4321#")
+            server.wait_state("2001", phone.extension, "talking")
+        time.sleep(TALK)
+        people = server.people("2001")
+        assert {number: person["name"] for number, person in people.items()} == {
+            "101": "Alice Martin", "102": "Bruno Petit", "103": "Carla Rossi", "104": "Dirk Janssens"}
+        assert all(person["speaking"] for person in people.values()), people
+    finally:
+        for phone in phones:
+            phone.stop()
+    for listener in phones:
+        for talker in phones:
+            if talker is listener:
+                hears_not(listener, talker.tone_hz)
+            else:
+                hears(listener, talker.tone_hz)
+
+
+def test_wrong_code_three_times_is_a_goodbye(server: Server, tmp_path: Path) -> None:
+    phone = Sipp(tmp_path, server.address, "104", "secret-104", FOURTH)
+    phone.start()
+    try:
+        phone.call_until_they_hang_up("2001")
+        server.wait_state("2001", "104", "prompting")
+        for _ in range(3):
+            phone.press("1111#")
+            time.sleep(2.5)
+        phone.wait_ended()
+    finally:
+        phone.stop()
+    server.wait_empty("2001")
+    samples, rate = phone.heard()
+    goodbye = samples[-2 * rate:]
+    assert np.sqrt(np.mean(goodbye**2)) > 0.005, "no goodbye was heard"
+
+
+def test_code_in_the_dialled_number(server: Server, tmp_path: Path) -> None:
+    phone = Sipp(tmp_path, server.address, "104", "secret-104", FOURTH)
+    phone.start()
+    try:
+        phone.call("2001*4321", seconds=3)
+        server.wait_state("2001", "104", "talking")
+        phone.wait_ended()
+        server.wait_empty("2001")
+    finally:
+        phone.stop()
+    assert "4321" not in server.log.read_text()
+
+
+def test_waiting_for_the_administrator(server: Server, tmp_path: Path) -> None:
+    guest = Sipp(tmp_path, server.address, "104", "secret-104", FOURTH)
+    administrator = Linphone(tmp_path, server.address, "101", "secret-101", FIRST)
+    try:
+        guest.start()
+        administrator.start()
+        administrator.wait_registered()
+        guest.call("2002", seconds=24)
+        server.wait_state("2002", "104", "prompting")
+        guest.press("2468#")
+        server.wait_state("2002", "104", "waiting")
+        time.sleep(7)
+        administrator.call("2002")
+        server.wait_state("2002", "101", "prompting")
+        administrator.press("2468#")
+        entered = server.wait_state("2002", "101", "talking")
+        assert entered["administrator"]
+        server.wait_state("2002", "104", "talking")
+        time.sleep(5)
+    finally:
+        administrator.stop()
+        guest.stop()
+    samples, rate = guest.heard()
+    hears(guest, FIRST, -4.0, -1.0)
+    hears(administrator, FOURTH, -4.0, -1.0)
+    # Before: a spoken prompt, then music, and never silence for long; the administrator's tone is not there.
+    waiting = stretch(samples, rate, -13.0, -8.0)
+    loud = np.sqrt(np.mean(waiting[: len(waiting) // rate * rate].reshape(-1, rate) ** 2, axis=1))
+    assert (loud > 10 ** (-50 / 20)).all(), loud
+
+
+@pytest.mark.parametrize("make", [Linphone, Baresip])
+def test_hold_and_resume(server: Server, tmp_path: Path, make: type[Telephone]) -> None:
+    talker = Sipp(tmp_path, server.address, "104", "secret-104", FOURTH)
+    holder = make(tmp_path, server.address, "102", "secret-102", SECOND)
+    try:
+        talker.start()
+        holder.start()
+        holder.wait_registered()
+        holder.call("2000")
+        talker.call("2000", seconds=30)
+        server.wait_state("2000", "104", "talking")
+        server.wait_state("2000", "102", "talking")
+        time.sleep(4)
+        holder.hold()
+        wait_for("the hold to be seen", lambda: server.people("2000")["102"]["held"])
+        time.sleep(4)
+        holder.resume()
+        wait_for("the call to be taken back", lambda: not server.people("2000")["102"]["held"])
+        time.sleep(4)
+    finally:
+        holder.stop()
+        talker.stop()
+    samples, rate = talker.heard()
+    # Measured from the end: four seconds after the hold, about four on hold, four before.
+    hears(talker, SECOND, -3.0, -0.7)
+    hears_not(talker, SECOND, -7.2, -5.2)
+    before = judge(stretch(samples, rate, 0.5, len(samples) / rate - 9.0), rate, SECOND)
+    assert before.level_db > -30, before
+
+
+def test_cancel_while_it_rings(server: Server, tmp_path: Path) -> None:
+    called = Linphone(tmp_path, server.address, "101", "secret-101", FIRST)
+    caller = Sipp(tmp_path, server.address, "104", "secret-104", FOURTH)
+    try:
+        called.start()
+        called.wait_registered()
+        caller.start()
+        caller.call_and_give_up("101")
+        wait_for("linphonec to hear that the caller has gone",
+                 lambda: called.said("terminated") or called.said("ended"))
+    finally:
+        called.stop()
+        caller.stop()
+
+
+def test_a_user_calls_a_user(server: Server, tmp_path: Path) -> None:
+    called = Linphone(tmp_path, server.address, "101", "secret-101", FIRST)
+    caller = Sipp(tmp_path, server.address, "104", "secret-104", FOURTH)
+    try:
+        called.start()
+        called.type("autoanswer enable")
+        called.wait_registered()
+        caller.start()
+        caller.call("101", seconds=6)
+        time.sleep(5)
+    finally:
+        caller.stop()
+        called.stop()
+    hears(caller, FIRST, -3.5, -0.5)
+    hears(called, FOURTH, -4.0, -2.0)
+
+
+def test_an_extension_that_is_not_there(server: Server, tmp_path: Path) -> None:
+    caller = Sipp(tmp_path, server.address, "104", "secret-104", FOURTH)
+    caller.start()
+    assert caller.call_and_be_refused("2999", 404).startswith("SIP/2.0 404 ")
+    assert "Bruno Petit cannot be reached" in caller.call_and_be_refused("102", 480)
+    caller.stop()
+
+
+class Outside(Sipp):
+    """A caller behind the provider's address: no registration, no password, a telephone number."""
+
+    def start(self) -> None:
+        super().start()
+        self.local_address = TRUNK_ADDRESS
+
+
+@pytest.mark.parametrize("form", ["+3225551234", "003225551234", "3225551234"])
+def test_a_trunk_reaches_an_incoming_number(server: Server, tmp_path: Path, form: str) -> None:
+    caller = Outside(tmp_path, server.address, "0475112233", "", FOURTH)
+    inside = Baresip(tmp_path, server.address, "102", "secret-102", SECOND)
+    try:
+        caller.start()
+        inside.start()
+        inside.wait_registered()
+        caller.call(form, seconds=14)
+        server.wait_state("2001", "0475112233", "prompting")
+        caller.press("4321#")
+        server.wait_state("2001", "0475112233", "talking")
+        inside.call("2001*4321")
+        server.wait_state("2001", "102", "talking")
+        time.sleep(4)
+    finally:
+        inside.stop()
+        caller.stop()
+    hears(caller, SECOND, -3.0, -0.7)
+    hears(inside, FOURTH, -3.0, -0.7)
+
+
+def test_a_trunk_reaches_nothing_else(server: Server, tmp_path: Path) -> None:
+    caller = Outside(tmp_path, server.address, "0475112233", "", FOURTH)
+    caller.start()
+    for number in ("2001", "101", "+32475999888"):
+        assert caller.call_and_be_refused(number, 404).startswith("SIP/2.0 404 ")
+    caller.stop()
+
+
+def test_a_stranger_is_challenged(server: Server, tmp_path: Path) -> None:
+    caller = Sipp(tmp_path, server.address, "104", "", FOURTH)
+    caller.start()
+    assert caller.call_and_be_refused("2000", 401).startswith("SIP/2.0 401 ")
+    caller.stop()
+
+
+def test_an_edit_of_the_file_during_a_call(server: Server, tmp_path: Path) -> None:
+    stays = Sipp(tmp_path, server.address, "104", "secret-104", FOURTH)
+    comes = Sipp(tmp_path, server.address, "103", "secret-103", THIRD)
+    try:
+        stays.start()
+        comes.start()
+        stays.call("2001*4321", seconds=25)
+        server.wait_state("2001", "104", "talking")
+        text = server.config.read_text()
+        server.config.write_text(text.replace('"4321"', '"5555"') + "\nthis is no TOML\n")
+        wait_for("the broken file to be reported", lambda: f"{server.config}:" in server.log.read_text())
+        assert server.people("2001")["104"]["state"] == "talking"
+        server.config.write_text(text.replace('"4321"', '"5555"'))
+        wait_for("the new file to be used", lambda: "conference 2001 changed" in server.log.read_text(), 5.0)
+        comes.call("2001*5555", seconds=6)
+        server.wait_state("2001", "103", "talking")
+        time.sleep(5)
+        assert server.people("2001")["104"]["state"] == "talking"
+    finally:
+        comes.stop()
+        stays.stop()
+    hears(stays, THIRD, -3.5, -1.0)
+    hears(comes, FOURTH, -3.5, -1.0)
+
+
+def test_the_console_mutes_kicks_and_locks(server: Server, tmp_path: Path) -> None:
+    first = Sipp(tmp_path, server.address, "104", "secret-104", FOURTH)
+    second = Sipp(tmp_path, server.address, "103", "secret-103", THIRD)
+    try:
+        first.start()
+        second.start()
+        first.call_until_they_hang_up("2000")
+        second.call("2000", seconds=40)
+        server.wait_state("2000", "103", "talking")
+        identity = server.wait_state("2000", "104", "talking")["id"]
+        time.sleep(3)
+        server.ask("PATCH", f"/api/conferences/2000/participants/{identity}", {"muted": True})
+        time.sleep(4)
+        muted_until = len(second.heard()[0])
+        server.ask("PATCH", "/api/conferences/2000", {"locked": True})
+        third = Sipp(tmp_path, server.address, "102", "secret-102", SECOND)
+        third.start()
+        assert "locked" in third.call_and_be_refused("2000", 403)
+        server.ask("DELETE", f"/api/conferences/2000/participants/{identity}")
+        first.wait_ended()
+    finally:
+        first.stop()
+        second.stop()
+    samples, rate = second.heard()
+    end = muted_until / rate
+    assert judge(stretch(samples, rate, end - 3.0, end - 0.5), rate, FOURTH).level_db < UNHEARD_DB
+    assert judge(stretch(samples, rate, end - 6.5, end - 4.5), rate, FOURTH).level_db > -30
+
+
+def test_sigterm_says_bye(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    server.start()
+    phone = Sipp(tmp_path, server.address, "104", "secret-104", FOURTH)
+    phone.start()
+    try:
+        phone.call_until_they_hang_up("2000")
+        server.wait_state("2000", "104", "talking")
+        assert server.stop() < 3.0
+        phone.wait_ended()
+    finally:
+        phone.stop()
+
+
+def test_bindings_survive_a_restart(server: Server, tmp_path: Path) -> None:
+    called = Linphone(tmp_path, server.address, "101", "secret-101", FIRST)
+    caller = Sipp(tmp_path, server.address, "104", "secret-104", FOURTH)
+    try:
+        called.start()
+        called.type("autoanswer enable")
+        called.wait_registered()
+        server.stop()
+        server.start()
+        caller.start()
+        caller.call("101", seconds=3)
+        caller.wait_ended()
+    finally:
+        called.stop()
+        caller.stop()

@@ -1,0 +1,113 @@
+"""The asyncio side: a worker that starts, answers, dies, comes back and stops."""
+
+import asyncio
+import os
+import signal
+import time
+
+import pytest
+
+from sipconf.errors import MisuseError, StartError
+from sipconf.media import protocol, supervisor
+from sipconf.media.supervisor import MediaSupervisor, WorkerSettings
+
+PORTS = WorkerSettings(28_640, 28_679)
+PATIENCE = 10.0
+
+
+class Front:
+    """Collects what the supervisor tells."""
+
+    def __init__(self, settings: WorkerSettings = PORTS) -> None:
+        self.media = MediaSupervisor(settings, self.on_events)
+        self.events: list[protocol.Event] = []
+        self.news = asyncio.Event()
+
+    def on_events(self) -> None:
+        taken = self.media.take_events()
+        assert taken, "called without news"
+        self.events += taken
+        self.news.set()
+
+    async def until(self, wanted: protocol.Event | type) -> protocol.Event:
+        """The first event that is, or is of the kind that is, wanted."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                for event in self.events:
+                    if event == wanted or (isinstance(wanted, type) and isinstance(event, wanted)):
+                        return event
+                self.news.clear()
+                await self.news.wait()
+
+
+async def test_a_leg_is_opened_in_another_process_and_the_worker_stops_within_a_second() -> None:
+    front = Front()
+    await front.media.start()
+    try:
+        assert front.media.pid not in (None, os.getpid())
+        front.media.send(protocol.OpenLeg(3, "127.0.0.1", "x"))
+        opened = await front.until(protocol.LegOpened)
+        assert isinstance(opened, protocol.LegOpened) and opened.leg == 3 and opened.port % 2 == 0
+        await front.until(protocol.PlaneReport)
+    finally:
+        before = time.monotonic()
+        pid = front.media.pid
+        await front.media.stop()
+    assert time.monotonic() - before < 1.0
+    assert pid is not None and not os.path.exists(f"/proc/{pid}")
+    assert front.media.restarts == 0
+
+
+async def test_a_dead_worker_fails_its_legs_and_another_takes_over() -> None:
+    front = Front()
+    await front.media.start()
+    try:
+        for leg in (1, 2, 3):
+            front.media.send(protocol.OpenLeg(leg, "127.0.0.1", "x"))
+        front.media.send(protocol.CloseLeg(2))
+        await front.until(protocol.LegOpened(3, 0).__class__)
+        first = front.media.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        died = time.monotonic()
+        await front.until(protocol.LegFailed)
+        failed = {event.leg for event in front.events if isinstance(event, protocol.LegFailed)}
+        assert failed == {1, 3}
+        front.media.send(protocol.MuteLeg(1, True))  # of a lost leg: left out
+        front.events.clear()
+        front.media.send(protocol.OpenLeg(4, "127.0.0.1", "x"))
+        opened = await front.until(protocol.LegOpened)
+        assert isinstance(opened, protocol.LegOpened) and opened.leg == 4
+        assert time.monotonic() - died < 2.0 + PATIENCE / 2  # the machine may be busy
+        assert front.media.pid != first and front.media.restarts == 1
+    finally:
+        await front.media.stop()
+
+
+async def test_a_hung_worker_is_killed_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "HANG_TIMEOUT", 2.5)
+    front = Front()
+    await front.media.start()
+    try:
+        front.media.send(protocol.OpenLeg(1, "127.0.0.1", "x"))
+        await front.until(protocol.LegOpened)
+        first = front.media.pid
+        assert first is not None
+        os.kill(first, signal.SIGSTOP)
+        await front.until(protocol.LegFailed)
+        assert front.media.restarts == 1
+    finally:
+        await front.media.stop()
+
+
+async def test_a_worker_that_cannot_start_is_one_clear_error(capfd: pytest.CaptureFixture[str]) -> None:
+    front = Front(WorkerSettings(28_640, 28_679, sounds="/nonexistent/sounds"))
+    with pytest.raises(StartError):
+        await front.media.start()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+async def test_commands_before_the_start_are_our_mistake() -> None:
+    front = Front()
+    with pytest.raises(MisuseError):
+        front.media.send(protocol.OpenLeg(1, "127.0.0.1", "x"))

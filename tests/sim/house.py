@@ -1,0 +1,280 @@
+"""The whole house on one virtual clock: user agent, conferences, switchboard and a plane in-process, with telephones
+and a network that loses, repeats and reorders both SIP and RTP by a seed. A failure inside `with house:` carries it.
+
+Wired as app.py does it. Every clip is a tone of its own, so that what is played can be told from what is said.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from sipconf.conference import commands
+from sipconf.conference.directory import ConferenceSpec, Directory, IncomingNumberSpec, UserSpec
+from sipconf.conference.lockouts import MemoryLockoutStore
+from sipconf.conference.service import ConferenceService, ConferenceSettings
+from sipconf.media import protocol
+from sipconf.media.plane import TICK_SECONDS, MediaPlane, PlaneSettings
+from sipconf.mixer.prompts import ClipLibrary
+from sipconf.sip.agent import UserAgent
+from sipconf.sip.digest import Authenticator
+from sipconf.sip.flow import Address, Flow
+from sipconf.sip.offer import Capabilities, Format
+from sipconf.sip.registrar import NoBindings, Registrar, RegistrarSettings
+from sipconf.sip.settings import AgentSettings
+from sipconf.sip.trunk import Trunks, TrunkSpec
+from sipconf.switchboard import Settings, Switchboard
+from tests.sim.network import CLEAR, Network, Weather
+from tests.sim.rtp_phone import RtpPhone
+from tests.sim.rtp_wire import RtpWire
+
+DOMAIN = "example.test"
+HOST = "192.0.2.1"
+SERVER = (HOST, 5060)
+TRUNK_HOST = "203.0.113.9"
+PBX_HOST = "203.0.113.20"
+USERS = ("101", "102", "103", "104", "105", "106")
+NUMBER = "+3225551234"
+ROUGH_SIP = Weather(loss=0.1, duplicate=0.1, delay=0.01, jitter=0.1)
+ROUGH_RTP = Weather(loss=0.02, duplicate=0.03, delay=0.01, jitter=0.025)
+SETTLED = 150.0  # longer than any chain of SIP timers after the last word
+
+CAPABILITIES = Capabilities(formats=(
+    Format("PCMU", 8000, 0), Format("PCMA", 8000, 8),
+    Format("L16", 48000, 96), Format("L16", 16000, 97), Format("L16", 8000, 98),
+))  # fmt: skip
+
+CLIP_SECONDS = 0.4
+CLIP_NAMES = (
+    "enter-code", "wrong-code", "goodbye", "too-many-tries", "wait-for-administrator", "administrator-left",
+    "conference-ended", "only-person", "locked", "full", "not-available", "muted", "unmuted", "kicked", "welcome",
+    "join-tone", "leave-tone", "music",
+)  # fmt: skip
+CLIP_PITCH = {name: 2000 + 100 * index for index, name in enumerate(CLIP_NAMES)}
+"""Hz, all below 4000 and above every telephone's own."""
+
+
+def _clip(pitch: int) -> np.ndarray:
+    at = np.arange(int(16000 * CLIP_SECONDS)) / 16000
+    return (3000 * np.sin(2 * np.pi * pitch * at)).astype(np.float32)
+
+
+CLIPS = ClipLibrary({name: (16000, _clip(pitch)) for name, pitch in CLIP_PITCH.items()})
+
+
+class _Alarm:
+    """The switchboard as an endpoint of the network: its timers run and what it publishes is kept."""
+
+    def __init__(self, house: "House") -> None:
+        self._house = house
+
+    def receive(self, data: bytes, flow: Flow, now: float) -> None:
+        raise AssertionError("nothing is sent to the switchboard")
+
+    def handle_timer(self, now: float) -> None:
+        self._house.switchboard.handle_timer(now)
+
+    def next_timer(self) -> float | None:
+        return self._house.switchboard.next_timer()
+
+    def take_outputs(self) -> list[commands.Publish]:
+        return self._house.switchboard.take_outputs()
+
+
+class House:
+    """Conferences to serve; sip, rtp: the weather on the way; pairs: how many calls have a port."""
+
+    def __init__(
+        self, *conferences: ConferenceSpec, seed: int = 1, sip: Weather = CLEAR, rtp: Weather = CLEAR,
+        silence_timeout: float = 30.0, pairs: int = 1000, settings: ConferenceSettings | None = None,
+    ) -> None:
+        rng = random.Random(seed)
+        self.network = Network(seed, sip)
+        self.wire = RtpWire(HOST, seed + 1, rtp, pairs)
+        self.phones: list[RtpPhone] = []
+        self.published: list[commands.Publish] = []
+        self.media_events: list[protocol.Event] = []
+        self._plane_settings = PlaneSettings(silence_timeout, wall_offset=1.7e9)
+        self._rng = rng
+        self.plane = self._new_plane()
+        passwords = {user: f"secret-{user}" for user in USERS}
+        authenticator = Authenticator(DOMAIN, lambda user, source: passwords.get(user), ("MD5",), rng)
+        trunks = Trunks([TrunkSpec("provider", frozenset({TRUNK_HOST})), TrunkSpec("pbx", frozenset({PBX_HOST}), True)])
+        self.registrar = Registrar(NoBindings(), RegistrarSettings(), rng)
+        self.agent = UserAgent(AgentSettings(DOMAIN, "sipconf", lambda flow: SERVER), authenticator, trunks,
+                               self.registrar, rng)
+        self.conferences = ConferenceService(self.directory(*conferences), settings or ConferenceSettings(), rng,
+                                             MemoryLockoutStore(), lambda now: now + 1.7e9)
+        self.switchboard = Switchboard(
+            self.agent, self.registrar, self.conferences, self,
+            Settings(DOMAIN, CAPABILITIES, lambda flow: HOST, frozenset({"pbx"}), 100), rng)
+        self.network.attach(SERVER, self.agent, lambda event, now: self.switchboard.receive_sip([event], now))
+        self.network.attach(("switchboard", 0), _Alarm(self), lambda publish, now: self.published.append(publish))
+
+    def __enter__(self) -> "House":
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            error.add_note(f"seed {self.network.seed}, at {self.now:.3f} s, SIP {self.network.weather}, "
+                           f"RTP {self.wire.weather}")
+            for phone in self.phones:
+                error.add_note(f"{phone.name} at {phone.address[0]}: {' | '.join(phone.log[-12:])}")
+
+    @staticmethod
+    def directory(*conferences: ConferenceSpec) -> Directory:
+        """All users, and the incoming number of the first conference."""
+        numbers = [IncomingNumberSpec(NUMBER, conferences[0].extension)] if conferences else []
+        return Directory([UserSpec(user, f"User {user}") for user in USERS], conferences, numbers)
+
+    # --- the plane behind a keeper that can be replaced (protocol.Media) ---------------------------------------------
+    def send(self, command: protocol.Command) -> None:
+        self.plane.send(command)
+
+    def take_events(self) -> list[protocol.Event]:
+        return self.plane.take_events()
+
+    def kill_worker(self) -> None:
+        """The media worker dies with all its legs and another takes its place, as the supervisor tells it."""
+        legs = sorted(line.leg for line in self.switchboard.lines if line.opened)
+        self.plane.close()
+        self.plane = self._new_plane()
+        self.switchboard.receive_media([protocol.LegFailed(leg, "the media worker ended") for leg in legs], self.now)
+
+    def _new_plane(self) -> MediaPlane:
+        return MediaPlane(self.wire, self.wire.streams, CLIPS, self._plane_settings, self._rng)
+
+    # --- people ------------------------------------------------------------------------------------------------------
+    def phone(self, name: str = "101", host: str | None = None, **traits: Any) -> RtpPhone:
+        """A telephone with an address and a pitch of its own. name: a user, or a caller's number at TRUNK_HOST."""
+        number = len(self.phones) + 1
+        address: Address = (host or f"198.51.100.{number}", 5062)
+        traits = {"pitch": 250 + 200 * number, **traits}
+        phone = RtpPhone(address, SERVER, name, f"secret-{name}", self.network.seed * 100 + number, self.wire, **traits)
+        self.network.attach(address, phone)
+        self.phones.append(phone)
+        return phone
+
+    def dial(self, phone: RtpPhone, dialled: str, offer: bool = True) -> RtpPhone:
+        """Dial and wait for the answer."""
+        phone.invite(dialled, self.now, offer)
+        self.until(lambda: phone.in_call and phone.remote_media is not None, f"{phone.name} is answered")
+        return phone
+
+    def enter(self, phone: RtpPhone, dialled: str = "2001", code: str = "4321") -> RtpPhone:
+        """Dial, key the code, be in the room."""
+        self.dial(phone, dialled)
+        self.await_prompt(phone, dialled)
+        phone.press(code + "#")
+        self.until(lambda: self.states(dialled)[phone.name] != "prompting", f"{phone.name} is let in")
+        return phone
+
+    def await_prompt(self, phone: RtpPhone, conference: str = "2001") -> None:
+        """Until the receptionist asks and the plane takes this telephone's packets."""
+        self.until(lambda: phone.name in self.states(conference), f"{phone.name} is prompted")
+        self.until(lambda: self.trusted(phone), f"{phone.name} is believed")
+
+    def register(self, *phones: RtpPhone) -> None:
+        for phone in phones:
+            phone.register(self.now)
+        self.until(lambda: all("200 REGISTER" in phone.log for phone in phones), "registered")
+
+    def trusted(self, phone: RtpPhone) -> bool:
+        """The plane has begun to take this telephone's packets."""
+        return any(self.wire.streams.latched(slot) == phone.media_address for slot in self._slots()) and all(
+            self.wire.streams.started[slot] for slot in self._slots()
+            if self.wire.streams.latched(slot) == phone.media_address)
+
+    def _slots(self) -> list[int]:
+        return list(self.wire._port_of_slot)
+
+    # --- time --------------------------------------------------------------------------------------------------------
+    @property
+    def now(self) -> float:
+        return self.network.now
+
+    def tick(self) -> None:
+        """Twenty milliseconds of everything."""
+        self.network.run(TICK_SECONDS)
+        for phone in self.phones:
+            phone.speak(self.now)
+        self.plane.tick(self.now)
+        events = self.plane.take_events()
+        self.media_events += events
+        self.switchboard.receive_media(events, self.now)
+        self.wire.carry(self.now)
+        for phone in self.phones:
+            phone.listen()
+
+    def run(self, seconds: float) -> None:
+        for _ in range(round(seconds / TICK_SECONDS)):
+            self.tick()
+
+    def until(self, condition: Callable[[], bool], what: str, limit: float = 45.0) -> None:
+        """Let time pass until something is so."""
+        end = self.now + limit
+        while not condition():
+            assert self.now < end, f"not within {limit} s: {what}"
+            self.tick()
+
+    def listen(self, seconds: float) -> None:
+        """Everyone hears for so long; what was heard before is forgotten."""
+        for phone in self.phones:
+            phone.forget()
+        self.run(seconds)
+
+    def settle(self) -> None:
+        """Everyone hangs up, every timer runs out; then nothing may be left in any table."""
+        for phone in self.phones:
+            if phone.in_call:
+                phone.bye(self.now)
+        self.until(lambda: not list(self.switchboard.lines), "all calls end")
+        self.run(2 * TICK_SECONDS)
+        self.network.run(SETTLED)
+        assert self.leftovers() == {}
+
+    def leftovers(self) -> dict[str, Any]:
+        """What is still remembered of calls, by whom."""
+        board, rooms = self.switchboard, self.conferences
+        tables = {
+            "agent": 0 if self.agent.idle() else self.agent.calls or "something",
+            "agent timer": self.agent.next_timer() if not self.registered else None,
+            "lines": board._lines, "sessions": board._by_session, "legs": board._by_leg, "rooms": board._rooms,
+            "plane": self.plane.legs, "ports": self.wire.in_use,
+            "guests": rooms._guests, "private calls": rooms._private, "conference rooms": rooms._rooms,
+            "agenda": rooms.next_timer(),
+        }
+        return {name: table for name, table in tables.items() if table}
+
+    @property
+    def registered(self) -> bool:
+        return any(self.registrar.bindings(user, self.now) for user in USERS)
+
+    # --- what can be seen --------------------------------------------------------------------------------------------
+    def states(self, conference: str = "2001") -> dict[str, str]:
+        """State by number of everyone whom the console shows."""
+        return {each["number"]: each["state"] for each in self.conferences.participants(conference)}
+
+    def participant(self, number: str, conference: str = "2001") -> dict[str, Any]:
+        return next(each for each in self.conferences.participants(conference) if each["number"] == number)
+
+    def console(self, action: Callable[..., None], *arguments: Any) -> None:
+        """What app does for the console's switches."""
+        action(*arguments, self.now)
+        self.switchboard.carry_out(self.now)
+
+    def heard(self, phone: RtpPhone, clip: str) -> bool:
+        """Whether a telephone has heard a clip since it last forgot."""
+        return phone.heard_clip(CLIP_PITCH[clip])
+
+    def events(self, name: str) -> list[commands.Publish]:
+        return [publish for publish in self.published if publish.event == name]
+
+
+def assert_everyone_hears_the_others(phones: Sequence[RtpPhone]) -> None:
+    """Each hears every other and not itself, in what was heard since `listen`."""
+    for listener in phones:
+        for speaker in phones:
+            expected = listener is not speaker
+            assert listener.hears(speaker.pitch) == expected, (listener.name, speaker.name, expected)
