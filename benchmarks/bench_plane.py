@@ -79,6 +79,8 @@ class Bench:
             self.events.clear()
             result = await finish_generator(generator, {"ports": ports, "pairs": pairs, "pid": self.media.pid})
             self._collect()
+            if self.media.restarts:
+                raise RuntimeError("the worker died; its own message is above")
         finally:
             await self.media.stop()
         return {**result, **tick_figures(self.events, self.seconds)}
@@ -139,8 +141,10 @@ def run(quick: bool = False) -> list[dict[str, Any]]:
     rooms.append((QUICK_SIZES[-1] if quick else SMALL_ROOM_LEGS, SMALL_ROOM))
     rows = []
     for legs, room_size in rooms:
-        floor = asyncio.run(run_floor(legs, seconds))["cpu_ms_per_participant_s"]
+        before = asyncio.run(run_floor(legs, seconds / 2))["cpu_ms_per_participant_s"]
         row = asyncio.run(measure(legs, room_size, seconds))
+        after = asyncio.run(run_floor(legs, seconds / 2))["cpu_ms_per_participant_s"]
+        floor = (before + after) / 2
         kind = "one room" if room_size == legs else f"rooms of {room_size}"
         ratio = row["cpu_ms_per_participant_s"] / floor
         rows.append({"name": f"plane N={legs} {kind}", **row, "floor_ms": floor, "ratio_to_floor": ratio})

@@ -1,9 +1,11 @@
 """A line: one call as its two halves, the SIP session(s) and the media leg, and how the one is told of the other.
 
-What lives here: offers read, answers written, the leg opened and connected to what was agreed. What does not: who may
-call and what happens in a room (conference/), and which event goes where (switchboard).
+What lives here: offers read, answers written, the leg opened and connected to what was agreed, and the tables by which
+a line is found. What does not: who may call and what happens in a room (conference/), and which event goes where
+(switchboard).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
@@ -34,7 +36,7 @@ class Line:
     leg: int
     stage: Stage
     sessions: dict[str, Flow]
-    flow: Flow | None = None
+    flow: Flow
     call_id: str = ""
     negotiated: sdp_offer.Negotiated | None = None
     local: sdp_offer.LocalMedia | None = None
@@ -63,6 +65,12 @@ class Line:
         sent = self.negotiated.tx_format
         return sent.encoding if sent.clock_rate == 8000 else f"{sent.encoding}/{sent.clock_rate}"
 
+    @property
+    def failure(self) -> tuple[int, str]:
+        """The most telling answer of several telephones: a person's refusal over a machine's (RFC 3261 section 16.7
+        step 6)."""
+        return max(self.failures, key=lambda failure: (failure[0] >= 600, failure[0] in (486, 480), failure[0] != 408))
+
     def describe_offer(self, capabilities: sdp_offer.Capabilities) -> bytes:
         """Write our own offer for the opened leg, and remember it for the answer."""
         assert self.local is not None
@@ -84,15 +92,19 @@ class Line:
         self.negotiated = sdp_offer.read_answer(capabilities, self.made_offer, answer)
         self.made_offer = None
 
-    def next_version(self) -> None:
-        """A new offer or answer in the same session has a version one higher (RFC 3264 section 8)."""
+    def answer_again(self, offer: bytes | None, capabilities: sdp_offer.Capabilities) -> bytes:
+        """What to say to a peer's new offer, or to its wish for one of ours (None), in a running call. Raises
+        OfferError; then all is as before."""
+        if offer is not None:
+            self.read_offer(offer, capabilities)
         assert self.local is not None
-        self.local = replace(self.local, version=self.local.version + 1)
+        self.local = replace(self.local, version=self.local.version + 1)  # RFC 3264 section 8
+        return self.describe_offer(capabilities) if offer is None else self.write_answer()
 
     def connection(self) -> media.ConnectLeg:
         """The command that tells the media leg what was agreed."""
         agreed = self.negotiated
-        assert agreed is not None and self.flow is not None
+        assert agreed is not None
 
         def rtp_format(chosen: sdp_offer.Format) -> media.RtpFormat:
             return media.RtpFormat(chosen.encoding, chosen.clock_rate, chosen.payload_type)
@@ -109,3 +121,79 @@ class Line:
             direction=agreed.direction,
             ptime_ms=20,
         )
+
+
+class Lines:
+    """All lines, found by call, SIP session or media leg, and the media plane's numbers for the rooms they are in."""
+
+    def __init__(self) -> None:
+        self._by_call: dict[str, Line] = {}
+        self._by_session: dict[str, Line] = {}
+        self._by_leg: dict[int, Line] = {}
+        self._rooms: dict[str, int] = {}
+        self._last_leg = 0
+        self._last_room = 0
+
+    def __len__(self) -> int:
+        return len(self._by_call)
+
+    def __iter__(self) -> Iterator[Line]:
+        """Over those there are now: they may end on the way."""
+        return iter(list(self._by_call.values()))
+
+    def of_call(self, call: str) -> Line | None:
+        return self._by_call.get(call)
+
+    def of_session(self, session: str) -> Line | None:
+        return self._by_session.get(session)
+
+    def of_leg(self, leg: int) -> Line | None:
+        return self._by_leg.get(leg)
+
+    def open(self, call: str, stage: Stage, flow: Flow, call_id: str) -> Line:
+        """A new line with a leg number of its own and no session yet."""
+        self._last_leg += 1
+        line = Line(call, self._last_leg, stage, {}, flow, call_id)
+        self._by_call[call] = self._by_leg[line.leg] = line
+        return line
+
+    def close(self, line: Line) -> None:
+        """Nothing finds this line any more."""
+        del self._by_call[line.call], self._by_leg[line.leg]
+        self.leave(line)
+        for session in list(line.sessions):
+            self.remove_session(line, session)
+
+    def add_session(self, line: Line, session: str, flow: Flow) -> None:
+        """A SIP session stands for this line."""
+        line.sessions[session] = flow
+        self._by_session[session] = line
+
+    def remove_session(self, line: Line, session: str) -> Flow:
+        """A SIP session is of no more interest; the flow it went by."""
+        del self._by_session[session]
+        return line.sessions.pop(session)
+
+    def room(self, name: str) -> int | None:
+        """The plane's number of a room with lines in it."""
+        return self._rooms.get(name)
+
+    def enter(self, line: Line, room: str) -> int:
+        """Put a line in a room; the room's number."""
+        if line.room != room:
+            self.leave(line)
+        if room not in self._rooms:
+            self._last_room += 1
+            self._rooms[room] = self._last_room
+        line.room = room
+        return self._rooms[room]
+
+    def leave(self, line: Line) -> None:
+        """Take a line out of its room, whose number goes with its last line."""
+        name, line.room = line.room, None
+        if name is not None and not any(other.room == name for other in self._by_call.values()):
+            del self._rooms[name]
+
+    def leftovers(self) -> int:
+        """How much is still remembered; nothing once every line is closed."""
+        return len(self._by_call) + len(self._by_session) + len(self._by_leg) + len(self._rooms)

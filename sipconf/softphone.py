@@ -5,7 +5,7 @@ The same user agent as the server's (sip/), with a handset in place of the media
 
 import asyncio
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from sipconf.errors import SipconfError
 from sipconf.line import Line, Stage
 from sipconf.media.handset import Handset
 from sipconf.mixer.edge.wavfile import read_wav, write_wav
+from sipconf.mixer.resample import convert
 from sipconf.rtp.edge.ports import Ports
 from sipconf.rtp.streams import Streams
 from sipconf.sip import events as sip
@@ -50,6 +51,23 @@ class Wishes:
     duration: float | None
 
 
+class Audible:
+    """A user agent whose every received response is shown as it comes."""
+
+    def __init__(self, agent: UserAgent) -> None:
+        self._agent = agent
+        self.flow_failed = agent.flow_failed
+        self.handle_timer = agent.handle_timer
+        self.next_timer = agent.next_timer
+        self.take_outputs = agent.take_outputs
+
+    def receive(self, data: bytes, flow: Flow, now: float) -> None:
+        """Show a response's status, then let the agent have it."""
+        if data.startswith(b"SIP/2.0 "):
+            print(data.split(b"\r\n", 1)[0][8:].decode(errors="replace"))
+        self._agent.receive(data, flow, now)
+
+
 class Softphone:
     """One call, from INVITE to BYE."""
 
@@ -58,6 +76,7 @@ class Softphone:
         self._rng = random.SystemRandom()
         self._now = SYSTEM_CLOCK.monotonic
         self._over = asyncio.Event()
+        self._said = read_wav(wishes.play) if wishes.play is not None else None
         self.answered = False
         self.outcome = "no answer"
 
@@ -80,13 +99,13 @@ class Softphone:
             AgentSettings(own_host, "sipconf", lambda flow: (own_host, flow.local[1])),
             Authenticator(own_host, lambda user, source: None, ("MD5",), self._rng), Trunks(),
             Registrar(NoBindings(), RegistrarSettings(), self._rng), self._rng)
-        endpoint = Endpoint(agent, [f"udp://{family}:0"], self._hear, SYSTEM_CLOCK)
+        endpoint = Endpoint(Audible(agent), [f"udp://{family}:0"], self._hear, SYSTEM_CLOCK)
         await endpoint.start()
         flow = Flow(transport, remote, (own_host, endpoint.addresses[0][1][1]))
-        self._line = Line("call", 0, Stage.CALLING, set(), flow=flow)
+        self._line = Line("call", 0, Stage.CALLING, {}, flow=flow)
         port = self._handset.port
         self._line.local = LocalMedia(own_host, port, port + 1, self._rng.getrandbits(62), 1)
-        caller = SipUri.parse(f"sip:{self._wishes.user or 'anonymous'}@{target.host}")
+        caller = SipUri("sip", self._wishes.user or "anonymous", None, target.host, None, (), "")
         credentials = (Credentials(self._wishes.user, self._wishes.password or "") if self._wishes.user else None)
         session = agent.invite(target=target, flow=flow, from_uri=caller, from_name=self._wishes.user or "",
                                offer=self._line.describe_offer(CAPABILITIES), now=self._now(), credentials=credentials)
@@ -110,13 +129,9 @@ class Softphone:
     def _hear(self, events: list[sip.CallEvent], now: float) -> None:
         for event in events:
             match event:
-                case sip.CallProgress(status=status, reason=reason):
-                    print(f"{status} {reason}")
                 case sip.CallAnswered(answer=answer):
-                    print("200 OK")
                     self._begin(answer, now)
                 case sip.CallFailed(status=status, reason=reason):
-                    print(f"{status} {reason}")
                     self._end(f"refused: {status} {reason}")
                 case sip.CallEnded(reason=reason, by_peer=by_peer):
                     self._end(f"{'they' if by_peer else 'we'} hung up{f' ({reason})' if reason else ''}")
@@ -129,11 +144,14 @@ class Softphone:
         except OfferError as error:
             self._end(f"no media: {error.reason}")
             return
-        self._handset.connect(self._line.connection(), now)
+        # A handset keys digits, under the type of the answer; a leg hears them, under the type of our offer.
+        agreed = replace(self._line.connection(), telephone_event=self._line.negotiated.telephone_event)
+        self._handset.connect(agreed, now)
         self.answered = True
         self._began = now
-        if self._wishes.play is not None:
-            self._handset.say(read_wav(self._wishes.play, self._handset.format.clock_rate))
+        if self._said is not None:
+            rate, samples = self._said
+            self._handset.say(convert(samples, rate, self._handset.format.clock_rate))
         if self._wishes.dtmf:
             self._handset.press(self._wishes.dtmf)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from sipconf.conference import commands as do
 from sipconf.conference import events as fact
 from sipconf.conference.service import ConferenceService
-from sipconf.line import Line, Stage
+from sipconf.line import Line, Lines, Stage
 from sipconf.media import protocol as media
 from sipconf.sip import dtmf_info
 from sipconf.sip import events as sip
@@ -51,12 +51,7 @@ class Switchboard:
         self._plane = plane
         self.settings = settings
         self._rng = rng
-        self._lines: dict[str, Line] = {}           # by call
-        self._by_session: dict[str, Line] = {}
-        self._by_leg: dict[int, Line] = {}
-        self._rooms: dict[str, int] = {}
-        self._next_leg = 1
-        self._next_room = 1
+        self.lines = Lines()
         self._published: list[do.Publish] = []
         self._stopping = False
         self.counters: dict[str, int] = {}
@@ -69,26 +64,22 @@ class Switchboard:
             handler = self._SIP.get(type(event))
             if handler is not None:
                 handler(self, event, now)
-        self._carry_out(now)
+        self.carry_out(now)
 
     def receive_media(self, events: Iterable[media.Event], now: float) -> None:
         """Take what the media plane reports."""
         for event in events:
             self._MEDIA[type(event)](self, event, now)
-        self._carry_out(now)
+        self.carry_out(now)
 
     def handle_timer(self, now: float) -> None:
         """Let the conferences' timers run."""
         self._conferences.handle_timer(now)
-        self._carry_out(now)
+        self.carry_out(now)
 
     def next_timer(self) -> float | None:
         """When `handle_timer` wants to be called."""
         return self._conferences.next_timer()
-
-    def carry_out(self, now: float) -> None:
-        """Do what the conferences asked for after they were used directly (console: mute, kick, lock)."""
-        self._carry_out(now)
 
     def take_outputs(self) -> list[do.Publish]:
         """What is to be published since the last call."""
@@ -98,34 +89,29 @@ class Switchboard:
     def hang_up_all(self, reason: str, now: float) -> None:
         """Say BYE to everyone and take no new call (the server stops)."""
         self._stopping = True
-        for line in list(self._lines.values()):
+        for line in self.lines:
             self._end(line, reason, now)
-        self._carry_out(now)
+        self.carry_out(now)
 
     def set_peers(self, peers: frozenset[str]) -> None:
         """The configuration changed: these trunks are the company's own telephone systems."""
         self.settings = replace(self.settings, peers=peers)
 
-    @property
-    def lines(self) -> Iterable[Line]:
-        """Every line there is."""
-        return self._lines.values()
-
     # --- from SIP ----------------------------------------------------------------------------------------------------
     def _incoming(self, event: sip.IncomingCall, now: float) -> None:
-        if self._stopping or len(self._lines) >= self.settings.max_calls:
+        if self._stopping or len(self.lines) >= self.settings.max_calls:
             self._agent.reject(event.session, 503, NO_LINE_FREE, now, retry_after=30)
             return
-        line = Line(event.session, self._next_leg, Stage.ARRIVED, {event.session: event.flow}, event.flow,
-                    event.call_id)
+        line = self.lines.open(event.session, Stage.ARRIVED, event.flow, event.call_id)
+        self.lines.add_session(line, event.session, event.flow)
         if event.offer is not None:
             try:
                 line.read_offer(event.offer, self.settings.capabilities)
             except OfferError as error:
-                # Before anybody is rung or counted for a call that can never be.
+                # Before anybody is rung for a call that can never be.
                 self._agent.reject(event.session, error.status, error.reason, now)
+                self._forget(line)
                 return
-        self._add(line)
         from_trunk = event.identity.kind == "trunk"
         log.info("call from %s (%s %s) to %s", event.caller_number, event.identity.kind, event.identity.name,
                  _without_code(event.dialled), extra={"call": event.call_id})
@@ -137,83 +123,71 @@ class Switchboard:
             peer=from_trunk and event.identity.name in self.settings.peers)), now)
 
     def _confirmed(self, event: sip.CallConfirmed, now: float) -> None:
-        line = self._by_session.get(event.session)
+        line = self.lines.of_session(event.session)
         if line is None:
             return
-        if line.made_offer is not None:
-            if event.answer is None:
-                self._end(line, "no answer to our offer in the ACK", now)
-                return
-            if not self._agree(line, event.answer, now):
-                return
+        if line.made_offer is not None and not self._agree(line, event.answer, now):
+            return
         if line.stage is Stage.ANSWERED:
             line.stage = Stage.CONNECTED
             self._conferences.receive(fact.CallConnected(line.call), now)
 
     def _reoffered(self, event: sip.Reoffered, now: float) -> None:
-        line = self._by_session.get(event.session)
+        line = self.lines.of_session(event.session)
         if line is None or line.local is None:
             self._agent.refuse_reoffer(event.session, 488, "Media cannot change now", now)
             return
-        if event.offer is None:
-            line.next_version()
-            self._agent.answer_reoffer(event.session, line.describe_offer(self.settings.capabilities), now)
-            return
         try:
-            line.read_offer(event.offer, self.settings.capabilities)
+            answer = line.answer_again(event.offer, self.settings.capabilities)
         except OfferError as error:
             self._agent.refuse_reoffer(event.session, error.status, error.reason, now)
             return
-        line.next_version()
-        self._connect(line, now)
-        self._agent.answer_reoffer(event.session, line.write_answer(), now)
+        if event.offer is not None:
+            self._connect(line, now)
+        self._agent.answer_reoffer(event.session, answer, now)
 
     def _info(self, event: sip.InfoReceived, now: float) -> None:
-        line = self._by_session.get(event.session)
+        line = self.lines.of_session(event.session)
         digit = dtmf_info.read_digit(event.content_type, event.body)
         if line is not None and digit is not None and line.presses.is_new(digit, "info", now):
             self._conferences.receive(fact.DigitPressed(line.call, digit), now)
 
     def _progress(self, event: sip.CallProgress, now: float) -> None:
-        line = self._by_session.get(event.session)
+        line = self.lines.of_session(event.session)
         if line is not None and event.status >= 180 and not line.rung:
             line.rung = True
             self._conferences.receive(fact.OutgoingRinging(line.call), now)
 
     def _answered(self, event: sip.CallAnswered, now: float) -> None:
-        line = self._by_session.get(event.session)
+        line = self.lines.of_session(event.session)
         if line is None or line.stage is not Stage.CALLING:
             self._agent.hang_up(event.session, now, reason="answered elsewhere")
             return
-        line.flow = line.sessions.pop(event.session)
+        line.flow = self.lines.remove_session(line, event.session)
         self._drop_sessions(line, "answered elsewhere", now)
-        line.sessions = {event.session: line.flow}
+        self.lines.add_session(line, event.session, line.flow)
         self._locate(line)
         line.stage = Stage.CONNECTED
-        if event.answer is None:
-            self._end(line, "answered without media", now)
-        elif self._agree(line, event.answer, now):
+        if self._agree(line, event.answer, now):
             self._conferences.receive(fact.OutgoingAnswered(line.call), now)
 
     def _failed(self, event: sip.CallFailed, now: float) -> None:
-        line = self._by_session.get(event.session)
+        line = self.lines.of_session(event.session)
         if line is None or line.stage is not Stage.CALLING:
             return
-        del self._by_session[event.session], line.sessions[event.session]
+        self.lines.remove_session(line, event.session)
         line.failures.append((event.status, event.reason))
         if line.sessions:
             return
-        # The most telling answer of several telephones: a person's refusal over a machine's (RFC 3261 16.7 step 6).
-        status, reason = max(line.failures, key=lambda failure: (failure[0] >= 600, failure[0] in (486, 480),
-                                                                  failure[0] != 408))
+        status, reason = line.failure
         self._forget(line)
         self._conferences.receive(fact.OutgoingFailed(line.call, status, reason), now)
 
     def _over(self, event: sip.CallEnded | sip.CallCancelled, now: float) -> None:
-        line = self._by_session.get(event.session)
+        line = self.lines.of_session(event.session)
         if line is not None:
             reason = "cancelled by the caller" if isinstance(event, sip.CallCancelled) else event.reason
-            del self._by_session[event.session], line.sessions[event.session]
+            self.lines.remove_session(line, event.session)
             self._end(line, reason, now)
 
     def _counted(self, event: sip.Counted, now: float) -> None:
@@ -221,8 +195,8 @@ class Switchboard:
 
     # --- from media --------------------------------------------------------------------------------------------------
     def _leg_opened(self, event: media.LegOpened, now: float) -> None:
-        line = self._by_leg.get(event.leg)
-        if line is None or line.flow is None or line.local is not None:
+        line = self.lines.of_leg(event.leg)
+        if line is None or not line.opened or line.local is not None:
             return
         line.local = LocalMedia(self.settings.media_address(line.flow), event.port, event.port + 1,
                                 self._rng.getrandbits(62), 1)
@@ -238,8 +212,8 @@ class Switchboard:
         self._agent.answer(line.session, answer, now)
 
     def _leg_failed(self, event: media.LegFailed, now: float) -> None:
-        line = self._by_leg.get(event.leg)
-        if line is None:
+        line = self.lines.of_leg(event.leg)
+        if line is None or not line.opened:
             return
         log.warning("no media for a call: %s", event.reason, extra={"call": line.call_id})
         line.opened = False
@@ -253,28 +227,28 @@ class Switchboard:
         self._end(line, event.reason, now)
 
     def _digit(self, event: media.DigitReceived, now: float) -> None:
-        line = self._by_leg.get(event.leg)
+        line = self.lines.of_leg(event.leg)
         if line is not None and line.presses.is_new(event.digit, "rtp", now):
             self._conferences.receive(fact.DigitPressed(line.call, event.digit), now)
 
     def _playback_ended(self, event: media.PlaybackEnded, now: float) -> None:
-        line = self._by_leg.get(event.leg)
+        line = self.lines.of_leg(event.leg)
         if line is not None:
             self._conferences.receive(fact.PlaybackFinished(line.call, event.playback), now)
 
     def _talking(self, event: media.TalkingChanged, now: float) -> None:
-        line = self._by_leg.get(event.leg)
+        line = self.lines.of_leg(event.leg)
         if line is not None:
             line.talking = event.talking
             self._conferences.receive(fact.SpeakingChanged(line.call, event.talking, event.level_db), now)
 
     def _leg_silent(self, event: media.LegSilent, now: float) -> None:
-        line = self._by_leg.get(event.leg)
+        line = self.lines.of_leg(event.leg)
         if line is not None:
             self._end(line, "no media from the telephone", now)
 
     def _leg_report(self, event: media.LegReport, now: float) -> None:
-        line = self._by_leg.get(event.leg)
+        line = self.lines.of_leg(event.leg)
         if line is not None:
             line.report = event
             self._conferences.receive(fact.SpeakingChanged(line.call, line.talking, event.level_db), now)
@@ -283,7 +257,8 @@ class Switchboard:
         self.plane_report = event
 
     # --- from conferences --------------------------------------------------------------------------------------------
-    def _carry_out(self, now: float) -> None:
+    def carry_out(self, now: float) -> None:
+        """Do what the conferences have asked for; also after they were used directly (console: mute, kick, lock)."""
         while outputs := self._conferences.take_outputs():
             for command in outputs:
                 if isinstance(command, do.Publish):
@@ -292,9 +267,9 @@ class Switchboard:
                     self._call_out(command, now)
                 elif isinstance(command, do.PlayToRoom):
                     # Its last line may have gone since this was said: then nobody is left to hear it.
-                    if (room := self._rooms.get(command.room)) is not None:
+                    if (room := self.lines.room(command.room)) is not None:
                         self._plane.send(media.PlayToRoom(room, command.clips))
-                elif (line := self._lines.get(command.call)) is not None:
+                elif (line := self.lines.of_call(command.call)) is not None:
                     self._COMMANDS[type(command)](self, line, command, now)
 
     def _ring(self, line: Line, command: do.Ring, now: float) -> None:
@@ -318,14 +293,10 @@ class Switchboard:
         self._plane.send(media.StopLegPlayback(line.leg))
 
     def _enter_room(self, line: Line, command: do.EnterRoom, now: float) -> None:
-        number = self._room(command.room)
-        if line.room != command.room:
-            self._vacate(line)
-            line.room = command.room
-        self._plane.send(media.PlaceLeg(line.leg, number))
+        self._plane.send(media.PlaceLeg(line.leg, self.lines.enter(line, command.room)))
 
     def _leave_room(self, line: Line, command: do.LeaveRoom, now: float) -> None:
-        self._vacate(line)
+        self.lines.leave(line)
         self._plane.send(media.PlaceLeg(line.leg, None))
 
     def _set_muted(self, line: Line, command: do.SetMuted, now: float) -> None:
@@ -339,14 +310,12 @@ class Switchboard:
             return
         # Where one telephone of several speaks IPv6, the leg's port takes both.
         flow = next((each.flow for each in bindings if ":" in each.flow.remote[0]), bindings[0].flow)
-        line = Line(command.call, self._next_leg, Stage.CALLING, {}, flow, command.call)
+        line = self.lines.open(command.call, Stage.CALLING, flow, command.call)
         line.calling = command
-        self._add(line)
         self._open(line)
 
     def _ring_telephones(self, line: Line, now: float) -> None:
-        """Every telephone of the extension gets an offer with the address that it can reach; the first to answer has
-        the call."""
+        """Every telephone of the extension gets an offer; the first to answer has the call."""
         command = line.calling
         caller = SipUri("sip", command.caller_number, None, self.settings.domain, None, (), "")
         for binding in self._registrar.bindings(command.extension, now):
@@ -355,32 +324,27 @@ class Switchboard:
             offer = line.describe_offer(self.settings.capabilities)
             session = self._agent.invite(target=binding.contact.uri, flow=binding.flow, from_uri=caller,
                                          from_name=command.caller_name, offer=offer, now=now)
-            line.sessions[session] = binding.flow
-            self._by_session[session] = line
+            self.lines.add_session(line, session, binding.flow)
         if not line.sessions:
             self._forget(line)
             self._conferences.receive(fact.OutgoingFailed(line.call, 480, "The telephone has gone"), now)
 
     # --- lines -------------------------------------------------------------------------------------------------------
-    def _add(self, line: Line) -> None:
-        self._next_leg += 1
-        self._lines[line.call] = self._by_leg[line.leg] = line
-        for session in line.sessions:
-            self._by_session[session] = line
-
     def _locate(self, line: Line) -> None:
         """Show the telephone at the line's flow the address of ours that it can reach."""
-        assert line.local is not None and line.flow is not None
+        assert line.local is not None
         line.local = replace(line.local, address=self.settings.media_address(line.flow))
 
     def _open(self, line: Line) -> None:
-        assert line.flow is not None
         line.opened = True
         anywhere = "::" if ":" in line.flow.remote[0] else "0.0.0.0"
         self._plane.send(media.OpenLeg(line.leg, anywhere, f"{self._rng.getrandbits(64):016x}@{self.settings.domain}"))
 
-    def _agree(self, line: Line, answer: bytes, now: float) -> bool:
+    def _agree(self, line: Line, answer: bytes | None, now: float) -> bool:
+        """Take the answer to our offer; False where it is none that a call can live on."""
         try:
+            if answer is None:
+                raise OfferError("no answer to our offer")
             line.take_answer(answer, self.settings.capabilities)
         except OfferError as error:
             self._end(line, error.reason, now)
@@ -405,30 +369,14 @@ class Switchboard:
 
     def _drop_sessions(self, line: Line, reason: str, now: float) -> None:
         """End every session of a line, as it must be ended in its state. What has ended already ignores it."""
-        sessions, line.sessions = line.sessions, {}
-        for session in sessions:
-            del self._by_session[session]
+        for session in list(line.sessions):
+            self.lines.remove_session(line, session)
             self._agent.hang_up(session, now, reason=reason)
 
     def _forget(self, line: Line) -> None:
         if line.opened:
             self._plane.send(media.CloseLeg(line.leg))
-        del self._lines[line.call], self._by_leg[line.leg]
-        self._vacate(line)
-        for session in line.sessions:
-            self._by_session.pop(session, None)
-
-    def _vacate(self, line: Line) -> None:
-        """Forget a room's number with its last line."""
-        name, line.room = line.room, None
-        if name is not None and not any(other.room == name for other in self._lines.values()):
-            del self._rooms[name]
-
-    def _room(self, name: str) -> int:
-        if name not in self._rooms:
-            self._rooms[name] = self._next_room
-            self._next_room += 1
-        return self._rooms[name]
+        self.lines.close(line)
 
     _SIP = {
         sip.IncomingCall: _incoming, sip.CallConfirmed: _confirmed, sip.Reoffered: _reoffered, sip.InfoReceived: _info,

@@ -8,7 +8,7 @@ SIP, no samples, no clock: `now` is monotonic seconds, and `wall_time` turns it 
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -195,14 +195,14 @@ class ConferenceService:
                 private = PrivateCall(
                     event.call, self._new_id("out-"), self._new_id("private-"), user, self._outbox, self._agenda)
                 self._private[private.caller] = self._private[private.called] = private
-                private.begin(event.caller, self._settings.ring_limit, now)
+                private.begin(self._named(event.caller), self._settings.ring_limit, now)
             case ToConference() as destination:
                 self._arrive_at_conference(event, destination, now)
 
     def _arrive_at_conference(self, event: events.CallArrived, destination: ToConference, now: float) -> None:
         spec = destination.conference
         room = self._room(spec.extension)
-        person = Participant(event.call, self._new_id("p-"), spec.extension, event.caller, self._desk)
+        person = Participant(event.call, self._new_id("p-"), spec.extension, self._named(event.caller), self._desk)
         person.administrator = self._admission.is_administrator(person, room)
         guest = Guest(person, room)
         guest.parting = room.refusal(person.administrator)
@@ -220,6 +220,11 @@ class ConferenceService:
         self._guests[event.call] = guest
         room.callers[person.id] = person
         self._outbox.add(Answer(event.call))
+
+    def _named(self, caller: events.Caller) -> events.Caller:
+        """A user of ours goes by the name in the directory, whatever the telephone calls itself."""
+        user = self._directory.users.get(caller.user or "")
+        return replace(caller, name=user.name) if user is not None and user.name else caller
 
     def _receive_guest(self, guest: Guest, code: str | None, now: float) -> TooManyTries | None:
         """Judge a code dialled along, and give the guest a receptionist if one is needed."""

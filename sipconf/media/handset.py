@@ -54,7 +54,7 @@ class Handset:
         restart = self._streams.connect(
             SLOT, remote=agreed.remote, signalling_host=agreed.signalling_host, clock_rate=chosen.clock_rate,
             kinds={each.payload_type: 0 for each in agreed.rx_formats if each.encoding == chosen.encoding},
-            telephone_event=agreed.telephone_event, remote_rtcp=agreed.remote_rtcp, rtcp_mux=agreed.rtcp_mux, now=now)
+            telephone_event=agreed.telephone_event, remote_rtcp=agreed.remote_rtcp, now=now)
         self._ports.connect(SLOT, agreed.remote, agreed.remote_rtcp, agreed.rtcp_mux, restart)
         self._jitter = JitterBank(self.format, 1)
         self._sender = Sender(self.format, 1)

@@ -24,6 +24,7 @@ from sipconf.errors import StartError
 from sipconf.media.pipe import Pipe
 from sipconf.media.plane import TICK_SECONDS, MediaPlane, PlaneSettings
 from sipconf.mixer.edge.wavfile import load_sounds
+from sipconf.mixer.frame import RATES
 from sipconf.mixer.prompts import ClipLibrary
 from sipconf.rtp.edge.ports import Ports
 from sipconf.rtp.streams import Streams
@@ -150,10 +151,13 @@ def build_plane(arguments: argparse.Namespace) -> MediaPlane:
         log.warning("%d open files permitted: room for %d of %d legs", files, fit, (last - first + 1) // 2)
     rng = random.Random()
     streams = Streams()
+    clips = ClipLibrary(load_sounds(arguments.sounds).clips)
+    for rate in RATES:
+        clips.store(rate)  # resampled now, not in a tick
     return MediaPlane(
         Ports(first, last, rng, streams),
         streams,
-        ClipLibrary(load_sounds(arguments.sounds).clips),
+        clips,
         PlaneSettings(arguments.silence_timeout, wall_offset=time.time() - time.monotonic()),
         rng,
     )

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -91,7 +90,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.sip, self.http = free_port(), free_port(socket.SOCK_STREAM)
+        self.sip, self.http = free_port(), free_port()
         first_rtp = 20000 + os.getpid() % 50 * 400
         self.config = folder / "conferences.toml"
         self.config.write_text(CONFIGURATION.format(

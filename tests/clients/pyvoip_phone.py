@@ -52,6 +52,7 @@ class PyVoip(Telephone):
                                    160 * (min(count, 4) + 1))
                 kind = 101 | (0x80 if count == 0 else 0)
                 header = struct.pack("!BBHII", 0x80, kind, client.outSequence & 0xFFFF, stamp, client.outSSRC)
+                client.outSequence += 1
                 client.sout.sendto(header + body, (client.outIP, client.outPort))
                 time.sleep(0.02)
             time.sleep(0.1)

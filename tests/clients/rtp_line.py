@@ -32,12 +32,12 @@ def from_mu_law(codes: bytes) -> np.ndarray:
 class RtpLine:
     """One RTP port that talks and listens in a thread until `stop`."""
 
-    def __init__(self, port: int, samples: np.ndarray, seed: int = 1) -> None:
+    def __init__(self, port: int, samples: np.ndarray, address: str = "127.0.0.1", seed: int = 1) -> None:
         self.port = port
         self._codes = to_mu_law(samples)
         self._random = random.Random(seed)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", port))
+        self._socket.bind((address, port))
         self._socket.settimeout(0.002)
         self._peer: tuple[str, int] | None = None
         self._digits: list[str] = []

@@ -114,12 +114,12 @@ class Sipp(Telephone):
     """One SIPp process per call; it trusts nobody's parser but its own."""
 
     program = "sipp"
+    line: RtpLine | None = None
 
     def start(self) -> None:
         """Register, and be ready to dial."""
         self.local_address = "127.0.0.1"
         self.sip_port = free_port()
-        self.line: RtpLine | None = None
         if self.password:
             words = self._words(cseq=1)
             scenario = (REGISTER.format(**words, authorization="") + CHALLENGED
@@ -161,7 +161,7 @@ class Sipp(Telephone):
     def call(self, number: str, seconds: float = 12.0) -> None:
         """Dial, wait for the answer, talk; hang up after so many seconds."""
         rtp = free_port()
-        self.line = RtpLine(rtp, voice(self.tone_hz, 60.0))
+        self.line = RtpLine(rtp, voice(self.tone_hz, 60.0), self.local_address)
         invite, words = self._invite(number, rtp)
         words["cseq"] = int(words["cseq"]) + 1
         bye = REQUEST.format(method="BYE", target="[next_url]", branch="", **words)
@@ -174,7 +174,7 @@ class Sipp(Telephone):
     def call_until_they_hang_up(self, number: str) -> None:
         """Dial, wait for the answer, talk, and expect the other end's BYE."""
         rtp = free_port()
-        self.line = RtpLine(rtp, voice(self.tone_hz, 60.0))
+        self.line = RtpLine(rtp, voice(self.tone_hz, 60.0), self.local_address)
         invite, words = self._invite(number, rtp)
         self.process = self._sipp("call", invite + RINGING + ANSWERED + ACK.format(**words) + PEER_HANGS_UP)
         self.line.start(("127.0.0.1", self._answered_port("call")))
@@ -189,13 +189,13 @@ class Sipp(Telephone):
         return lines[-1].strip()
 
     def call_and_give_up(self, number: str) -> None:
-        """Dial, and cancel as soon as it rings; expects 487."""
+        """Dial, let it ring for two seconds, and cancel; expects 487."""
         invite, words = self._invite(number, free_port())
-        cancel = REQUEST.format(method="CANCEL", target=f"sip:{number}@[remote_ip]:[remote_port]", branch="-1",
+        cancel = REQUEST.format(method="CANCEL", target=f"sip:{number}@[remote_ip]:[remote_port]", branch="-4",
                                 **words).replace("[peer_tag_param]", "")
-        process = self._sipp("cancel", invite + '  <recv response="100" optional="true"></recv>\n'
-                             '  <recv response="180"></recv>\n' + cancel + ANSWERED.replace(' rrs="true"', "")
-                             + '  <recv response="487"></recv>\n' + ACK_REFUSAL.format(**words))
+        rings = RINGING.replace('180" optional="true"', '180"') + '  <pause milliseconds="2000"/>\n'
+        process = self._sipp("cancel", invite + rings + cancel + '  <recv response="200"></recv>\n'
+                             '  <recv response="487"></recv>\n' + ACK_REFUSAL.format(**words))
         assert process.wait(20) == 0, self._complaint("cancel")
 
     def _answered_port(self, name: str) -> int:

@@ -21,17 +21,18 @@ PATIENCE = 15.0
 """Seconds until a telephone that does not do what it was asked fails the test."""
 
 
-def free_port(kind: int = socket.SOCK_DGRAM) -> int:
-    """A port of loopback that nobody has at this moment; even, with a free neighbour for RTCP."""
+def free_port() -> int:
+    """A port of loopback that nobody has at this moment, for UDP and TCP; even, with a free neighbour for RTCP."""
     while True:
         port = random.randrange(40000, 60000, 2)
-        with socket.socket(socket.AF_INET, kind) as first, socket.socket(socket.AF_INET, kind) as second:
-            try:
-                first.bind(("127.0.0.1", port))
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
+        try:
+            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                for number in (port, port + 1):
+                    with socket.socket(socket.AF_INET, kind) as probe:
+                        probe.bind(("127.0.0.1", number))
+        except OSError:
+            continue
+        return port
 
 
 def wait_for(what: str, condition: Callable[[], object], patience: float = PATIENCE) -> object:
@@ -98,6 +99,8 @@ class Linphone(Telephone):
     def start(self) -> None:
         """Start the program and have it register."""
         host, port = self.server
+        # Without a place for its database the core never opens a port.
+        (self.folder / ".local/share/linphone").mkdir(parents=True)
         configuration = self.folder / "rc"
         configuration.write_text(
             f"[sip]\nsip_port={free_port()}\nsip_tcp_port=-1\nsip_tls_port=-1\nguess_hostname=0\nuse_ipv6=0\n"
@@ -111,7 +114,12 @@ class Linphone(Telephone):
 
     def wait_registered(self) -> None:
         """Wait until the registrar has said yes."""
-        wait_for("linphonec to register", lambda: self.said("successful"))
+        def registered() -> bool:
+            self.type("status register")
+            time.sleep(0.2)
+            return self.said("registered, identity")
+
+        wait_for("linphonec to register", registered)
 
     def type(self, line: str) -> None:
         """Type a line at its prompt."""
@@ -159,7 +167,7 @@ class Baresip(Telephone):
     def start(self) -> None:
         """Start the program; it registers by itself."""
         host, port = self.server
-        self.control = free_port(socket.SOCK_STREAM)
+        self.control = free_port()
         first_rtp = free_port()
         modules = next(path for path in (Path("/usr/lib/baresip/modules"), *Path("/usr/lib").glob("*/baresip/modules"))
                        if path.is_dir())
@@ -168,7 +176,7 @@ class Baresip(Telephone):
             "audio_player aubridge,player\naudio_alert aubridge,alert\nausrc_srate 8000\nauplay_srate 8000\n"
             f"ausrc_channels 1\nauplay_channels 1\nrtp_ports {first_rtp}-{first_rtp + 20}\nrtcp_mux no\n"
             "jitter_buffer_delay 2-10\naudio_buffer 20-160\n"
-            f"net_interface lo\nmodule_path {modules}\nmodule g711.so\nmodule aufile.so\nmodule aubridge.so\n"
+            f"net_interface 127.0.0.1\nmodule_path {modules}\nmodule g711.so\nmodule aufile.so\nmodule aubridge.so\n"
             "module sndfile.so\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n"
             f"ctrl_tcp_listen 127.0.0.1:{self.control}\nsnd_path {self.folder}\n")
         (self.folder / "accounts").write_text(

@@ -22,7 +22,7 @@ def ring(at, caller=None):
 
 def test_two_people_talk_without_code_or_tones(at):
     out = ring(at)
-    assert (out.caller_number, out.caller_name) == ("101", "User 101")
+    assert (out.caller_number, out.caller_name) == ("101", "Alice"), "the name is the directory's, not the telephone's"
     at.tell(fact.OutgoingRinging(out.call))
     at.stage[out.call] = "up"
     at.tell(fact.OutgoingAnswered(out.call))

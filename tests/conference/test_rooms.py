@@ -52,7 +52,7 @@ def test_what_is_published(meet):
     assert [p.event for p in at.published] == ["joined", "speaking", "left", "ended"]
     spoke = at.published[1].data
     assert spoke == {"conference": "2001", "participant": {
-        "id": spoke["participant"]["id"], "name": "User 101", "number": "101", "administrator": False, "muted": False,
+        "id": spoke["participant"]["id"], "name": "Alice", "number": "101", "administrator": False, "muted": False,
         "speaking": True, "level_db": -21.3, "codec": "PCMA", "transport": "udp",
         "joined_at": "2023-11-14T22:30:00.000+00:00", "state": "talking", "held": False}}
     assert at.published[3].data == {"conference": "2001"}

@@ -134,13 +134,11 @@ def test_hold_between_two_people(line: Line) -> None:
         house.dial(caller, "102")
         house.run(0.5)
         called.cseq = 100
-        called.reinvite("sendonly", house.now)
-        house.until(lambda: "ACK" in called.log and "200 INVITE" in called.log, "held")
+        house.reoffer(called, "sendonly")
         house.run(0.4)
         house.listen(0.5)
         assert not caller.hears(called.pitch) and not called.packets
-        called.reinvite("sendrecv", house.now)
-        house.until(lambda: bool(called.packets), "resumed")
+        house.reoffer(called, "sendrecv")
         house.run(0.7)
         house.listen(0.5)
         assert_everyone_hears_the_others([caller, called])

@@ -76,11 +76,11 @@ def test_a_dead_telephone_is_hung_up_after_the_time_out(line: Line) -> None:
 def test_a_telephone_on_hold_may_be_silent() -> None:
     with House(ROOM, silence_timeout=1.0) as house:
         phone = house.enter(house.phone())
-        phone.reinvite("inactive", house.now)
+        house.reoffer(phone, "inactive")
         house.run(3.0)
         assert phone.in_call
         phone.talks = False
-        phone.reinvite("sendrecv", house.now)
+        house.reoffer(phone, "sendrecv")
         house.until(lambda: not phone.in_call, "hung up", limit=4.0)
         house.settle()
 
@@ -108,7 +108,7 @@ def test_no_free_port_is_a_busy_server(line: Line) -> None:
         refusal = next(data for _, _, _, data in house.network.sent if data.startswith(b"SIP/2.0 503"))
         assert b"\r\nRetry-After: " in refusal
         first.bye(house.now)
-        house.until(lambda: not list(house.switchboard.lines), "free again")
+        house.until(lambda: not len(house.switchboard.lines), "free again")
         house.enter(second)
         house.settle()
 
@@ -157,7 +157,7 @@ def test_a_stranger_who_comes_first_is_not_latched(line: Line) -> None:
         phone.talks = False
         house.dial(phone, "2001")
         tone = voice.endless_tone(1950, "PCMU", 8000)
-        for index in range(20):
+        for index in range(80):
             head = struct.pack("!BBHII", 0x80, 0, index, 160 * index, 0xBAD)
             house.wire.throw(STRANGER, phone.remote_media, head + tone[:160], house.now)
             house.tick()

@@ -134,14 +134,14 @@ def test_the_code_dialled_with_the_number(dialled: str, line: Line) -> None:
 def test_hold_and_resume(mode: str, host: str | None, line: Line) -> None:
     with House(ROOM, **line) as house:
         one, two = people = [house.enter(house.phone(name)) for name in ("101", "102")]
-        one.reinvite(mode, house.now, host=host)
+        house.reoffer(one, mode, host=host)
         one.mode = "sendonly"  # music on hold, whatever was signalled
         house.until(lambda: house.participant("101")["held"], "held")
         house.run(0.4)
         house.listen(0.6)
         assert not two.hears(one.pitch) and not two.hears(two.pitch)
         assert not one.packets, "somebody on hold is sent nothing"
-        one.reinvite("sendrecv", house.now)
+        house.reoffer(one, "sendrecv")
         house.until(lambda: not house.participant("101")["held"], "resumed")
         house.run(0.7)
         house.listen(0.6)
@@ -164,9 +164,7 @@ def test_an_invite_without_an_offer(line: Line) -> None:
 def test_a_re_invite_without_an_offer(line: Line) -> None:
     with House(ROOM, **line) as house:
         people = [house.enter(house.phone(name)) for name in ("101", "102")]
-        before = len(people[0].bodies)
-        people[0].reinvite("sendrecv", house.now, offer=False)
-        house.until(lambda: len(people[0].bodies) > before, "offered")
+        house.reoffer(people[0], "sendrecv", offer=False)
         house.run(0.7)
         house.listen(0.6)
         assert_everyone_hears_the_others(people)

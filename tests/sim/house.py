@@ -88,6 +88,7 @@ class House:
     def __init__(
         self, *conferences: ConferenceSpec, seed: int = 1, sip: Weather = CLEAR, rtp: Weather = CLEAR,
         silence_timeout: float = 30.0, pairs: int = 1000, settings: ConferenceSettings | None = None,
+        max_calls: int = 100, media_address: Callable[[Flow], str] = lambda flow: HOST,
     ) -> None:
         rng = random.Random(seed)
         self.network = Network(seed, sip)
@@ -108,7 +109,7 @@ class House:
                                              MemoryLockoutStore(), lambda now: now + 1.7e9)
         self.switchboard = Switchboard(
             self.agent, self.registrar, self.conferences, self,
-            Settings(DOMAIN, CAPABILITIES, lambda flow: HOST, frozenset({"pbx"}), 100), rng)
+            Settings(DOMAIN, CAPABILITIES, media_address, frozenset({"pbx"}), max_calls), rng)
         self.network.attach(SERVER, self.agent, lambda event, now: self.switchboard.receive_sip([event], now))
         self.network.attach(("switchboard", 0), _Alarm(self), lambda publish, now: self.published.append(publish))
 
@@ -138,9 +139,13 @@ class House:
     def kill_worker(self) -> None:
         """The media worker dies with all its legs and another takes its place, as the supervisor tells it."""
         legs = sorted(line.leg for line in self.switchboard.lines if line.opened)
+        self.replace_plane()
+        self.switchboard.receive_media([protocol.LegFailed(leg, "the media worker ended") for leg in legs], self.now)
+
+    def replace_plane(self) -> None:
+        """Another plane, with no leg."""
         self.plane.close()
         self.plane = self._new_plane()
-        self.switchboard.receive_media([protocol.LegFailed(leg, "the media worker ended") for leg in legs], self.now)
 
     def _new_plane(self) -> MediaPlane:
         return MediaPlane(self.wire, self.wire.streams, CLIPS, self._plane_settings, self._rng)
@@ -174,6 +179,20 @@ class House:
         """Until the receptionist asks and the plane takes this telephone's packets."""
         self.until(lambda: phone.name in self.states(conference), f"{phone.name} is prompted")
         self.until(lambda: self.trusted(phone), f"{phone.name} is believed")
+
+    def reoffer(self, phone: RtpPhone, mode: str, **how: Any) -> None:
+        """A re-INVITE, tried again where an earlier one is still pending (491), as telephones do."""
+        while True:
+            before = self._answers(phone)
+            phone.reinvite(mode, self.now, **how)
+            self.until(lambda before=before: self._answers(phone) != before, "the re-INVITE is answered")
+            if self._answers(phone)[0] > before[0]:
+                return
+            self.run(0.5)
+
+    @staticmethod
+    def _answers(phone: RtpPhone) -> tuple[int, int]:
+        return phone.log.count("200 INVITE"), phone.log.count("491 INVITE")
 
     def register(self, *phones: RtpPhone) -> None:
         for phone in phones:
@@ -229,10 +248,11 @@ class House:
         for phone in self.phones:
             if phone.in_call:
                 phone.bye(self.now)
-        self.until(lambda: not list(self.switchboard.lines), "all calls end")
+        self.until(lambda: not self.switchboard.lines, "all calls end")
         self.run(2 * TICK_SECONDS)
         self.network.run(SETTLED)
-        assert self.leftovers() == {}
+        left = self.leftovers()
+        assert not left, left
 
     def leftovers(self) -> dict[str, Any]:
         """What is still remembered of calls, by whom."""
@@ -240,7 +260,7 @@ class House:
         tables = {
             "agent": 0 if self.agent.idle() else self.agent.calls or "something",
             "agent timer": self.agent.next_timer() if not self.registered else None,
-            "lines": board._lines, "sessions": board._by_session, "legs": board._by_leg, "rooms": board._rooms,
+            "lines": board.lines.leftovers(),
             "plane": self.plane.legs, "ports": self.wire.in_use,
             "guests": rooms._guests, "private calls": rooms._private, "conference rooms": rooms._rooms,
             "agenda": rooms.next_timer(),

@@ -7,6 +7,7 @@ import re
 import struct
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -103,6 +104,10 @@ class RtpPhone(RawPhone):
             self._repeated.pop(f"{method} {branch}", None)
         if status >= 300 and method == "INVITE":
             self._send(self._ack_refusal(self._invites[branch], fields["to"][0], int(number)).encode())
+
+    def _final_to_invite(self, status: int, number: int, branch: str, *rest: Any) -> None:
+        self._old_invite = self._invites[branch]  # what an ACK of a refusal is made of
+        super()._final_to_invite(status, number, branch, *rest)
 
     def _ring(self, fields: dict[str, list[str]], now: float) -> None:
         if "tag=" not in fields["to"][0]:

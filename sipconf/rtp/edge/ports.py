@@ -12,7 +12,7 @@ import random
 import select
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import call
 
@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sipconf.errors import MisuseError, SipconfError
+from sipconf.rtp.edge.batch import BatchCalls
+from sipconf.rtp.edge.settled import ROWS_PER_SOCKET, Settled
 from sipconf.rtp.latching import Address, Verdict
 from sipconf.rtp.packet import ROW
 from sipconf.rtp.streams import Streams
@@ -55,9 +57,15 @@ class _Pair:
 
 
 class Ports:
-    """The sockets of all legs of a plane. receive_errors, send_errors: what the network refused."""
+    """The sockets of all legs of a plane.
 
-    def __init__(self, first: int, last: int, rng: random.Random, streams: Streams) -> None:
+    batched: read and write latched legs' sockets in batches where the system permits; otherwise, and for legs that
+    have not latched, one by one.
+    """
+
+    def __init__(
+        self, first: int, last: int, rng: random.Random, streams: Streams, batched: bool = True
+    ) -> None:
         self._free = list(range(first + first % 2, last, 2))
         if not self._free:
             raise MisuseError(f"no pair of ports in {first}-{last}")
@@ -73,13 +81,24 @@ class Ports:
         self._now = 0.0
         self._rows = 0
         self._allocate(_FIRST_ROWS)
-        self.receive_errors = 0
-        self.send_errors = 0
+        self._settled = _open_settled() if batched else None
+        self._receive_errors = 0
+        self._send_errors = 0
 
     @property
     def free(self) -> int:
         """Pairs of ports not in use."""
         return len(self._free)
+
+    @property
+    def receive_errors(self) -> int:
+        """Reads that the network answered with an error, most often because a peer's port has closed."""
+        return self._receive_errors + (self._settled.receive_errors if self._settled else 0)
+
+    @property
+    def send_errors(self) -> int:
+        """Writes that the network refused."""
+        return self._send_errors + (self._settled.send_errors if self._settled else 0)
 
     # --- legs --------------------------------------------------------------------------------------------------------
     def open(self, slot: int, address: str) -> int:
@@ -134,6 +153,9 @@ class Ports:
         if pair.connected:
             _disconnect(pair.rtp)
             pair.connected = False
+            if self._settled is not None:
+                self._settled.remove(slot)
+                self._epoll.register(pair.rtp.fileno(), select.EPOLLIN)
             self._receivers[pair.rtp.fileno()] = self._judging(pair)
         self._sends[slot] = _sender_to(pair.rtp, pair.remote) if pair.remote else _send_nowhere
 
@@ -141,7 +163,10 @@ class Ports:
         """Close a leg's sockets; its ports may be given to another."""
         pair = self._pair(slot)
         del self._pairs[slot]
-        self._epoll.unregister(pair.rtp)
+        if pair.connected and self._settled is not None:
+            self._settled.remove(slot)
+        else:
+            self._epoll.unregister(pair.rtp)
         self._rtcp_epoll.unregister(pair.rtcp)
         self._receivers[pair.rtp.fileno()] = None
         self._sends[slot] = _send_nowhere
@@ -155,6 +180,8 @@ class Ports:
             self.close(slot)
         self._epoll.close()
         self._rtcp_epoll.close()
+        if self._settled is not None:
+            self._settled.close()
 
     def _pair(self, slot: int) -> _Pair:
         try:
@@ -169,10 +196,22 @@ class Ports:
         The block is overwritten by the next drain.
         """
         self._now = now
+        if self._settled is None:
+            return self._drain_singly(0)
+        wanted = ROWS_PER_SOCKET * len(self._settled)
+        if wanted > self._rows:
+            self._allocate(wanted)
+        settled_slots, settled_lengths = self._settled.receive(self._block)
+        slots, block, lengths = self._drain_singly(len(settled_slots))
+        if not len(slots):
+            return settled_slots, block, settled_lengths
+        return np.concatenate([settled_slots, slots]), block, np.concatenate([settled_lengths, lengths])
+
+    def _drain_singly(self, count: int) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:
+        """Read what epoll knows of into the block behind its first count rows; slots and lengths of these alone."""
         receivers, poll = self._receivers, self._epoll.poll
         fds: list[int] = []
         lengths: list[int] = []
-        count = 0
         for _ in range(PASSES):
             ready = poll(0, len(self._pairs) or 1)
             if not ready:
@@ -184,7 +223,7 @@ class Ports:
                 try:
                     size = receivers[fd](views[count])
                 except OSError:  # most often ECONNREFUSED: the peer's port has closed
-                    self.receive_errors += 1
+                    self._receive_errors += 1
                     continue
                 if size < 0:
                     continue
@@ -237,10 +276,13 @@ class Ports:
         try:
             pair.rtp.connect(address)
         except OSError:
-            self.receive_errors += 1
+            self._receive_errors += 1
             return
         pair.connected = True
         fd = pair.rtp.fileno()
+        if self._settled is not None:
+            self._epoll.unregister(fd)
+            self._settled.add(pair.slot, fd)
         self._receivers[fd] = pair.rtp.recv_into
         self._sends[pair.slot] = pair.rtp.send
         if pair.remote is None or pair.remote[:2] != address[:2]:
@@ -251,7 +293,7 @@ class Ports:
             except BlockingIOError:
                 return
             except OSError:
-                self.receive_errors += 1
+                self._receive_errors += 1
                 continue
             if self._streams.source_of(pair.slot, source, datagram, self._now) is not Verdict.DROP:
                 self._backlog.append((fd, datagram))
@@ -269,7 +311,7 @@ class Ports:
                 except BlockingIOError:
                     break
                 except OSError:
-                    self.receive_errors += 1
+                    self._receive_errors += 1
                     break
                 if self._streams.rtcp_source_of(slot, address, datagram):
                     pair.rtcp_to = address[:2]
@@ -277,15 +319,18 @@ class Ports:
         return found
 
     # --- out ---------------------------------------------------------------------------------------------------------
-    def send(self, slots: Iterable[int], packets: Sequence[memoryview]) -> None:
+    def send(self, slots: Sequence[int], packets: Sequence[memoryview]) -> None:
         """Send one packet for each of the slots, as far as the leg has somewhere to send to."""
+        if self._settled is not None:
+            rest = self._settled.send(slots, packets)
+            slots, packets = [slot for slot, _ in rest], [packet for _, packet in rest]
         sending = map(call, map(self._sends.__getitem__, slots), packets)
         while True:
             try:
                 deque(sending, maxlen=0)
                 return
             except OSError:  # the iterator goes on behind the packet that failed
-                self.send_errors += 1
+                self._send_errors += 1
 
     def send_rtcp(self, slot: int, datagram: bytes) -> None:
         """Send RTCP to the leg's peer, on the RTP port where they are multiplexed."""
@@ -296,7 +341,15 @@ class Ports:
             elif pair.rtcp_to is not None:
                 pair.rtcp.sendto(datagram, pair.rtcp_to)
         except OSError:
-            self.send_errors += 1
+            self._send_errors += 1
+
+
+def _open_settled() -> Settled | None:
+    """Batched reading and writing, or None where the system has no calls for it."""
+    try:
+        return Settled(BatchCalls())
+    except OSError:
+        return None
 
 
 def _bind(slot: int, address: str, port: int) -> _Pair:

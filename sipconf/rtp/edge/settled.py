@@ -1,0 +1,177 @@
+"""The sockets of legs that have latched: connected, so that whole batches are read and written without addresses.
+
+Reading asks every socket for one datagram, then only those again that may well hold a second one: an empty read costs a
+quarter of a full one. Not here: sockets still looking for their peer (ports), the system call itself (batch).
+"""
+
+import errno
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sipconf.rtp.edge.batch import BatchCalls, Requests
+
+PASSES = 16
+"""Datagrams that one leg may bring to one drain; the rest wait in its socket."""
+ROTATION = 8
+"""Every socket is asked for a second datagram at least once in so many drains."""
+ROWS_PER_SOCKET = 3
+"""Rows that the block should have for each socket."""
+_KNOWN_BUFFERS = 4096
+
+
+@dataclass(slots=True)
+class _Sends:
+    slots: Sequence[int]
+    packets: Sequence[memoryview]
+    requests: Requests
+    others: list[tuple[int, memoryview]]
+
+
+class Settled:
+    """Connected sockets by slot. receive_errors, send_errors: what the network refused."""
+
+    def __init__(self, calls: BatchCalls) -> None:
+        self._calls = calls
+        self._fds: dict[int, int] = {}
+        self._stale = True
+        self._slots = np.zeros(0, np.intp)
+        self._descriptors = np.zeros(0, np.int64)
+        self._eager = np.zeros(0, bool)
+        self._reads: Requests | None = None
+        self._block: NDArray[np.uint8] | None = None
+        self._drains = 0
+        self._sends: list[_Sends] = []
+        self._addresses: dict[int, tuple[memoryview, int]] = {}
+        self.receive_errors = 0
+        self.send_errors = 0
+
+    def __len__(self) -> int:
+        return len(self._fds)
+
+    def add(self, slot: int, fd: int) -> None:
+        """A leg has latched."""
+        self._fds[slot] = fd
+        self._change()
+
+    def remove(self, slot: int) -> None:
+        """A leg is closed, or has to find its peer anew."""
+        del self._fds[slot]
+        self._change()
+
+    def close(self) -> None:
+        """No more calls are made."""
+        self._calls.close()
+
+    def _change(self) -> None:
+        self._stale = True
+        self._sends.clear()
+
+    # --- in ----------------------------------------------------------------------------------------------------------
+    def receive(self, block: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+        """Read into the first rows of block, uint8 (rows, ROW) with at least one row per socket: (slots, lengths) of
+        the rows that are filled, without a gap."""
+        self._prepare(block)
+        if self._reads is None:
+            return self._slots, np.zeros(0, np.int64)
+        self._drains += 1
+        outcome = self._calls.carry_out(self._reads)
+        self._count_errors(outcome)
+        got = outcome > 0
+        slots, lengths = _close_gaps(block, self._slots, outcome, got)
+        asked = self._eager | (np.arange(len(got)) % ROTATION == self._drains % ROTATION)
+        again = np.flatnonzero(got & asked)
+        had_more = np.zeros(len(got), bool)
+        for _ in range(PASSES - 1):
+            again = again[: len(block) - len(slots)]
+            if not len(again):
+                break
+            rows = np.arange(len(slots), len(slots) + len(again))
+            outcome = self._calls.carry_out(
+                Requests(self._descriptors[again], _row_addresses(block, rows), block.shape[1]).reading()
+            )
+            self._count_errors(outcome)
+            more = outcome > 0
+            part, sizes = _close_gaps(block[rows[0] :], self._slots[again], outcome, more)
+            slots, lengths = np.concatenate([slots, part]), np.concatenate([lengths, sizes])
+            again = again[more]
+            had_more[again] = True
+        self._eager = had_more | ~got
+        return slots, lengths
+
+    def _prepare(self, block: NDArray[np.uint8]) -> None:
+        if self._stale:
+            self._slots = np.fromiter(self._fds.keys(), np.intp, len(self._fds))
+            self._descriptors = np.fromiter(self._fds.values(), np.int64, len(self._fds))
+            self._eager = np.ones(len(self._fds), bool)
+        if self._stale or self._block is not block:
+            rows = np.arange(len(self._slots))
+            addresses = _row_addresses(block, rows)
+            self._reads = Requests(self._descriptors, addresses, block.shape[1]).reading() if len(rows) else None
+            self._block = block
+        self._stale = False
+
+    def _count_errors(self, outcome: NDArray[np.int64]) -> None:
+        failed = outcome < 0
+        if failed.any():
+            self.receive_errors += int(np.count_nonzero(outcome[failed] != -errno.EAGAIN))
+
+    # --- out ---------------------------------------------------------------------------------------------------------
+    def send(self, slots: Sequence[int], packets: Sequence[memoryview]) -> list[tuple[int, memoryview]]:
+        """Send what belongs to settled legs; the rest is handed back. The preparation is kept while the caller passes
+        the same two objects, whose buffers it may have filled anew, and nobody has come or gone."""
+        for known in self._sends:
+            if known.slots is slots and known.packets is packets:
+                break
+        else:
+            known = self._plan(slots, packets)
+        if len(known.requests):
+            outcome = self._calls.carry_out(known.requests)
+            self.send_errors += int(np.count_nonzero(outcome < 0))
+        return known.others
+
+    def _plan(self, slots: Sequence[int], packets: Sequence[memoryview]) -> _Sends:
+        if len(self._addresses) > _KNOWN_BUFFERS + 4 * len(self._fds):
+            self._addresses.clear()  # buffers given up when a bank grew
+        fds: list[int] = []
+        addresses: list[int] = []
+        sizes: list[int] = []
+        others: list[tuple[int, memoryview]] = []
+        for slot, packet in zip(slots, packets, strict=True):
+            fd = self._fds.get(slot)
+            if fd is None:
+                others.append((slot, packet))
+                continue
+            known = self._addresses.get(id(packet))
+            if known is None:
+                known = self._addresses[id(packet)] = packet, np.frombuffer(packet, np.uint8).ctypes.data
+            fds.append(fd)
+            addresses.append(known[1])
+            sizes.append(packet.nbytes)
+        requests = Requests(np.array(fds, np.int64), np.array(addresses, np.uint64), np.array(sizes, np.int64))
+        plan = _Sends(slots, packets, requests.writing(), others)
+        self._sends = [*self._sends[-7:], plan]
+        return plan
+
+
+def _row_addresses(block: NDArray[np.uint8], rows: NDArray[np.intp]) -> NDArray[np.uint64]:
+    return block.ctypes.data + rows.astype(np.uint64) * np.uint64(block.strides[0])
+
+
+def _close_gaps(
+    block: NDArray[np.uint8], slots: NDArray[np.intp], outcome: NDArray[np.int64], got: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Move the last filled rows into the gaps of the ones before, so that the filled rows come first."""
+    count = int(np.count_nonzero(got))
+    if count == len(got):
+        return slots, outcome
+    gaps = np.flatnonzero(~got[:count])
+    last = count + np.flatnonzero(got[count:])
+    moved, lengths = slots[:count].copy(), outcome[:count].copy()
+    if len(gaps):
+        filled = slice(0, int(outcome[last].max()))
+        block[gaps, filled] = block[last, filled]
+        moved[gaps], lengths[gaps] = slots[last], outcome[last]
+    return moved, lengths

@@ -1,0 +1,115 @@
+"""Batched reading and writing of connected sockets does what one call per socket does."""
+
+import random
+import socket
+from collections import defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from sipconf.rtp.edge.batch import BatchCalls
+from sipconf.rtp.edge.settled import ROWS_PER_SOCKET, Settled
+from sipconf.rtp.packet import ROW
+
+LEGS = 40
+
+
+@pytest.fixture
+def settled() -> Iterator[Settled]:
+    try:
+        calls = BatchCalls()
+    except OSError as error:
+        pytest.skip(f"this system has no batched calls: {error}")
+    made = Settled(calls)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pairs() -> Iterator[list[tuple[socket.socket, socket.socket]]]:
+    """(ours, the peer's), connected both ways."""
+    made = []
+    for _ in range(LEGS):
+        ours, theirs = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        for one in (ours, theirs):
+            one.bind(("127.0.0.1", 0))
+            one.setblocking(False)
+        ours.connect(theirs.getsockname())
+        theirs.connect(ours.getsockname())
+        made.append((ours, theirs))
+    yield made
+    for pair in made:
+        for one in pair:
+            one.close()
+
+
+def test_everything_that_came_is_read_once_in_order_without_gaps(
+    settled: Settled, pairs: list[tuple[socket.socket, socket.socket]]
+) -> None:
+    rng = random.Random(5)
+    for leg, (ours, _) in enumerate(pairs):
+        settled.add(1000 + leg, ours.fileno())
+    block = np.zeros((ROWS_PER_SOCKET * LEGS, ROW), np.uint8)
+    sent: dict[int, list[bytes]] = defaultdict(list)
+    got: dict[int, list[bytes]] = defaultdict(list)
+
+    def drain() -> None:
+        slots, lengths = settled.receive(block)
+        assert len(slots) == len(lengths)
+        for row, (slot, length) in enumerate(zip(slots.tolist(), lengths.tolist(), strict=True)):
+            assert length > 0
+            got[slot].append(block[row, :length].tobytes())
+
+    for turn in range(60):
+        for leg, (_, theirs) in enumerate(pairs):
+            for number in range(rng.choice([0, 1, 1, 1, 2, 5])):
+                data = rng.randbytes(rng.randrange(1, 300)) + bytes([turn, number])
+                theirs.send(data)
+                sent[1000 + leg].append(data)
+        drain()
+    for _ in range(20):
+        drain()
+    assert got == sent
+    assert settled.receive_errors == 0
+
+
+def test_every_packet_reaches_its_own_peer_and_the_rest_is_handed_back(
+    settled: Settled, pairs: list[tuple[socket.socket, socket.socket]]
+) -> None:
+    for leg, (ours, _) in enumerate(pairs[:-1]):
+        settled.add(leg, ours.fileno())
+    buffer = np.zeros((LEGS, 172), np.uint8)
+    slots, views = list(range(LEGS)), [memoryview(row) for row in buffer]
+    for turn in range(3):
+        buffer[:] = np.arange(LEGS)[:, None] + turn
+        assert settled.send(slots, views) == [(LEGS - 1, views[-1])]
+        for leg, (_, theirs) in enumerate(pairs[:-1]):
+            assert theirs.recv(2000) == bytes([leg + turn]) * 172
+    settled.remove(3)
+    assert [slot for slot, _ in settled.send(slots, views)] == [3, LEGS - 1]
+    with pytest.raises(BlockingIOError):
+        pairs[3][1].recv(2000)
+
+
+def test_a_closed_peer_is_counted_and_does_not_stop_the_others(
+    settled: Settled, pairs: list[tuple[socket.socket, socket.socket]]
+) -> None:
+    for leg, (ours, _) in enumerate(pairs):
+        settled.add(leg, ours.fileno())
+    pairs[0][1].close()
+    views = [memoryview(bytearray(172)) for _ in range(LEGS)]
+    slots = list(range(LEGS))
+    settled.send(slots, views)
+    settled.send(slots, views)
+    block = np.zeros((ROWS_PER_SOCKET * LEGS, ROW), np.uint8)
+    settled.receive(block)
+    assert settled.receive_errors + settled.send_errors > 0
+    for _, theirs in pairs[1:]:
+        assert len(theirs.recv(2000)) == 172
+
+
+def test_no_socket_is_no_work(settled: Settled) -> None:
+    slots, lengths = settled.receive(np.zeros((1, ROW), np.uint8))
+    assert len(slots) == len(lengths) == 0
+    assert settled.send([], []) == []

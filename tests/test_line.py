@@ -1,0 +1,125 @@
+"""A line's offers and answers, and the tables by which lines are found."""
+
+import pytest
+
+from sipconf.line import Line, Lines, Stage
+from sipconf.sip.flow import Flow
+from sipconf.sip.offer import Capabilities, Format, LocalMedia, OfferError
+
+FLOW = Flow("udp", ("198.51.100.1", 5062), ("192.0.2.1", 5060))
+OTHER = Flow("udp", ("198.51.100.2", 5062), ("192.0.2.1", 5060))
+CAPABILITIES = Capabilities((Format("PCMU", 8000, 0), Format("PCMA", 8000, 8), Format("L16", 16000, 97)))
+
+
+def sdp(formats: str, *attributes: str, host: str = "198.51.100.1") -> bytes:
+    lines = ["v=0", "o=- 1 1 IN IP4 198.51.100.1", "s=-", f"c=IN IP4 {host}", "t=0 0"]
+    lines.append(f"m=audio 4000 RTP/AVP {formats}")
+    return "".join(f"{line}\r\n" for line in (*lines, *attributes)).encode()
+
+
+@pytest.fixture
+def line() -> Line:
+    line = Lines().open("call", Stage.OPENING, FLOW, "id")
+    line.local = LocalMedia("192.0.2.1", 10000, 10001, 7, 1)
+    return line
+
+
+def version(description: bytes) -> int:
+    return int(description.split(b"o=- ")[1].split()[1])
+
+
+def test_an_offer_becomes_an_answer_and_a_connection(line: Line) -> None:
+    line.read_offer(sdp("8 101", "a=rtpmap:101 telephone-event/8000", "a=sendonly"), CAPABILITIES)
+    answer = line.write_answer()
+    assert b"m=audio 10000 RTP/AVP 8 101\r\n" in answer and b"a=recvonly\r\n" in answer
+    terms = line.connection()
+    assert (terms.leg, terms.remote, terms.signalling_host) == (line.leg, ("198.51.100.1", 4000), "198.51.100.1")
+    assert (terms.telephone_event, terms.direction, terms.tx_format.encoding) == (101, "recvonly", "PCMA")
+    assert line.codec == "PCMA"
+
+
+def test_digits_arrive_under_the_type_of_our_offer_whatever_the_answer_calls_them(line: Line) -> None:
+    line.describe_offer(CAPABILITIES)
+    line.take_answer(sdp("0 120", "a=rtpmap:120 telephone-event/8000"), CAPABILITIES)
+    assert line.connection().telephone_event == 101
+
+
+def test_without_digits_there_is_no_type_of_digits(line: Line) -> None:
+    line.describe_offer(CAPABILITIES)
+    line.take_answer(sdp("0"), CAPABILITIES)
+    assert line.connection().telephone_event is None
+
+
+def test_the_codec_names_its_rate_where_it_is_not_the_telephones(line: Line) -> None:
+    assert line.codec == ""
+    line.read_offer(sdp("97", "a=rtpmap:97 L16/16000"), CAPABILITIES)
+    assert line.codec == "L16/16000"
+
+
+def test_versions_count_what_was_said_and_not_what_was_refused(line: Line) -> None:
+    line.read_offer(sdp("0"), CAPABILITIES)
+    assert version(line.write_answer()) == 1
+    before = line.negotiated
+    with pytest.raises(OfferError):
+        line.answer_again(sdp("18"), CAPABILITIES)
+    assert line.negotiated is before
+    assert version(line.answer_again(sdp("0"), CAPABILITIES)) == 2
+    assert version(line.answer_again(None, CAPABILITIES)) == 3
+    assert line.made_offer is not None
+    line.take_answer(sdp("8"), CAPABILITIES)
+    assert line.made_offer is None and line.codec == "PCMA"
+
+
+def test_a_broken_answer_leaves_the_offer_open(line: Line) -> None:
+    line.describe_offer(CAPABILITIES)
+    with pytest.raises(OfferError):
+        line.take_answer(b"hello", CAPABILITIES)
+    assert line.made_offer is not None and line.negotiated is None
+
+
+@pytest.mark.parametrize(
+    ("failures", "told"),
+    [
+        ([(408, ""), (486, "Busy")], 486),
+        ([(486, "Busy"), (408, "")], 486),
+        ([(480, ""), (603, "Decline")], 603),
+        ([(404, ""), (408, "")], 404),
+        ([(500, ""), (480, "")], 480),
+    ],
+)
+def test_the_most_telling_failure_of_several_telephones(line: Line, failures: list[tuple[int, str]], told: int) -> None:
+    line.failures = failures
+    assert line.failure[0] == told
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+def test_a_line_is_found_until_it_is_closed() -> None:
+    lines = Lines()
+    one, two = lines.open("one", Stage.ARRIVED, FLOW, "1"), lines.open("two", Stage.CALLING, OTHER, "2")
+    lines.add_session(one, "s1", FLOW)
+    for session in ("s2", "s3"):
+        lines.add_session(two, session, OTHER)
+    assert one.leg != two.leg and list(lines) == [one, two] and len(lines) == 2
+    assert (lines.of_call("one"), lines.of_session("s3"), lines.of_leg(two.leg)) == (one, two, two)
+    assert lines.remove_session(two, "s2") == OTHER
+    assert list(two.sessions) == ["s3"] and lines.of_session("s2") is None and two.session == "s3"
+    for line in lines:
+        lines.close(line)
+    assert (lines.of_call("one"), lines.of_session("s3"), lines.of_leg(two.leg)) == (None, None, None)
+    assert lines.leftovers() == 0
+
+
+def test_a_room_keeps_its_number_while_somebody_is_in_it() -> None:
+    lines = Lines()
+    one, two = [lines.open(call, Stage.CONNECTED, FLOW, call) for call in ("one", "two")]
+    number = lines.enter(one, "2001")
+    assert lines.enter(one, "2001") == number, "who enters the room he is in stays there"
+    assert lines.enter(two, "2001") == number == lines.room("2001")
+    assert lines.enter(two, "2002") not in (number, None)
+    lines.leave(one)
+    assert lines.room("2001") is None and lines.room("2002") is not None
+    lines.close(two)
+    assert lines.room("2002") is None
+    lines.leave(one)  # is in none
+    lines.close(one)
+    assert lines.leftovers() == 0
