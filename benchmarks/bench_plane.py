@@ -2,16 +2,19 @@
 
 Prints CPU per participant-second (the kernel's accounting of the worker process), packets per second per leg, late
 ticks, added delay (a mark out to the same mark back), and the ratio to the floor measured in the same minutes.
-`python -m benchmarks.bench_plane [--quick]`.
+`python -m benchmarks.bench_plane [--quick] [--anywhere]`: server and load stand on different cores unless --anywhere
+is given.
 """
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from asyncio.subprocess import PIPE
 from typing import Any
 
+from benchmarks.placement import cores, described
 from sipconf.media import protocol
 from sipconf.media.supervisor import MediaSupervisor, WorkerSettings, worker_environment
 
@@ -20,6 +23,10 @@ WARM_SECONDS = 4.0
 SECONDS = 10.0
 QUICK_SECONDS = 4.0
 SIZES = (100, 500, 1000, 2000, 2500)
+SEARCH = (2500, 3000, 3500, 4000, 4500)
+LEAST_RATE, MOST_LATE_PERCENT = 49.5, 0.1
+"""Packets per second of every leg, and share of late ticks, with which a number of participants counts as held."""
+TRIES = 2
 QUICK_SIZES = (100, 500)
 SMALL_ROOM = 5
 SMALL_ROOM_LEGS = 1000
@@ -31,8 +38,9 @@ OPEN_TIMEOUT = 30.0
 class Bench:
     """A worker with `legs` legs in rooms of `room_size`, and the generator that rings them."""
 
-    def __init__(self, legs: int, room_size: int, seconds: float) -> None:
+    def __init__(self, legs: int, room_size: int, seconds: float, apart: bool) -> None:
         self.legs, self.room_size, self.seconds = legs, room_size, seconds
+        self.core, self.load_core = cores(apart)
         self.events: list[protocol.Event] = []
         self.arrived = asyncio.Event()
         settings = WorkerSettings(FIRST_PORT, LAST_PORT)
@@ -69,8 +77,11 @@ class Bench:
     async def run(self) -> dict[str, Any]:
         await self.media.start()
         try:
+            if self.core is not None and self.media.pid is not None:
+                os.sched_setaffinity(self.media.pid, {self.core})
             ports = await self._open_legs()
-            plan = {"legs": self.legs, "echo": False, "warm": WARM_SECONDS, "seconds": self.seconds}
+            plan = {"legs": self.legs, "echo": False, "warm": WARM_SECONDS, "seconds": self.seconds,
+                    "core": self.load_core}  # fmt: skip
             generator, addresses = await start_generator(plan)
             self._connect(addresses)
             # A mark is a burst in the room: partners are in the same room, and few enough to tell the marks apart.
@@ -118,43 +129,76 @@ async def finish_generator(generator: asyncio.subprocess.Process, target: dict[s
     return json.loads(line)
 
 
-async def run_floor(legs: int, seconds: float) -> dict[str, Any]:
+async def run_floor(legs: int, seconds: float, apart: bool) -> dict[str, Any]:
     """The same packets, echoed by one process without a look at them."""
+    core, load_core = cores(apart)
+    where = [] if core is None else [str(core)]
     floor = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.floor"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [sys.executable, "-m", "benchmarks.floor", *where], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         env=worker_environment(),
     )  # fmt: skip
     try:
         assert floor.stdin and floor.stdout
         port = int(floor.stdout.readline())
-        plan = {"legs": legs, "echo": True, "warm": 1.0, "seconds": seconds}
+        plan = {"legs": legs, "echo": True, "warm": 1.0, "seconds": seconds, "core": load_core}
         generator, _ = await start_generator(plan)
         return await finish_generator(generator, {"ports": [port] * legs, "pairs": [], "pid": floor.pid})
     finally:
         floor.communicate(timeout=5)
 
 
-def run(quick: bool = False) -> list[dict[str, Any]]:
-    """One row per size: plane and floor, and their ratio."""
+def compare(legs: int, room_size: int, seconds: float, apart: bool) -> dict[str, Any]:
+    """A row: the plane, with the floor before and after it."""
+    before = asyncio.run(run_floor(legs, seconds / 2, apart))["cpu_ms_per_participant_s"]
+    row = asyncio.run(measure(legs, room_size, seconds, apart))
+    after = asyncio.run(run_floor(legs, seconds / 2, apart))["cpu_ms_per_participant_s"]
+    floor = (before + after) / 2
+    kind = "one room" if room_size == legs else f"rooms of {room_size}"
+    ratio = row["cpu_ms_per_participant_s"] / floor
+    return {"name": f"plane N={legs} {kind}", **row, "floor_ms": floor, "ratio_to_floor": ratio}
+
+
+def held(row: dict[str, Any]) -> bool:
+    """Whether every leg got its packets and the ticks were on time."""
+    return row["rate_min"] >= LEAST_RATE and row["late_ticks_percent"] < MOST_LATE_PERCENT
+
+
+def most_held(seconds: float, apart: bool) -> dict[str, Any]:
+    """A row: the greatest of SEARCH that is held, and what the next one fell short by. A size has TRIES, as another
+    process may take the core away for a moment."""
+    row = {"name": "participants held", "participants": 0}
+    for legs in SEARCH:
+        tries = []
+        while len(tries) < TRIES and not (tries and held(tries[-1])):
+            tries.append(asyncio.run(measure(legs, legs, seconds, apart)))
+        last = tries[-1]
+        print(f"N={legs}", last, file=sys.stderr, flush=True)
+        figures = {name: last[name] for name in ("rate_min", "late_ticks_percent", "generator_late_p99_ms", "core")}
+        if not held(last):
+            row.update({"beyond": legs, **{f"beyond_{name}": value for name, value in figures.items()}})
+            break
+        row.update({"participants": legs, **figures})
+    return row
+
+
+def run(quick: bool = False, apart: bool = True) -> list[dict[str, Any]]:
+    """One row per size: plane and floor, and their ratio; then how many participants one core holds."""
     seconds = QUICK_SECONDS if quick else SECONDS
+    print(described(apart), file=sys.stderr, flush=True)
     rooms = [(legs, legs) for legs in (QUICK_SIZES if quick else SIZES)]
     rooms.append((QUICK_SIZES[-1] if quick else SMALL_ROOM_LEGS, SMALL_ROOM))
     rows = []
     for legs, room_size in rooms:
-        before = asyncio.run(run_floor(legs, seconds / 2))["cpu_ms_per_participant_s"]
-        row = asyncio.run(measure(legs, room_size, seconds))
-        after = asyncio.run(run_floor(legs, seconds / 2))["cpu_ms_per_participant_s"]
-        floor = (before + after) / 2
-        kind = "one room" if room_size == legs else f"rooms of {room_size}"
-        ratio = row["cpu_ms_per_participant_s"] / floor
-        rows.append({"name": f"plane N={legs} {kind}", **row, "floor_ms": floor, "ratio_to_floor": ratio})
+        rows.append({**compare(legs, room_size, seconds, apart), "placement": described(apart)})
         print(rows[-1], file=sys.stderr, flush=True)
+    if not quick:
+        rows.append(most_held(seconds, apart))
     return rows
 
 
-async def measure(legs: int, room_size: int, seconds: float) -> dict[str, Any]:
-    return await Bench(legs, room_size, seconds).run()
+async def measure(legs: int, room_size: int, seconds: float, apart: bool) -> dict[str, Any]:
+    return await Bench(legs, room_size, seconds, apart).run()
 
 
 if __name__ == "__main__":
-    run(quick="--quick" in sys.argv)
+    run(quick="--quick" in sys.argv, apart="--anywhere" not in sys.argv)

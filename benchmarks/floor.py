@@ -2,7 +2,8 @@
 them.
 
 Every 20 ms it takes all that waits with recvmmsg and sends it back with sendmmsg: what the kernel alone costs for
-the same packets. `python -m benchmarks.floor` prints its port and runs until its standard input closes.
+the same packets: as many, of the same size, in the same 20 ms rhythm, at the same priority and on the same core as the
+plane's worker. `python -m benchmarks.floor [CORE]` prints its port and runs until its standard input closes.
 """
 
 import select
@@ -10,6 +11,7 @@ import sys
 import time
 
 from benchmarks.batched import Batch, open_socket
+from benchmarks.placement import settle
 
 PERIOD = 0.02
 BATCH = 1024
@@ -17,6 +19,7 @@ ROW_BYTES = 512
 
 
 def main() -> None:
+    settle(int(sys.argv[1]) if len(sys.argv) > 1 else None)
     echo = open_socket("127.0.0.1", buffer_bytes=32 << 20)
     print(echo.getsockname()[1], flush=True)
     batch = Batch(BATCH, ROW_BYTES)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.batched import Batch, open_socket
+from benchmarks.placement import settle
 
 SLOTS = 20
 """Groups of legs, one per millisecond of the 20 ms period; each group has a socket."""
@@ -244,6 +245,7 @@ class Generator:
 
 def main() -> None:
     plan = json.loads(sys.stdin.readline())
+    settle(plan["core"])
     generator = Generator(plan["legs"], plan["echo"])
     print(json.dumps(generator.addresses()), flush=True)
     target = json.loads(sys.stdin.readline())

@@ -1,0 +1,1 @@
+"""sipconf: a SIP conference server in pure Python. The floors and what lives on each: CONTRIBUTING.md."""

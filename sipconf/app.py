@@ -1,9 +1,11 @@
 """Builds the house from a configuration, starts it and stops it in order.
 
-The rooms are quiet; this is where they get their clock, their chance, their sockets and their worker process.
+The rooms are quiet; this is where they get their clock, their chance, their sockets and their worker process. Not
+here: what the web side may ask (operations), which figures are counted (meters), the words at the start (welcome).
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import random
@@ -12,7 +14,7 @@ import secrets
 import signal
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +27,16 @@ from sipconf.conference.service import ConferenceService, ConferenceSettings
 from sipconf.config import Config, is_example_secret, is_loopback, load
 from sipconf.errors import StartError
 from sipconf.media.supervisor import MediaSupervisor, WorkerSettings
-from sipconf.metrics import Metrics
+from sipconf.meters import MeteredAgent, Meters
+from sipconf.operations import ServerOperations
 from sipconf.reload import Change, Reloader
 from sipconf.sip.agent import UserAgent
 from sipconf.sip.digest import Authenticator
 from sipconf.sip.edge.addresses import Addresses
 from sipconf.sip.edge.endpoint import Endpoint
 from sipconf.sip.edge.resolver import resolve_trunks
-from sipconf.sip.events import CallEvent
+from sipconf.sip.events import CallEvent, RegistrationChanged
+from sipconf.sip.flow import Flow
 from sipconf.sip.offer import Capabilities, Format
 from sipconf.sip.registrar import Registrar, RegistrarSettings
 from sipconf.sip.settings import AgentSettings
@@ -41,12 +45,19 @@ from sipconf.store import Store
 from sipconf.switchboard import Settings, Switchboard
 from sipconf.web.app import WebServer, build_app
 from sipconf.web.events import EventFeed
+from sipconf.welcome import welcome
 
 log = logging.getLogger(__name__)
 
-FAREWELL = 2.0
-"""Seconds that SIGTERM leaves for telephones to answer our BYE."""
+FAREWELL = 1.6
+"""Seconds that SIGTERM leaves for telephones to answer our BYE, sent three times by then (RFC 3261 timer E)."""
+MEDIA_PATIENCE = 5.0
+"""Seconds without a word from the media worker, which reports each second, until the server is no longer healthy."""
+SOMEWHERE = Flow("udp", ("192.0.2.1", 9), ("0.0.0.0", 0))
+"""A peer that does not exist, to ask which of our addresses the world would see (RFC 5737)."""
 TRUNK_REFRESH = 60.0
+TRUNK_PATIENCE = 0.3
+"""Seconds that the start waits for the trunks' names; a slower name server must not keep others from calling."""
 FILES_WANTED = 65536
 
 CAPABILITIES = Capabilities(formats=(
@@ -56,57 +67,95 @@ CAPABILITIES = Capabilities(formats=(
 
 
 class House:
-    """The running server. Implements the web side's Operations."""
+    """The running server: every room, and the wires between them."""
 
     def __init__(self, config: Config, path: Path) -> None:
         self._loop = asyncio.get_running_loop()
         self._clock = SYSTEM_CLOCK
         self._rng = random.SystemRandom()
+        self._path = path
         self._config = config
-        self._healthy = False
+        self._open = False
+        self._media_heard = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[Any]] = []
+        self._resolving: asyncio.Task[None] | None = None
         self._own_password = secrets.token_urlsafe(12)
-        self.events = EventFeed(first_id=int(time.time() * 1000))
-        self.metrics = Metrics()
+        self._events = EventFeed(first_id=int(time.time() * 1000))
+        listeners = web_listeners(config)
         self._store = Store(config.store.path)
-        self._addresses = Addresses(config.sip.advertise, config.sip.local_networks)
-        authenticator = Authenticator(config.sip.domain, self._password_of, config.sip.digest, self._rng)
-        self._trunks = Trunks([TrunkSpec(each.name, frozenset(each.addresses), each.peer) for each in config.trunks])
-        registrar = Registrar(self._store.bindings, RegistrarSettings(), self._rng)
-        settings = AgentSettings(config.sip.domain, "sipconf", self._addresses.contact_for)
-        self._agent = UserAgent(settings, authenticator, self._trunks, registrar, self._rng)
-        self._conferences = ConferenceService(directory_of(config), ConferenceSettings(), self._rng,
-                                              self._store.lockouts, self._wall_time)
+        self._build_signalling(config)
         first, last = config.rtp.port_range
         sounds = str(config.prompts.directory) if config.prompts.directory else None
         self._media = MediaSupervisor(
             WorkerSettings(first, last, sounds, config.rtp.silence_timeout), self._hear_media)
         self._switchboard = Switchboard(
-            self._agent, registrar, self._conferences, self._media,
-            Settings(config.sip.domain, CAPABILITIES, self._addresses.host_for,
-                     frozenset(each.name for each in config.trunks if each.peer), config.limits.max_calls), self._rng)
-        self._endpoint = Endpoint(self._agent, config.sip.listen, self._hear_sip, self._clock, in_use=registrar.uses)
-        self._web = WebServer(build_app(self), web_listeners(config))
+            self._agent, self._registrar, self._conferences, self._media,
+            Settings(config.sip.domain, CAPABILITIES, self._addresses.host_for, peers_of(config),
+                     config.limits.max_calls), self._rng)
+        self._meters = self._build_meters()
+        self._endpoint = Endpoint(MeteredAgent(self._agent, self._meters.metrics), config.sip.listen, self._hear_sip,
+                                  self._clock, in_use=self._registrar.uses)
         self._reloader = Reloader(path, self._use, current=config, on_result=self._reloaded)
+        self._web = WebServer(build_app(ServerOperations(
+            self._reloader, self._conferences, self._meters, self._events,
+            act=self._act, healthy=self.healthy, own_password=self._own_password)), listeners)
+
+    def _build_signalling(self, config: Config) -> None:
+        """The quiet rooms that know who somebody is and what may be dialled."""
+        self._addresses = Addresses(config.sip.advertise, config.sip.local_networks)
+        self._trunks = Trunks(trunks_of(config))
+        self._registrar = Registrar(self._store.bindings, RegistrarSettings(), self._rng)
+        authenticator = Authenticator(config.sip.domain, self._password_of, config.sip.digest, self._rng)
+        settings = AgentSettings(config.sip.domain, "sipconf", self._addresses.contact_for)
+        self._agent = UserAgent(settings, authenticator, self._trunks, self._registrar, self._rng,
+                                lambda trunk, dialled: self._switchboard.serves_trunk(trunk, dialled))
+        self._conferences = ConferenceService(directory_of(config), ConferenceSettings(), self._rng,
+                                              self._store.lockouts, self._wall_time)
+
+    def _build_meters(self) -> Meters:
+        """Figures that are read from the rooms whenever somebody looks."""
+        return Meters(
+            gauges={
+                "calls_now": lambda: len(self._switchboard.lines),
+                "participants_now": lambda: sum(room["participants"] for room in self._conferences.conferences()),
+                "bindings_now": self._count_telephones,
+                "healthy": lambda: float(self.healthy()),
+            },
+            totals={
+                "media_restarts": lambda: self._media.restarts,
+                "store_failures": lambda: self._store.failures,
+            })
 
     # --- start and stop ----------------------------------------------------------------------------------------------
     async def start(self) -> None:
         """Bind everything and start the media worker. Raises StartError."""
         raise_file_limit()
         await asyncio.gather(self._media.start(), self._endpoint.start(), self._web.start())
-        await resolve_trunks(self._trunks, self._config.trunks)
+        self._resolve_trunks()
+        await asyncio.wait({self._resolving}, timeout=TRUNK_PATIENCE)
         self._tasks = [self._loop.create_task(self._reloader.watch(), name="watch the configuration"),
                        self._loop.create_task(self._keep_trunks_resolved(), name="resolve trunks")]
+        for task in self._tasks:
+            task.add_done_callback(note_end)
         gc.collect()
         gc.freeze()
-        self._healthy = True
+        self._media_heard = self._clock.monotonic()
+        self._open = True
+        log.info("started with %s: %d users, %d conferences, %d trunks, %d telephones registered", self._path,
+                 len(self._config.users), len(self._config.conferences), len(self._config.trunks),
+                 self._count_telephones())
+        here = self._addresses.host_for(SOMEWHERE)
+        print(welcome(self._config, self._path, here, self._own_password), flush=True)
 
-    async def stop(self) -> None:
+    async def stop(self, why: str) -> None:
         """Say BYE to everyone, give their answers a moment, close everything."""
-        self._healthy = False
-        for task in self._tasks:
-            task.cancel()
+        had_started, self._open = self._open, False
+        if had_started:
+            log.info("stopping: %s; %d calls are told", why, len(self._switchboard.lines))
+        for task in (*self._tasks, self._resolving):
+            if task is not None:
+                task.cancel()
         now = self._clock.monotonic()
         self._switchboard.hang_up_all("the server is stopping", now)
         self._pump(now)
@@ -115,37 +164,50 @@ class House:
             await asyncio.sleep(0.02)
         await asyncio.gather(self._web.stop(), self._endpoint.stop(), self._media.stop())
         self._store.close()
+        if had_started:
+            log.info("stopped")
 
-    def print_welcome(self) -> None:
-        """Where to dial and browse, in a few lines."""
-        config = self._config
-        print("sipconf is ready.")
-        for url in config.sip.listen:
-            print(f"  telephones register and dial at  {url}")
-        print(f"  HTTP (API, health, metrics)      http://{config.http.listen}/")
-        for room in config.conferences:
-            code = " with an access code" if room.access_code else ""
-            print(f"  dial {room.extension:<6} {room.name}{code}")
-        if config.http.admin_password is None:
-            print(f"  admin password for this run      {self._own_password}")
-        for holder in config.example_secret_holders():
-            print(f"  warning: {holder} has the example's password; it works from this machine only")
+    def healthy(self) -> bool:
+        """True while every listener is bound and the media worker is heard of."""
+        return self._open and self._clock.monotonic() - self._media_heard < MEDIA_PATIENCE
 
     # --- events of the floors below ----------------------------------------------------------------------------------
     def _hear_sip(self, events: Sequence[CallEvent], now: float) -> None:
+        self._meters.hear_sip(events)
+        for event in events:
+            if isinstance(event, RegistrationChanged):
+                self._note_registration(event, now)
         self._switchboard.receive_sip(events, now)
         self._pump(now)
 
     def _hear_media(self) -> None:
-        now = self._clock.monotonic()
-        self._switchboard.receive_media(self._media.take_events(), now)
+        now = self._media_heard = self._clock.monotonic()
+        events = self._media.take_events()
+        self._meters.hear_media(events)
+        with self._surviving("media", now):
+            self._switchboard.receive_media(events, now)
+
+    @contextlib.contextmanager
+    def _surviving(self, where: str, now: float) -> Iterator[None]:
+        """A fault of ours costs what was being done, not the calls: it is counted and logged, and the rest goes on."""
+        try:
+            yield
+        except Exception:
+            self._meters.metrics.fault(where)
+            log.exception("a fault of this program, met by %s", where)
         self._pump(now)
+
+    def _note_registration(self, event: RegistrationChanged, now: float) -> None:
+        """One line for a telephone that has come or gone."""
+        bindings = self._registrar.bindings(event.extension, now)
+        where = ", ".join(f"{each.flow.transport} {each.flow.remote[0]}:{each.flow.remote[1]}" for each in bindings)
+        log.info("extension %s: %s", event.extension, f"registered at {where}" if where else "no longer registered")
 
     def _pump(self, now: float) -> None:
         """Send what the agent has to say, publish what happened, set the alarm for the next timer."""
         self._endpoint.pump(now)
         for publish in self._switchboard.take_outputs():
-            self.events.publish(publish.event, publish.data)
+            self._events.publish(publish.event, publish.data)
         due = self._switchboard.next_timer()
         if self._timer is not None:
             self._timer.cancel()
@@ -155,14 +217,23 @@ class House:
 
     def _ring_alarm(self) -> None:
         now = self._clock.monotonic()
-        self._switchboard.handle_timer(now)
+        with self._surviving("timer", now):
+            self._switchboard.handle_timer(now)
+
+    def _act(self, action: Callable[[float], None]) -> None:
+        """Something is done to the conferences from outside: see that what follows from it is done too."""
+        now = self._clock.monotonic()
+        action(now)
+        self._switchboard.carry_out(now)
         self._pump(now)
+
+    def _count_telephones(self) -> int:
+        now = self._clock.monotonic()
+        return sum(len(self._registrar.bindings(user.extension, now)) for user in self._config.users)
 
     def _password_of(self, extension: str, source: str) -> str | None:
         user = self._users.get(extension)
-        if user is None or (is_example_secret(user.password) and not is_loopback(source)):
-            return None
-        return user.password
+        return None if user is None else password_from(user.password, source)
 
     def _wall_time(self, now: float) -> float:
         return self._clock.wall() + now - self._clock.monotonic()
@@ -170,7 +241,13 @@ class House:
     async def _keep_trunks_resolved(self) -> None:
         while True:
             await asyncio.sleep(TRUNK_REFRESH)
-            await resolve_trunks(self._trunks, self._config.trunks)
+            self._resolve_trunks()
+
+    def _resolve_trunks(self) -> None:
+        """Look up where the trunks are now; until that is known they are where they were."""
+        if self._resolving is not None:
+            self._resolving.cancel()
+        self._resolving = self._loop.create_task(resolve_trunks(self._trunks, self._config.trunks))
 
     # --- configuration -----------------------------------------------------------------------------------------------
     @property
@@ -184,69 +261,28 @@ class House:
 
     def _use(self, config: Config) -> None:
         """Take an edited configuration. Running calls are not touched."""
+        if config.http.admin_password is None and self._config.http.admin_password is not None:
+            print(f"administrator's password for this run: {self._own_password}", flush=True)
         self._config = config
         logs.setup(config.log.level, config.log.format)
         now = self._clock.monotonic()
-        self._trunks.replace([TrunkSpec(each.name, frozenset(each.addresses), each.peer) for each in config.trunks])
-        self._loop.create_task(resolve_trunks(self._trunks, config.trunks))
-        self._switchboard.set_peers(frozenset(each.name for each in config.trunks if each.peer))
+        self._trunks.replace(trunks_of(config))
+        self._resolve_trunks()
+        self._switchboard.set_peers(peers_of(config))
         self._conferences.replace_directory(directory_of(config), now)
         self._switchboard.carry_out(now)
         self._pump(now)
 
     def _reloaded(self, result: str, changes: Sequence[Change], error: Exception | None) -> None:
-        self.metrics.reload(result)
+        self._meters.metrics.reload(result)
         if result == "applied":
-            self.events.publish("applied", {"changes": [change.as_dict() for change in changes]})
+            self._events.publish("applied", {"changes": [change.as_dict() for change in changes]})
         elif error is not None:
-            self.events.publish("configuration-broken", {"errors": str(error).splitlines()})
+            self._events.publish("configuration-broken", {"errors": str(error).splitlines()})
 
     def reload(self) -> None:
         """SIGHUP: read the file again."""
         self._reloader.reload("SIGHUP")
-
-    # --- what the web side may ask (web.api.Operations) --------------------------------------------------------------
-    def healthy(self) -> bool:
-        return self._healthy
-
-    def metrics_page(self) -> bytes:
-        lines = list(self._switchboard.lines)
-        self.metrics.set_calls(len(lines))
-        self.metrics.set_participants(sum(room["participants"] for room in self._conferences.conferences()))
-        return self.metrics.page()
-
-    def count_http(self, status: int) -> None:
-        self.metrics.http_request(status)
-
-    def config(self) -> Config:
-        return self._config
-
-    def admin_password(self) -> str:
-        return self._config.http.admin_password or self._own_password
-
-    def conferences(self) -> list[dict[str, Any]]:
-        return self._conferences.conferences()
-
-    def participants(self, extension: str) -> list[dict[str, Any]]:
-        return self._conferences.participants(extension)
-
-    def lock(self, extension: str, locked: bool) -> None:
-        self._console(self._conferences.lock, extension, locked)
-
-    def mute(self, extension: str, participant: str, muted: bool) -> None:
-        self._console(self._conferences.mute, extension, participant, muted)
-
-    def kick(self, extension: str, participant: str) -> None:
-        self._console(self._conferences.kick, extension, participant)
-
-    def apply(self) -> Sequence[Change]:
-        return self._reloader.apply()
-
-    def _console(self, action: Any, *arguments: Any) -> None:
-        now = self._clock.monotonic()
-        action(*arguments, now)
-        self._switchboard.carry_out(now)
-        self._pump(now)
 
 
 def directory_of(config: Config) -> Directory:
@@ -259,6 +295,42 @@ def directory_of(config: Config) -> Directory:
             room.announce_alone) for room in config.conferences],
         incoming_numbers=[IncomingNumberSpec(each.number, each.conference) for each in config.incoming_numbers],
     )
+
+
+def password_from(password: str, source: str) -> str | None:
+    """A password as it counts for somebody who asks from this address: one of the shipped example counts on this
+    machine only."""
+    return None if is_example_secret(password) and not is_loopback(source) else password
+
+
+def trunks_of(config: Config) -> list[TrunkSpec]:
+    """The trunks, as the gate of the user agent knows them."""
+    return [TrunkSpec(each.name, frozenset(each.addresses), each.peer) for each in config.trunks]
+
+
+def peers_of(config: Config) -> frozenset[str]:
+    """Names of the trunks that are the company's own exchange."""
+    return frozenset(each.name for each in config.trunks if each.peer)
+
+
+def check_media(config: Config) -> None:
+    """Raises StartError, one clear line, for what the media worker would fail on."""
+    first, last = config.rtp.port_range
+    if first == last:
+        raise StartError(f'[rtp] ports = "{config.rtp.ports}": everything on one port comes in a later version; '
+                         f'give a range such as "10000-19999"')
+    if config.prompts.directory is not None:
+        from sipconf.mixer.edge.wavfile import load_sounds  # NumPy: only where it is needed on this side
+
+        for name in load_sounds(config.prompts.directory).unknown:
+            log.warning("%s: replaces no sound of ours; see sipconf/sounds for their names",
+                        config.prompts.directory / name)
+
+
+def note_end(task: "asyncio.Task[Any]") -> None:
+    """A task that should run for ever has ended: say so, unless it was told to."""
+    if not task.cancelled() and task.exception() is not None:
+        log.error("the task to %s ended; restart the server", task.get_name(), exc_info=task.exception())
 
 
 def web_listeners(config: Config) -> list[tuple[str, ssl.SSLContext | None]]:
@@ -287,20 +359,30 @@ def raise_file_limit() -> None:
 async def _run(path: Path, config: Config) -> None:
     house = House(config, path)
     loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
+    ended: asyncio.Future[str] = loop.create_future()
+
+    def end(why: str) -> None:
+        if not ended.done():  # a second signal changes nothing: we are on our way
+            ended.set_result(why)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
+        loop.add_signal_handler(number, end, number.name)
     loop.add_signal_handler(signal.SIGHUP, house.reload)
+    why = "it could not start"
     try:
         await house.start()
-        house.print_welcome()
-        await ended.wait()
+        why = await ended
     finally:
-        await house.stop()
+        await house.stop(why)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            # The loop takes its handlers with it; a signal sent once more must not kill what is ending well.
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
 
 
 def serve(path: Path) -> None:
     """Run the server on this configuration until SIGTERM. Raises ConfigError or StartError before it has started."""
     config = load(path)
     logs.setup(config.log.level, config.log.format)
+    check_media(config)
     uvloop.run(_run(path, config))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 DEFAULT_CONFIG = Path("config/conferences.toml")
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
+_FILE = click.Path(path_type=Path)
 
 
 class _Verbs(click.Group):
@@ -59,6 +59,11 @@ def check(file: Path) -> None:
     from sipconf.config import load
 
     config = load(file)
+    if config.prompts.directory is not None:
+        from sipconf.mixer.edge.wavfile import load_sounds  # NumPy: only where there is something to look at
+
+        for name in load_sounds(config.prompts.directory).unknown:
+            click.echo(f"{config.prompts.directory / name}: replaces no sound of ours")
     counts = ((len(config.users), "user"), (len(config.conferences), "conference"), (len(config.trunks), "trunk"))
     content = ", ".join(f"{number} {noun}{'' if number == 1 else 's'}" for number, noun in counts)
     click.echo(f"{file}: in order ({content})")

@@ -41,6 +41,7 @@ MAX_EXTENSION_DIGITS = 15
 
 # What the shipped example contains. Everybody can read it there, so it proves nothing about who knows it.
 EXAMPLE_SECRETS = frozenset({"change-me", "s3cret-101", "s3cret-102", "s3cret-103"})
+EXAMPLE_CODES = frozenset({"4321", "9876", "7531"})
 
 
 def is_example_secret(secret: str | None) -> bool:

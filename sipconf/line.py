@@ -5,6 +5,8 @@ a line is found. What does not: who may call and what happens in a room (confere
 (switchboard).
 """
 
+import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -14,6 +16,10 @@ from sipconf.media import protocol as media
 from sipconf.media.keypress import KeyPresses
 from sipconf.sip import offer as sdp_offer
 from sipconf.sip.flow import Flow
+
+log = logging.getLogger(__name__)
+
+_NUMBER = re.compile(r"\+?[0-9]{1,24}", re.ASCII)
 
 
 class Stage(Enum):
@@ -38,18 +44,23 @@ class Line:
     sessions: dict[str, Flow]
     flow: Flow
     call_id: str = ""
+    began: float = 0.0                  # monotonic seconds
     negotiated: sdp_offer.Negotiated | None = None
     local: sdp_offer.LocalMedia | None = None
     made_offer: bytes | None = None     # ours, waiting for its answer
     opened: bool = False                # the media plane knows the leg
     held: bool = False
-    rung: bool = False
     talking: bool = False
     calling: CallOut | None = None      # whom an outgoing call rings
     room: str | None = None
     failures: list[tuple[int, str]] = field(default_factory=list)
     presses: KeyPresses = field(default_factory=KeyPresses)
     report: media.LegReport | None = None
+
+    def log_end(self, reason: str, now: float) -> None:
+        """One line about the call's end; reason is of our own words."""
+        answered = "" if self.stage in (Stage.ANSWERED, Stage.CONNECTED) else ", not answered"
+        log.info("call over after %.1f s%s: %s", now - self.began, answered, reason, extra={"call": self.call_id})
 
     @property
     def session(self) -> str:
@@ -79,7 +90,7 @@ class Line:
 
     def read_offer(self, offer: bytes, capabilities: sdp_offer.Capabilities) -> None:
         """Choose from a peer's offer. Raises OfferError (488, 400); then all is as before."""
-        self.negotiated = sdp_offer.choose(offer, capabilities)
+        self.negotiated = sdp_offer.choose(offer, capabilities, self.negotiated)
 
     def write_answer(self) -> bytes:
         """The answer to the offer that was read."""
@@ -150,10 +161,10 @@ class Lines:
     def of_leg(self, leg: int) -> Line | None:
         return self._by_leg.get(leg)
 
-    def open(self, call: str, stage: Stage, flow: Flow, call_id: str) -> Line:
+    def open(self, call: str, stage: Stage, flow: Flow, call_id: str, now: float = 0.0) -> Line:
         """A new line with a leg number of its own and no session yet."""
         self._last_leg += 1
-        line = Line(call, self._last_leg, stage, {}, flow, call_id)
+        line = Line(call, self._last_leg, stage, {}, flow, call_id, now)
         self._by_call[call] = self._by_leg[line.leg] = line
         return line
 
@@ -197,3 +208,10 @@ class Lines:
     def leftovers(self) -> int:
         """How much is still remembered; nothing once every line is closed."""
         return len(self._by_call) + len(self._by_session) + len(self._by_leg) + len(self._rooms)
+
+
+def number_for_log(dialled: str) -> str:
+    """What was dialled as far as it can be no access code: the number in front; the rest is only hinted at."""
+    number = _NUMBER.match(dialled)
+    shown = number[0] if number else ""
+    return shown if shown == dialled else shown + "..."

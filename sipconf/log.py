@@ -32,6 +32,7 @@ _SECRETS = (
     ),
     # The code dialled with the number, 2001*4321 and 2001,,4321, and passwords inside addresses.
     re.compile(r"(?i)(\b[0-9]{1,15}(?:\*|%2a|,,|%2c%2c))[0-9]{1,32}"),
+    re.compile(r"(?i)(\bsips?:[^\s:@;<>*,%]*(?:\*|,|%2a|%2c))[^\s@<>]+(?=@)"),
     re.compile(r"(?i)(\bsips?:[^\s:@;<>]+:)[^\s@<>]+(?=@)"),
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")

@@ -6,12 +6,14 @@ are read when the page is made.
 
 from collections.abc import Callable, Iterable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, ProcessCollector, disable_created_metrics, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MAX_LABEL_VALUES = 256
+
+disable_created_metrics()  # a series more for each of ours, of no use to anybody
 
 _METHODS = frozenset(
     "ACK BYE CANCEL INFO INVITE MESSAGE NOTIFY OPTIONS PRACK PUBLISH REFER REGISTER SUBSCRIBE UPDATE".split()
@@ -30,9 +32,7 @@ class Metrics:
         self._calls = self._counter("calls", "Calls that ended, by outcome", "outcome")
         self._reloads = self._counter("config_reloads", "Readings of the configuration, by result", "result")
         self._http = self._counter("http_requests", "HTTP requests answered, by status", "status")
-        self._calls_now = Gauge("sipconf_calls_now", "Calls that are up", registry=self.registry)
-        self._participants = Gauge("sipconf_participants_now", "People in conferences", registry=self.registry)
-        self._bindings = Gauge("sipconf_bindings_now", "Registered telephones", registry=self.registry)
+        self._faults = self._counter("faults", "Faults of this program that were met and survived", "where")
         self._kinds: set[str] = set()
 
     def _counter(self, name: str, text: str, label: str) -> Counter:
@@ -44,6 +44,10 @@ class Metrics:
             kind = "other"
         self._kinds.add(kind)
         self._peer_errors.labels(kind).inc()
+
+    def fault(self, where: str) -> None:
+        """This program made a mistake, which cost at most one message; the log has the trace."""
+        self._faults.labels(where).inc()
 
     def sip_request(self, method: str) -> None:
         """A request arrived."""
@@ -65,18 +69,6 @@ class Metrics:
         """An HTTP request was answered."""
         self._http.labels(str(status)).inc()
 
-    def set_calls(self, number: int) -> None:
-        """Calls up now."""
-        self._calls_now.set(number)
-
-    def set_participants(self, number: int) -> None:
-        """People in conferences now."""
-        self._participants.set(number)
-
-    def set_bindings(self, number: int) -> None:
-        """Registered telephones now."""
-        self._bindings.set(number)
-
     def read_from(
         self, prefix: str, read: Callable[[], Mapping[str, float]], gauges: Iterable[str] = ()
     ) -> None:
@@ -84,7 +76,14 @@ class Metrics:
 
         read() returns {name: value}; each appears as sipconf_<prefix>_<name>, a counter unless named in gauges.
         """
-        self.registry.register(_Foreign(prefix, read, frozenset(gauges)))
+        self.registry.register(_Foreign(f"{prefix}_", read, frozenset(gauges)))
+
+    def read_all(self, readers: Mapping[str, Callable[[], float]], gauges: Iterable[str] = ()) -> None:
+        """The same for single values, each with its own reader; they appear as sipconf_<name>."""
+        def read() -> dict[str, float]:
+            return {name: reader() for name, reader in readers.items()}
+
+        self.registry.register(_Foreign("", read, frozenset(gauges)))
 
     def page(self) -> bytes:
         """The page for `GET /metrics`, of CONTENT_TYPE."""
@@ -105,5 +104,5 @@ class _Foreign(Collector):
     def collect(self) -> Iterable[Metric]:
         for name, value in sorted(self._read().items()):
             family = GaugeMetricFamily if name in self._gauges else CounterMetricFamily
-            text = f"{self._prefix}: {name.replace('_', ' ')}"
-            yield family(f"sipconf_{self._prefix}_{name}", text, value=value)
+            full = f"{self._prefix}{name}"
+            yield family(f"sipconf_{full}", full.replace("_", " ").capitalize(), value=value)

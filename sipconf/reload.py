@@ -179,6 +179,16 @@ class Reloader:
 
     async def watch(self) -> None:
         """Apply edits of the file as they happen, within two seconds. Runs until cancelled."""
+        try:
+            await self._watch_folder()
+        except OSError as error:  # no inotify watch left, or the folder has gone
+            _log.warning("the folder of %s cannot be watched (%s): looking at the file each second", self.path, error)
+        while True:
+            await asyncio.sleep(POLL_MS / 1000)
+            if await self._edited():
+                self.reload("the file was edited")
+
+    async def _watch_folder(self) -> None:
         from watchfiles import awatch  # a slow import that the start need not wait for
 
         stop = asyncio.Event()

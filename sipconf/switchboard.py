@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from sipconf.conference import commands as do
 from sipconf.conference import events as fact
 from sipconf.conference.service import ConferenceService
-from sipconf.line import Line, Lines, Stage
+from sipconf.line import Line, Lines, Stage, number_for_log
 from sipconf.media import protocol as media
 from sipconf.sip import dtmf_info
 from sipconf.sip import events as sip
@@ -21,6 +21,7 @@ from sipconf.sip.agent import UserAgent
 from sipconf.sip.flow import Flow
 from sipconf.sip.offer import Capabilities, LocalMedia, OfferError
 from sipconf.sip.registrar import Registrar
+from sipconf.sip.settings import ANSWERED_ELSEWHERE
 from sipconf.sip.uri import SipUri
 
 log = logging.getLogger(__name__)
@@ -61,8 +62,7 @@ class Switchboard:
     def receive_sip(self, events: Iterable[sip.CallEvent], now: float) -> None:
         """Take what the user agent reports."""
         for event in events:
-            handler = self._SIP.get(type(event))
-            if handler is not None:
+            if (handler := self._SIP.get(type(event))) is not None:
                 handler(self, event, now)
         self.carry_out(now)
 
@@ -97,30 +97,31 @@ class Switchboard:
         """The configuration changed: these trunks are the company's own telephone systems."""
         self.settings = replace(self.settings, peers=peers)
 
+    def serves_trunk(self, trunk: str, dialled: str) -> bool:
+        """Is this call from a trunk's address the trunk's, or somebody's who has to prove who he is?"""
+        return self._conferences.serves(dialled, trunk, trunk in self.settings.peers)
+
     # --- from SIP ----------------------------------------------------------------------------------------------------
     def _incoming(self, event: sip.IncomingCall, now: float) -> None:
         if self._stopping or len(self.lines) >= self.settings.max_calls:
             self._agent.reject(event.session, 503, NO_LINE_FREE, now, retry_after=30)
             return
-        line = self.lines.open(event.session, Stage.ARRIVED, event.flow, event.call_id)
+        line = self.lines.open(event.session, Stage.ARRIVED, event.flow, event.call_id, now)
         self.lines.add_session(line, event.session, event.flow)
+        log.info("call from %s (%s %s) to %s", event.caller_number, event.identity.kind, event.identity.name,
+                 number_for_log(event.dialled), extra={"call": event.call_id})
         if event.offer is not None:
             try:
                 line.read_offer(event.offer, self.settings.capabilities)
             except OfferError as error:
                 # Before anybody is rung for a call that can never be.
-                self._agent.reject(event.session, error.status, error.reason, now)
-                self._forget(line)
+                self._reject(line, do.Reject(line.call, error.status, error.reason), now)
                 return
-        from_trunk = event.identity.kind == "trunk"
-        log.info("call from %s (%s %s) to %s", event.caller_number, event.identity.kind, event.identity.name,
-                 _without_code(event.dialled), extra={"call": event.call_id})
+        trunk = event.identity.name if event.identity.kind == "trunk" else None
         self._conferences.receive(fact.CallArrived(event.session, event.dialled, fact.Caller(
             number=event.caller_number, name=event.caller_name,
-            user=None if from_trunk else event.identity.name,
-            trunk=event.identity.name if from_trunk else None,
-            source=event.flow.remote[0],
-            peer=from_trunk and event.identity.name in self.settings.peers)), now)
+            user=event.identity.name if trunk is None else None, trunk=trunk,
+            source=event.flow.remote[0], peer=trunk in self.settings.peers)), now)
 
     def _confirmed(self, event: sip.CallConfirmed, now: float) -> None:
         line = self.lines.of_session(event.session)
@@ -154,17 +155,16 @@ class Switchboard:
 
     def _progress(self, event: sip.CallProgress, now: float) -> None:
         line = self.lines.of_session(event.session)
-        if line is not None and event.status >= 180 and not line.rung:
-            line.rung = True
+        if line is not None and line.stage is Stage.CALLING and event.status >= 180:
             self._conferences.receive(fact.OutgoingRinging(line.call), now)
 
     def _answered(self, event: sip.CallAnswered, now: float) -> None:
         line = self.lines.of_session(event.session)
         if line is None or line.stage is not Stage.CALLING:
-            self._agent.hang_up(event.session, now, reason="answered elsewhere")
+            self._agent.hang_up(event.session, now, reason=ANSWERED_ELSEWHERE)
             return
         line.flow = self.lines.remove_session(line, event.session)
-        self._drop_sessions(line, "answered elsewhere", now)
+        self._drop_sessions(line, ANSWERED_ELSEWHERE, now)
         self.lines.add_session(line, event.session, line.flow)
         self._locate(line)
         line.stage = Stage.CONNECTED
@@ -177,10 +177,12 @@ class Switchboard:
             return
         self.lines.remove_session(line, event.session)
         line.failures.append((event.status, event.reason))
+        if event.status >= 600:  # a person's word for all of his telephones (RFC 3261 section 16.7 step 5)
+            self._drop_sessions(line, "declined elsewhere", now)
         if line.sessions:
             return
         status, reason = line.failure
-        self._forget(line)
+        self._forget(line, str(status), now)
         self._conferences.receive(fact.OutgoingFailed(line.call, status, reason), now)
 
     def _over(self, event: sip.CallEnded | sip.CallCancelled, now: float) -> None:
@@ -219,7 +221,7 @@ class Switchboard:
         line.opened = False
         if line.stage is Stage.CALLING:
             self._drop_sessions(line, event.reason, now)
-            self._forget(line)
+            self._forget(line, event.reason, now)
             self._conferences.receive(fact.OutgoingFailed(line.call, 503, NO_LINE_FREE), now)
             return
         if line.stage is Stage.OPENING:
@@ -247,11 +249,12 @@ class Switchboard:
         if line is not None:
             self._end(line, "no media from the telephone", now)
 
-    def _leg_report(self, event: media.LegReport, now: float) -> None:
-        line = self.lines.of_leg(event.leg)
-        if line is not None:
-            line.report = event
-            self._conferences.receive(fact.SpeakingChanged(line.call, line.talking, event.level_db), now)
+    def _leg_reports(self, event: media.LegReports, now: float) -> None:
+        for report in event.each():
+            line = self.lines.of_leg(report.leg)
+            if line is not None:
+                line.report = report
+                self._conferences.receive(fact.SpeakingChanged(line.call, line.talking, report.level_db), now)
 
     def _plane_report(self, event: media.PlaneReport, now: float) -> None:
         self.plane_report = event
@@ -281,7 +284,7 @@ class Switchboard:
 
     def _reject(self, line: Line, command: do.Reject, now: float) -> None:
         self._agent.reject(line.session, command.status, command.reason, now, retry_after=command.retry_after)
-        self._forget(line)
+        self._forget(line, f"{command.status} {command.reason}", now)
 
     def _hang_up(self, line: Line, command: do.HangUp, now: float) -> None:
         self._end(line, command.reason, now)
@@ -310,14 +313,15 @@ class Switchboard:
             return
         # Where one telephone of several speaks IPv6, the leg's port takes both.
         flow = next((each.flow for each in bindings if ":" in each.flow.remote[0]), bindings[0].flow)
-        line = self.lines.open(command.call, Stage.CALLING, flow, command.call)
+        line = self.lines.open(command.call, Stage.CALLING, flow, command.call, now)
+        log.info("calling extension %s for %s", command.extension, command.caller_number, extra={"call": line.call_id})
         line.calling = command
         self._open(line)
 
     def _ring_telephones(self, line: Line, now: float) -> None:
         """Every telephone of the extension gets an offer; the first to answer has the call."""
         command = line.calling
-        caller = SipUri("sip", command.caller_number, None, self.settings.domain, None, (), "")
+        caller = SipUri("sip", command.caller_number or "anonymous", None, self.settings.domain, None)
         for binding in self._registrar.bindings(command.extension, now):
             line.flow = binding.flow
             self._locate(line)
@@ -326,7 +330,7 @@ class Switchboard:
                                          from_name=command.caller_name, offer=offer, now=now)
             self.lines.add_session(line, session, binding.flow)
         if not line.sessions:
-            self._forget(line)
+            self._forget(line, "the telephone has gone", now)
             self._conferences.receive(fact.OutgoingFailed(line.call, 480, "The telephone has gone"), now)
 
     # --- lines -------------------------------------------------------------------------------------------------------
@@ -364,7 +368,7 @@ class Switchboard:
     def _end(self, line: Line, reason: str, now: float) -> None:
         """The call is over: tell whoever does not know it yet."""
         self._drop_sessions(line, reason, now)
-        self._forget(line)
+        self._forget(line, reason, now)
         self._conferences.receive(fact.CallOver(line.call, reason), now)
 
     def _drop_sessions(self, line: Line, reason: str, now: float) -> None:
@@ -373,7 +377,8 @@ class Switchboard:
             self.lines.remove_session(line, session)
             self._agent.hang_up(session, now, reason=reason)
 
-    def _forget(self, line: Line) -> None:
+    def _forget(self, line: Line, reason: str, now: float) -> None:
+        line.log_end(reason, now)
         if line.opened:
             self._plane.send(media.CloseLeg(line.leg))
         self.lines.close(line)
@@ -386,14 +391,9 @@ class Switchboard:
     _MEDIA = {
         media.LegOpened: _leg_opened, media.LegFailed: _leg_failed, media.DigitReceived: _digit,
         media.PlaybackEnded: _playback_ended, media.TalkingChanged: _talking, media.LegSilent: _leg_silent,
-        media.LegReport: _leg_report, media.PlaneReport: _plane_report,
+        media.LegReports: _leg_reports, media.PlaneReport: _plane_report,
     }
     _COMMANDS = {
         do.Ring: _ring, do.Answer: _answer, do.Reject: _reject, do.HangUp: _hang_up, do.Play: _play,
         do.StopPlaying: _stop_playing, do.EnterRoom: _enter_room, do.LeaveRoom: _leave_room, do.SetMuted: _set_muted,
     }
-
-
-def _without_code(dialled: str) -> str:
-    """A dialled number for the log: whatever follows it may be an access code."""
-    return dialled.split("*")[0].split(",")[0]

@@ -21,9 +21,8 @@ def test_what_is_counted_is_on_the_page():
     metrics.call_over("hung_up")
     metrics.reload("broken")
     metrics.http_request(401)
-    metrics.set_calls(3)
-    metrics.set_participants(2)
-    metrics.set_bindings(4)
+    metrics.fault("agent")
+    metrics.read_all({"calls_now": lambda: 3, "media_restarts": lambda: 2}, gauges=["calls_now"])
     page = samples(metrics)
     assert page["sipconf_peer_errors_total", "malformed"] == 2
     assert page["sipconf_sip_requests_total", "INVITE"] == 1
@@ -31,9 +30,10 @@ def test_what_is_counted_is_on_the_page():
     assert page["sipconf_calls_total", "hung_up"] == 1
     assert page["sipconf_config_reloads_total", "broken"] == 1
     assert page["sipconf_http_requests_total", "401"] == 1
+    assert page["sipconf_faults_total", "agent"] == 1
     assert page["sipconf_calls_now",] == 3
-    assert page["sipconf_participants_now",] == 2
-    assert page["sipconf_bindings_now",] == 4
+    assert page["sipconf_media_restarts_total",] == 2
+    assert not [key for key in page if key[0].endswith("_created")]
     assert page["process_cpu_seconds_total",] > 0
 
 
@@ -62,5 +62,5 @@ def test_values_counted_elsewhere_are_read_for_each_page():
 
 def test_two_servers_of_one_process_count_apart():
     first, second = Metrics(), Metrics()
-    first.set_calls(1)
-    assert samples(second)["sipconf_calls_now",] == 0
+    first.fault("agent")
+    assert ("sipconf_faults_total", "agent") not in samples(second)

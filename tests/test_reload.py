@@ -201,3 +201,22 @@ def test_a_broken_file_at_the_start_is_an_error(tmp_path):
     bad.write_text("[sip\n")
     with pytest.raises(ConfigError):
         Reloader(bad, lambda new: None)
+
+
+async def test_edits_are_noticed_where_the_folder_cannot_be_watched(tmp_path, monkeypatch, caplog):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    file = folder / "x.toml"
+    file.write_text(FIRST)
+    applied = asyncio.Event()
+    reloader = Reloader(file, lambda config: applied.set())
+    file.rename(tmp_path / "x.toml")
+    folder.rmdir()  # nothing to watch
+    watching = asyncio.create_task(reloader.watch())
+    async with asyncio.timeout(10):
+        while "cannot be watched" not in caplog.text:
+            await asyncio.sleep(0.01)
+        folder.mkdir()
+        file.write_text(FIRST.replace("Alice", "Alicia"))
+        await applied.wait()
+    watching.cancel()

@@ -1,6 +1,8 @@
 """The switchboard among its real neighbours: every event at every stage of a line, and what comes late, twice or
 broken. Whole calls are in scenarios/."""
 
+import logging
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,7 +12,8 @@ from sipconf.conference.directory import ConferenceSpec
 from sipconf.line import Stage
 from sipconf.media import protocol as media
 from sipconf.sip import events as sip
-from tests.sim.house import HOST, NUMBER, TRUNK_HOST, House, assert_everyone_hears_the_others
+from sipconf.sip.flow import Flow
+from tests.sim.house import HOST, NUMBER, PBX_HOST, SERVER, TRUNK_HOST, House, assert_everyone_hears_the_others
 from tests.sim.network import CLEAR, Weather
 
 ROOM = ConferenceSpec("Open", "2001")
@@ -98,7 +101,9 @@ EVENTS: dict[str, Callable[[str, int], object]] = {
     "playback ended": lambda session, leg: media.PlaybackEnded(leg, 1),
     "talking": lambda session, leg: media.TalkingChanged(leg, True, -20.0),
     "leg silent": lambda session, leg: media.LegSilent(leg),
-    "leg report": lambda session, leg: media.LegReport(leg, -20.0, 1, 1, 0, 0, 0, 0, 0.0, 20.0),
+    "leg report": lambda session, leg: media.LegReports(
+        (leg,), (-20.0,), (1,), (1,), (0,), (0,), (0,), (0,), (0.0,), (20.0,)
+    ),
     "plane report": lambda session, leg: media.PlaneReport(1, 50, 0, 0, 0.1),
 }
 
@@ -289,6 +294,97 @@ def test_an_ack_to_an_offerless_re_invite_without_an_answer_ends_the_call() -> N
         house.settle()
 
 
+# --- what is shown and what is logged ---------------------------------------------------------------------------------
+def test_a_caller_who_shows_no_number_is_anonymous() -> None:
+    with House(ROOM) as house:
+        called = house.phone("102")
+        called.pickup = None
+        house.register(called)
+        flow = Flow("udp", (PBX_HOST, 5060), SERVER)
+        tell(house, sip.IncomingCall("s", "id", sip.Identity("trunk", "pbx"), "102", "", "", None, flow))
+        house.until(lambda: "INVITE" in called.log, "ringing")
+        invite = next(data for _, _, target, data in house.network.sent
+                      if target == called.address and data.startswith(b"INVITE"))
+        assert b"\r\nFrom: <sip:anonymous@example.test>;tag=" in invite
+        tell(house, sip.CallCancelled("s"))
+        house.settle()
+
+
+CODES = ("4321", "9876", "5555", "5432")
+
+
+def over(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged about the ends of calls, without the seconds, since the last time."""
+    told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("call over")]
+    assert all(record.call for record in caplog.records if record.name == "sipconf.line")
+    assert not any(code in caplog.text for code in CODES)
+    caplog.clear()
+    return [re.sub(r" [0-9]+\.[0-9] s", " N s", text) for text in told]
+
+
+def test_every_end_of_a_call_is_logged_with_its_reason_and_never_a_code(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    room = replace(ROOM, access_code="4321", administrator_code="9876")
+    with House(room) as house:
+        phone, other, outside = house.phone("101"), house.phone("102"), house.phone("+32475000001", TRUNK_HOST)
+        for dialled in ("2001*4321", "2001%2A4321", "2001,,9876", "2001*5555", "2001*4321#"):
+            house.dial(phone, dialled)
+            house.run(3.0)
+            phone.press("5432#")
+            house.run(1.0)
+            phone.bye(house.now)
+            house.run(0.1)
+            assert len(over(caplog)) == 1
+        house.dial(phone, "2001")
+        house.run(2.5)
+        (start,) = [record for record in caplog.records if record.getMessage().startswith("call from")]
+        assert start.getMessage() == "call from 101 (user 101) to 2001" and start.call == phone.call_id
+        phone.bye(house.now)
+        house.run(0.1)
+        (end,) = [record for record in caplog.records if record.getMessage().startswith("call over")]
+        assert end.getMessage() == "call over after 2.5 s: hung up" and end.call == phone.call_id
+        caplog.clear()
+        for dialled in ("2001p4321", "102*4321", "2001%204321"):
+            other.invite(dialled, house.now)
+            house.run(0.2)
+            assert len(over(caplog)) == 1
+        house.console(house.conferences.lock, "2001", True)
+        other.invite("2001", house.now)
+        house.run(0.2)
+        assert over(caplog) == ["call over after N s, not answered: 403 This conference is locked"]
+        other.sdp = lambda mode=None: NO_CODEC.decode()
+        other.invite("2001", house.now)
+        house.run(0.2)
+        assert over(caplog) == ["call over after N s, not answered: 488 no codec in common"]
+        house.dial(outside, NUMBER + "*4321")
+        house.until(lambda: not outside.in_call, "sent away")
+        house.run(0.1)
+        assert over(caplog) == ["call over after N s: This conference is locked"]
+        said = caplog.text + repr(house.published) + repr(house.switchboard.counters)
+        assert not any(code in said for code in CODES)
+        house.console(house.conferences.lock, "2001", False)
+        house.settle()
+
+
+def test_both_ends_of_a_call_between_people_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with House() as house:
+        caller, called = house.phone("101"), house.phone("102")
+        house.register(called)
+        called.final_status, called.pickup = 486, 0.1
+        caller.invite("102", house.now)
+        house.until(lambda: "486 INVITE" in caller.log, "busy")
+        assert over(caplog) == ["call over after N s, not answered: 486",
+                                "call over after N s, not answered: 486 User 102 is busy"]
+        called.final_status = 200
+        house.dial(caller, "102")
+        assert any(record.getMessage() == "calling extension 102 for 101" for record in caplog.records)
+        called.bye(house.now)
+        house.until(lambda: not caller.in_call, "over")
+        assert over(caplog) == ["call over after N s: hung up", "call over after N s: the other person hung up"]
+        house.settle()
+
+
 # --- addresses -------------------------------------------------------------------------------------------------------
 def test_each_telephone_rung_is_offered_the_address_that_it_can_reach() -> None:
     near, far = "10.0.0.1", HOST
@@ -354,7 +450,7 @@ def test_a_trunk_becomes_the_companys_own_exchange() -> None:
     with House(replace(ROOM, access_code=None)) as house:
         outside = house.phone("33", TRUNK_HOST)
         outside.invite("2001", house.now)
-        house.until(lambda: "404 INVITE" in outside.log, "a provider reaches no extension")
+        house.until(lambda: outside.log.count("401 INVITE") == 2, "a provider reaches no extension")
         house.switchboard.set_peers(frozenset({"provider"}))
         house.dial(outside, "2001")
         house.settle()

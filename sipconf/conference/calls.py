@@ -16,12 +16,15 @@ from sipconf.errors import MisuseError
 NO_ANSWER = 480
 BUSY = 486
 DECLINED = 603
+RING_ANYWAY = 4.0
+"""Seconds until a caller hears ringing though no telephone has said that it rings: silence makes people give up."""
 
 
 class State(Enum):
     """How far a call between two people has come."""
 
-    RINGING = auto()    # the called person's telephones ring
+    CALLING = auto()    # the called person's telephones are called; none has said that it rings
+    RINGING = auto()    # the caller hears ringing
     ANSWERED = auto()   # the called person is there; the caller's own call is being answered
     TALKING = auto()
     CLEARING = auto()   # told to hang up; the end is to be reported
@@ -31,6 +34,8 @@ class State(Enum):
 class Input(Enum):
     """What can happen to it."""
 
+    RINGING = auto()
+    NO_WORD = auto()    # no telephone has said anything for a while
     ANSWERED = auto()
     FAILED = auto()
     CONNECTED = auto()
@@ -68,7 +73,7 @@ class PrivateCall:
         self.caller = caller
         self.called = called
         self.alive = {caller, called}
-        self.state = State.RINGING
+        self.state = State.CALLING
         self._room = room
         self._user = user
         self._outbox = outbox
@@ -76,10 +81,14 @@ class PrivateCall:
         self._failure = failure_of(user.name, 408)
 
     def begin(self, who: Caller, ring_limit: float, now: float) -> None:
-        """Ring at both ends."""
+        """Have the called person's telephones ring."""
         self._outbox.add(CallOut(self.called, self._user.extension, who.number, who.name))
-        self._outbox.add(Ring(self.caller))
         self._agenda.set(self.caller, now + ring_limit)
+        self._agenda.set(self.called, now + RING_ANYWAY)
+
+    def timed_out(self, call: str) -> None:
+        """The deadline of one of the two has come: the called one's until a word, the caller's until an answer."""
+        self.receive(Input.TIMEOUT if call == self.caller else Input.NO_WORD)
 
     def receive(self, event: Input) -> None:
         """Take an input of the table. Raises MisuseError where the table has no such input."""
@@ -95,19 +104,24 @@ class PrivateCall:
 
     def failed(self, status: int) -> None:
         """The called person's telephones have refused."""
-        if self.state is State.RINGING:
+        if self.state in (State.CALLING, State.RINGING):
             self._failure = failure_of(self._user.name, status)
         self.receive(Input.FAILED)
 
     # --- actions -------------------------------------------------------------------------------------------------
+    def ring(self) -> None:
+        """Let the caller hear it."""
+        self._agenda.set(self.called, None)
+        self._outbox.add(Ring(self.caller))
+
     def answer(self) -> None:
         """The called person is there: answer the caller too."""
-        self._agenda.set(self.caller, None)
+        self._stop_waiting()
         self._outbox.add(Answer(self.caller))
 
     def refuse(self) -> None:
         """Tell the caller why not."""
-        self._agenda.set(self.caller, None)
+        self._stop_waiting()
         self._outbox.add(Reject(self.caller, self._failure.status, self._failure.reason))
         self.alive.discard(self.caller)             # no event follows a refusal
 
@@ -127,26 +141,41 @@ class PrivateCall:
 
     def end_called(self) -> None:
         """The caller has hung up, or given up."""
-        self._agenda.set(self.caller, None)
+        self._stop_waiting()
         self._outbox.add(HangUp(self.called, "the caller hung up"))
 
     def rest(self) -> None:
         """Nothing is left to do."""
 
+    def _stop_waiting(self) -> None:
+        self._agenda.set(self.caller, None)
+        self._agenda.set(self.called, None)
+
 
 TABLE: dict[tuple[State, Input], tuple[Callable[[PrivateCall], None], State]] = {
+    (State.CALLING, Input.RINGING): (PrivateCall.ring, State.RINGING),
+    (State.CALLING, Input.NO_WORD): (PrivateCall.ring, State.RINGING),
+    (State.CALLING, Input.ANSWERED): (PrivateCall.answer, State.ANSWERED),
+    (State.CALLING, Input.FAILED): (PrivateCall.refuse, State.OVER),
+    (State.CALLING, Input.CALLED_OVER): (PrivateCall.refuse, State.OVER),
+    (State.CALLING, Input.CALLER_OVER): (PrivateCall.end_called, State.CLEARING),
+    (State.CALLING, Input.TIMEOUT): (PrivateCall.stop_ringing, State.CLEARING),
+    (State.RINGING, Input.RINGING): (PrivateCall.rest, State.RINGING),
     (State.RINGING, Input.ANSWERED): (PrivateCall.answer, State.ANSWERED),
     (State.RINGING, Input.FAILED): (PrivateCall.refuse, State.OVER),
     # The called call ended without a word of its own: to the caller, nobody answered.
     (State.RINGING, Input.CALLED_OVER): (PrivateCall.refuse, State.OVER),
     (State.RINGING, Input.CALLER_OVER): (PrivateCall.end_called, State.CLEARING),
     (State.RINGING, Input.TIMEOUT): (PrivateCall.stop_ringing, State.CLEARING),
+    (State.ANSWERED, Input.RINGING): (PrivateCall.rest, State.ANSWERED),
     (State.ANSWERED, Input.CONNECTED): (PrivateCall.connect, State.TALKING),
     (State.ANSWERED, Input.CALLER_OVER): (PrivateCall.end_called, State.CLEARING),
     (State.ANSWERED, Input.CALLED_OVER): (PrivateCall.end_caller, State.CLEARING),
+    (State.TALKING, Input.RINGING): (PrivateCall.rest, State.TALKING),
     (State.TALKING, Input.CALLER_OVER): (PrivateCall.end_called, State.CLEARING),
     (State.TALKING, Input.CALLED_OVER): (PrivateCall.end_caller, State.CLEARING),
     # Words that were on their way when we told the call to end.
+    (State.CLEARING, Input.RINGING): (PrivateCall.rest, State.CLEARING),
     (State.CLEARING, Input.ANSWERED): (PrivateCall.rest, State.CLEARING),
     (State.CLEARING, Input.CONNECTED): (PrivateCall.rest, State.CLEARING),
     (State.CLEARING, Input.FAILED): (PrivateCall.rest, State.OVER),

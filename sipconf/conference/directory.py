@@ -18,8 +18,8 @@ MIN_NATIONAL_DIGITS = 7
 NOT_IN_SERVICE = "This number is not in service"
 NO_SUCH_EXTENSION = "There is no such extension here"
 
-# The keyed part may end with the "#" that a person would press; the number itself holds neither "*" nor ",".
-_WITH_CODE = re.compile(r"([^*,]+)(?:\*|,+)([0-9A-D]*)#?", re.ASCII)
+# The number itself holds neither "*" nor ",".
+_WITH_CODE = re.compile(r"([^*,]+)(?:\*|,+)([0-9A-D]*)", re.ASCII)
 _SEPARATORS = re.compile(r"[ .\-()/]+")
 _DIGITS = re.compile(r"[0-9]+", re.ASCII)
 
@@ -124,6 +124,7 @@ class Directory:
         unknown = Refusal(404, NO_SUCH_EXTENSION if extensions else NOT_IN_SERVICE)
         if len(dialled) > MAX_DIALLED:
             return unknown
+        dialled = dialled.removesuffix("#")  # some telephones send the key that ends the dialling along
         whole = self._look_up(dialled, None, extensions)
         if whole is not None:
             return whole

@@ -106,7 +106,7 @@ class ConferenceService:
         while (call := self._agenda.take_due(now)) is not None:
             private = self._private.get(call)
             if private is not None:
-                private.receive(calls.Input.TIMEOUT)
+                private.timed_out(call)
                 self._drop_ended(private)
                 continue
             guest = self._guests[call]
@@ -131,6 +131,11 @@ class ConferenceService:
         for extension, room in list(self._rooms.items()):
             room.replace_spec(directory.conferences.get(extension), now)
             self._tidy(room)
+
+    def serves(self, dialled: str, trunk: str, peer: bool) -> bool:
+        """May callers from a trunk's address dial this without proving who they are?"""
+        caller = events.Caller("", "", None, trunk, "", peer)
+        return not isinstance(self._directory.resolve(dialled, caller), Refusal)
 
     def describe_call(self, call: str, *, codec: str, transport: str) -> None:
         """Note how a call is carried, for the participant list. Calls of no conference are none of our
@@ -207,7 +212,7 @@ class ConferenceService:
         guest = Guest(person, room)
         guest.parting = room.refusal(person.administrator)
         if guest.parting is not None:
-            if event.caller.trunk is None or event.caller.peer:
+            if event.caller.trunk is None:
                 self._reject(event.call, 403, REASONS[guest.parting])
                 self._tidy(room)
                 return
@@ -333,6 +338,8 @@ class ConferenceService:
         elif isinstance(event, events.CallOver):
             by_caller = event.call == private.caller
             private.receive(calls.Input.CALLER_OVER if by_caller else calls.Input.CALLED_OVER)
+        elif isinstance(event, events.OutgoingRinging):
+            private.receive(calls.Input.RINGING)
         elif isinstance(event, events.OutgoingAnswered):
             private.receive(calls.Input.ANSWERED)
         elif isinstance(event, events.CallConnected):
@@ -341,7 +348,8 @@ class ConferenceService:
 
     def _drop_ended(self, private: PrivateCall) -> None:
         for call in {private.caller, private.called} - private.alive:
-            self._private.pop(call, None)
+            if self._private.get(call) is private:
+                del self._private[call]
 
     # --- rooms and names -----------------------------------------------------------------------------------------
     def _room(self, extension: str) -> Room:
@@ -355,8 +363,10 @@ class ConferenceService:
 
     def _tidy(self, room: Room) -> None:
         """Forget a room that nothing is to be remembered of."""
-        if not room.callers and not room.inside and (room.removed or not room.locked):
-            self._rooms.pop(room.spec.extension, None)
+        # Of a call that ended late it may be the room of an earlier meeting.
+        current = self._rooms.get(room.spec.extension) is room
+        if current and not room.callers and not room.inside and (room.removed or not room.locked):
+            del self._rooms[room.spec.extension]
 
     def _find(self, conference: str, participant: str) -> tuple[Room, Participant]:
         room = self._rooms.get(conference)

@@ -38,7 +38,6 @@ class Bank:
         self.player = Player(clips.store(format.clock_rate))
         self.sending = np.zeros(FIRST_CAPACITY, bool)
         self._pcm = np.zeros((FIRST_CAPACITY, format.samples), np.float32)
-        self._payload = np.zeros((FIRST_CAPACITY, format.frame_bytes), np.uint8)
         self._slots: Sequence[int] = ()
         self._views: Sequence[memoryview] = ()
         self._stale = True
@@ -54,7 +53,6 @@ class Bank:
         if row >= len(self.sending):
             self.sending = np.concatenate([self.sending, np.zeros(len(self.sending), bool)])
             self._pcm = np.zeros((len(self.sending), self.format.samples), np.float32)
-            self._payload = np.zeros((len(self.sending), self.format.frame_bytes), np.uint8)
         self.jitter.open(row)
         self.sender.open(row, payload_type=payload_type, sequence=sequence, timestamp=timestamp, ssrc=ssrc)
         self.concealer.add(row)
@@ -78,12 +76,6 @@ class Bank:
         self._stale |= bool(self.sending[row] != sending)
         self.sending[row] = sending
 
-    def figures(self, row: int) -> tuple[float, int, int, float]:
-        """(level in dBFS, packets sent, packets late, ms spent in the jitter buffer) of a row, for its report."""
-        delay = round(float(self.jitter.delay_ms(row)), 1)
-        level = round(self.levels.level_db(row), 1)
-        return level, int(self.sender.packets[row]), int(self.jitter.late[row]), delay
-
     def decode(self) -> NDArray[np.float32]:
         """The frame of this tick for every row, gaps concealed. Valid until the next call."""
         pcm = self._pcm[: self.size]
@@ -95,9 +87,8 @@ class Bank:
     def packetise(self, pcm: NDArray[np.float32]) -> tuple[Sequence[int], Sequence[memoryview]]:
         """Encode a frame for every row; the slots that send and their packets."""
         size = self.size
-        payload = self._payload[:size]
-        self.codec.encode(pcm, payload)
-        self.sender.packetise(payload, self.sending[:size])
+        self.codec.encode(pcm, self.sender.payload(size))
+        self.sender.stamp(self.sending[:size])
         if self._stale:
             rows = np.nonzero(self.sending[:size])[0].tolist()
             self._slots = self.seats.slots[rows].tolist()

@@ -49,7 +49,8 @@ def sent(leg: Leg) -> Sent | None:
     if leg.bank is None:
         return None
     sender, row = leg.bank.sender, leg.row
-    return Sent(int(sender.packets[row]), int(sender.octets[row]), int(sender.timestamp[row]))
+    packets = int(sender.packets[row])
+    return Sent(packets, packets * sender.format.frame_bytes, int(sender.timestamp[row]))
 
 
 class Changes:
@@ -125,7 +126,8 @@ class Changes:
             kinds=kinds, telephone_event=terms.telephone_event, remote_rtcp=terms.remote_rtcp, now=now,
         )  # fmt: skip
         house.transport.connect(leg.slot, terms.remote, terms.remote_rtcp, terms.rtcp_mux, restart)
-        leg.reported_silent = False
+        house.legs.should_send[leg.slot] = leg.should_send
+        house.legs.reported_silent[leg.slot] = False
         self.direct(leg)
         self._place(leg)
 

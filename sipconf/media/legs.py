@@ -11,7 +11,7 @@ import numpy as np
 
 from sipconf.media.bank import Bank
 from sipconf.media.protocol import ConnectLeg, PlayToLeg
-from sipconf.media.rows import FIRST_CAPACITY, Numbers
+from sipconf.media.rows import FIRST_CAPACITY, Numbers, grown
 
 SENDING = frozenset({"sendrecv", "sendonly"})
 RECEIVING = frozenset({"sendrecv", "recvonly"})
@@ -33,7 +33,6 @@ class Leg:
     room: int | None = None
     muted: bool = False
     playing: PlayToLeg | None = None
-    reported_silent: bool = False
 
     @property
     def heard(self) -> bool:
@@ -50,21 +49,28 @@ class Leg:
 class Legs:
     """All legs by number and by slot.
 
-    Columns by slot: bank_of int64 (Bank.index, -1 none), row_of int64.
+    Columns by slot: number_of int64, bank_of int64 (Bank.index, -1 none), row_of int64, should_send bool (the peer
+    is expected to send us RTP), reported_silent bool.
     """
 
     def __init__(self) -> None:
         self._by_number: dict[int, Leg] = {}
         self._by_slot: dict[int, Leg] = {}
         self._slots = Numbers()
+        self.number_of = np.zeros(FIRST_CAPACITY, np.int64)
         self.bank_of = np.full(FIRST_CAPACITY, -1, np.int64)
         self.row_of = np.zeros(FIRST_CAPACITY, np.int64)
+        self.should_send = np.zeros(FIRST_CAPACITY, bool)
+        self.reported_silent = np.zeros(FIRST_CAPACITY, bool)
 
     def open(self, number: int, cname: str, ssrc: int, sequence: int, timestamp: int) -> Leg:
         slot = self._slots.take()
         if slot >= len(self.row_of):
-            self.bank_of = np.concatenate([self.bank_of, np.full(len(self.bank_of), -1, np.int64)])
-            self.row_of = np.concatenate([self.row_of, np.zeros(len(self.row_of), np.int64)])
+            for name in ("number_of", "bank_of", "row_of", "should_send", "reported_silent"):
+                setattr(self, name, grown(getattr(self, name), slot + 1))
+            self.bank_of[slot:] = -1
+        self.number_of[slot] = number
+        self.should_send[slot] = self.reported_silent[slot] = False
         leg = Leg(number, slot, cname, ssrc, sequence, timestamp)
         self._by_number[number] = self._by_slot[slot] = leg
         return leg

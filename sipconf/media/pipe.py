@@ -29,7 +29,7 @@ REPORTS_WAITING = 8_192
 
 _FRAMED = (*protocol.Command.__args__, *protocol.Event.__args__, protocol.RtpFormat)
 _CLASS_OF_TAG: dict[str, type] = {cls.__name__: cls for cls in _FRAMED}
-_REPORTS = (protocol.LegReport, protocol.PlaneReport)
+_REPORTS = (protocol.LegReports, protocol.PlaneReport)
 
 
 def _reader(cls: type) -> Any:

@@ -22,12 +22,16 @@ from sipconf.mixer.codecs.g711 import a_law_codes, a_law_values, mu_law_codes, m
 from sipconf.mixer.mix import Mixer
 from sipconf.mixer.prompts import ClipLibrary, RoomPlayer
 from sipconf.rtp.packet import parse
-from sipconf.rtp.rtcp import Reports
+from sipconf.rtp.rtcp import DUE_AT_ONCE, Reports
 from sipconf.rtp.streams import Batch, Streams
 from sipconf.rtp.telephone_event import EventReceiver
 
 TICK_SECONDS = 0.02
 FIRST_LEGS = 64
+RTCP_TICKS = 4
+"""RTCP is sent every so many ticks: a few reports one after the other cost half of as many on their own."""
+LEGS_PER_REPORT = 25
+"""Of so many legs one may be sent its report at once: twice as many as fall due on average."""
 
 _TRANSLATION = {
     TRANSLATED_KINDS["PCMA", "PCMU"]: mu_law_codes()[a_law_values().astype(np.int64) + 32768],
@@ -69,7 +73,8 @@ class MediaPlane:
         )  # fmt: skip
         self._banks = self._house.banks
         self._changes = Changes(self._house, settings.wall_offset)
-        self._watch = Watch(self._legs, streams, settings.silence_timeout)
+        self._watch = Watch(self._legs, streams, self._banks, settings.silence_timeout)
+        self._ticks = 0
         self._commands: list[Command] = []
         self._events: list[Event] = []
 
@@ -185,11 +190,13 @@ class MediaPlane:
                 self._events.append(protocol.PlaybackEnded(leg.number, playback))
 
     def _report(self, now: float) -> None:
-        """RTCP that is due, and the reports to the switchboard."""
-        wall = now + self._settings.wall_offset
-        for slot in self._reports.due(now):
-            leg = self._legs.at(slot)
-            if leg is not None and leg.terms is not None:
-                data = self._reports.compose(slot, now, wall, streams=self._streams, sent=sent(leg))
-                self._transport.send_rtcp(slot, data)
+        """RTCP that is due, some ticks' together, and the reports to the switchboard."""
+        self._ticks += 1
+        if self._ticks % RTCP_TICKS == 0:
+            wall = now + self._settings.wall_offset
+            for slot in self._reports.due(now, max(DUE_AT_ONCE, len(self._legs) // LEGS_PER_REPORT)):
+                leg = self._legs.at(slot)
+                if leg is not None and leg.terms is not None:
+                    data = self._reports.compose(slot, now, wall, streams=self._streams, sent=sent(leg))
+                    self._transport.send_rtcp(slot, data)
         self._events += self._watch.tick(now)

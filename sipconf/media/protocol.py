@@ -6,7 +6,8 @@ Legs and rooms are numbers chosen by the caller; a leg is opened (gets a port), 
 placed in a room or not, and closed.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Protocol
 
 Address = tuple[str, int]
@@ -125,10 +126,10 @@ class LegFailed:
 
 @dataclass(frozen=True, slots=True)
 class DigitReceived:
-    """One RFC 4733 digit, reported once at its first packet."""
+    """One RFC 4733 digit, reported once at its first packet. Codes are keyed so: no repr, hence no log, shows it."""
 
     leg: int
-    digit: str
+    digit: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ class LegSilent:
 
 @dataclass(frozen=True, slots=True)
 class LegReport:
-    """Once a second for each leg: level in dBFS and counters since the leg was opened."""
+    """How one leg does: level in dBFS and counters since the leg was opened. It travels in LegReports."""
 
     leg: int
     level_db: float
@@ -172,6 +173,30 @@ class LegReport:
 
 
 @dataclass(frozen=True, slots=True)
+class LegReports:
+    """Every two seconds for each leg, many legs in one message: parallel tuples of what LegReport says of one."""
+
+    legs: tuple[int, ...]
+    level_db: tuple[float, ...]
+    packets_rx: tuple[int, ...]
+    packets_tx: tuple[int, ...]
+    lost: tuple[int, ...]
+    late: tuple[int, ...]
+    duplicated: tuple[int, ...]
+    strangers: tuple[int, ...]
+    jitter_ms: tuple[float, ...]
+    delay_ms: tuple[float, ...]
+
+    def each(self) -> Iterator[LegReport]:
+        """The report of every leg."""
+        columns = (
+            self.legs, self.level_db, self.packets_rx, self.packets_tx, self.lost, self.late, self.duplicated,
+            self.strangers, self.jitter_ms, self.delay_ms,
+        )  # fmt: skip
+        return map(LegReport, *columns)
+
+
+@dataclass(frozen=True, slots=True)
 class PlaneReport:
     """Once a second: how the tick does. late_ticks counts starts more than 5 ms after they were due."""
 
@@ -183,7 +208,7 @@ class PlaneReport:
 
 
 Event = (
-    LegOpened | LegFailed | DigitReceived | PlaybackEnded | TalkingChanged | LegSilent | LegReport | PlaneReport
+    LegOpened | LegFailed | DigitReceived | PlaybackEnded | TalkingChanged | LegSilent | LegReports | PlaneReport
 )
 
 

@@ -236,7 +236,7 @@ class MediaSupervisor:
         self._heard_at = asyncio.get_running_loop().time()
         self._ready.set()
         for event in messages:
-            if isinstance(event, protocol.PlaneReport):
+            if isinstance(event, protocol.PlaneReport | protocol.LegReports):
                 self._events.append(event)
             elif event.leg in self._legs:  # what concerns a leg closed meanwhile is of no use to anyone
                 self._events.append(event)

@@ -1,0 +1,1 @@
+"""Samples: decode, level, conceal, mix minus one, resample, play, encode. Knows no packets."""

@@ -29,6 +29,7 @@ class Concealer:
         self._codes = np.zeros((0, codec.frame_bytes), np.uint8)
         self._whole = np.zeros(0, bool)  # the last frame came complete
         self._gap = np.zeros(0, np.int64)  # samples invented since the last good one
+        self._troubled = False  # some row has such a gap
         self._cycle = np.zeros((0, LAGS[1] * self._factor), np.float32)
         self._period = np.ones(0, np.int64)
         self._step = np.zeros(0, np.float32)  # the last good sample less what the cycle would have had there
@@ -44,6 +45,7 @@ class Concealer:
         self._codes[row] = self._codec.silence
         self._whole[row] = False
         self._gap[row] = self._fade_samples
+        self._troubled = True
         self._cycle[row] = 0
         self._period[row] = LAGS[0] * self._factor
         self._step[row] = 0
@@ -53,27 +55,28 @@ class Concealer:
         filled uint8 (n, 2): not 0 where that half came."""
         rows = len(pcm)
         complete = bool(filled.all())
-        if not complete or self._gap[:rows].any():
+        if not complete or self._troubled:
+            gap = self._gap[:rows]
             for half in (0, 1):
                 came = filled[:, half] != 0
-                lost = np.flatnonzero(~came)
+                lost = np.flatnonzero(~came & (gap < self._fade_samples))
                 if len(lost):
                     self._conceal(pcm, lost, half)
-                back = np.flatnonzero(came & (self._gap[:rows] > 0))
+                back = np.flatnonzero(came & (gap > 0))
                 if len(back):
                     self._return_to(pcm, back, half)
+            self._troubled = bool(gap.any())
         self._codes[:rows] = codes
-        self._whole[:rows] = True if complete else filled.all(axis=1)
+        if complete:
+            self._whole[:rows] = True
+        else:
+            np.all(filled, axis=1, out=self._whole[:rows])
 
     def _conceal(self, pcm: Pcm, rows: Rows, half: int) -> None:
         fresh = rows[(self._gap[rows] == 0) & self._whole[rows]]
         if len(fresh):
             self._learn(pcm, fresh, half)
-        part = pcm[:, half * self._half : (half + 1) * self._half]
-        faded = self._gap[rows] >= self._fade_samples
-        part[rows[faded]] = 0  # the many that send nothing for long, on hold say, must cost next to nothing
-        rows = rows[~faded]
-        part[rows] = self._invent(rows, self._half)
+        pcm[rows, half * self._half : (half + 1) * self._half] = self._invent(rows, self._half)
         self._gap[rows] += self._half
 
     def _return_to(self, pcm: Pcm, rows: Rows, half: int) -> None:

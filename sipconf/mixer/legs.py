@@ -71,9 +71,9 @@ class MixBank:
 
     def open_gates(self, is_open: NDArray[np.bool_]) -> None:
         """Let only these rows (bool, at least size of them) be heard: quiet ones add nothing. Gates start open."""
-        gate = self._gate[: self.size]
-        if not np.array_equal(gate, is_open[: self.size]):
-            gate[:] = is_open[: self.size]
+        gate, wanted = self._gate[: self.size], is_open[: self.size]
+        if (gate != wanted).any():
+            gate[:] = wanted
             self._stale = True
 
     def is_placed(self, row: int) -> bool:

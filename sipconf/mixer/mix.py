@@ -64,6 +64,8 @@ class Mixer:
 
     def _weigh(self, bank: MixBank, pcm: Pcm) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         rows, before, after, listening, listen_goal = bank.weights()
+        if not len(rows):
+            return listening, listen_goal
         moving = before != after
         still = rows[~moving]  # a weight that stays and is not 1 is 0
         pcm[still] = 0

@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sipconf.rtp.formats import FrameFormat
-from sipconf.rtp.playout import MAX_DEPTH, PlayoutColumns
+from sipconf.rtp.playout import FRAME, MAX_DEPTH, PlayoutColumns
 from sipconf.rtp.streams import Batch
 
 RING = 32
 """Halves in a row's ring (320 ms): the greatest depth, the longest packet, and slack."""
 MAX_PACKET = 12
 """Halves of the longest packet that is taken (120 ms); the rest of a longer one is dropped."""
+_FIRST_AND_SECOND = np.arange(FRAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class JitterBank:
         # The last row of the ring is silence: missing halves are read from there.
         self._ring = np.full((capacity + 1, RING * self.format.half_bytes), self.format.silence, np.uint8)
         self._stamps = np.full(capacity * RING, -1, np.int64)
+        self._stamp_pairs = self._stamps.reshape(-1, FRAME)
         self._codes = np.zeros((capacity, self.format.frame_bytes), np.uint8)
         self._filled = np.zeros((capacity, 2), np.uint8)
         self._halves = self._ring.view(self._half).reshape(-1)
@@ -74,25 +76,42 @@ class JitterBank:
 
     def close(self, row: int) -> None:
         """The row gives silence from now on; its counters stay readable until it is opened again."""
-        self.playout.active[row] = False
+        self.playout.retire(row)
         self._stamps[row * RING : (row + 1) * RING] = -1
 
     # --- in ----------------------------------------------------------------------------------------------------------
     def put(self, rows: NDArray[np.intp], batch: Batch, block: NDArray[np.uint8]) -> None:
         """Store one round of packets. rows: int (Q,), each at most once, the row of each of batch's packets."""
+        if not len(rows):
+            return
+        size, offset = int(batch.sizes[0]), int(batch.offsets[0])
+        alike = bool(((batch.sizes == size) & (batch.offsets == offset)).all())
         samples = batch.sizes // self.format.sample_bytes
         places, rest, keep = self.playout.place(rows, batch.timestamps, samples, batch.markers, batch.fresh)
         if not keep.all():
             rows, places, rest, batch = rows[keep], places[keep], rest[keep], batch.where(keep)
         if not len(rows):
             return
+        halves, over = divmod(size, self.format.half_bytes)
+        in_time = places >= self.playout.play.take(rows)
+        if alike and not over and halves <= MAX_PACKET and in_time.all() and not rest.any():
+            self._put_halves(rows, places, batch.index, offset, halves, block)
+        else:
+            self._put_unlike(rows, places, rest, in_time, batch, block)
+
+    def _put_unlike(
+        self,
+        rows: NDArray[np.intp],
+        places: NDArray[np.int64],
+        rest: NDArray[np.int64],
+        in_time: NDArray[np.bool_],
+        batch: Batch,
+        block: NDArray[np.uint8],
+    ) -> None:
+        """Packets of several shapes: those of whole halves shape by shape, the others one by one."""
         halves = batch.sizes // self.format.half_bytes
-        plain = (rest == 0) & (halves * self.format.half_bytes == batch.sizes) & (halves <= MAX_PACKET)
-        plain &= places >= self.playout.play.take(rows)
+        plain = in_time & (rest == 0) & (halves * self.format.half_bytes == batch.sizes) & (halves <= MAX_PACKET)
         shape = np.where(plain, batch.offsets * (MAX_PACKET + 1) + halves, -1)
-        if shape[0] >= 0 and (shape == shape[0]).all():
-            self._put_halves(rows, places, batch.index, int(batch.offsets[0]), int(halves[0]), block)
-            return
         for one in np.unique(shape).tolist():
             same = shape == one
             if one >= 0:
@@ -115,17 +134,20 @@ class JitterBank:
     ) -> None:
         """Packets of so many halves each that begin on a half and are not late."""
         base = rows * RING
-        at = [base + (places + k) % RING for k in range(halves)]
-        for k in range(halves):
-            self._stamps[at[k]] = places + k
-        if halves == 2 and not (at[0] & 1).any():  # whole frames of the ring: one copy for both halves
+        first = base + (places & RING - 1)
+        if halves == FRAME and not (first & 1).any():  # whole frames of the ring: one copy for both halves
+            frames = first >> 1
+            self._stamps[first] = places
+            self._stamps[first + 1] = places + 1
             source = np.ndarray(len(block), self._frame, block, offset, (block.shape[1],))
-            self._frames[at[0] >> 1] = source[index]
+            self._frames[frames] = source[index]
             return
         for k in range(halves):
+            at = base + (places + k & RING - 1)
+            self._stamps[at] = places + k
             start = offset + k * self.format.half_bytes
             source = np.ndarray(len(block), self._half, block, start, (block.shape[1],))
-            self._halves[at[k]] = source[index]
+            self._halves[at] = source[index]
 
     def _put_any(self, row: int, place: int, rest: int, payload: NDArray[np.uint8]) -> None:
         """A packet of any length that begins `rest` samples behind a half: as many halves as it touches."""
@@ -158,26 +180,36 @@ class JitterBank:
         if n:
             self.reserve(n - 1)
         play = self.playout.advance(n, quiet)
-        at = np.empty((n, 2), np.int64)
-        due = np.empty((n, 2), np.int64)
-        np.add(play, 0, out=due[:, 0])
-        np.add(play, 1, out=due[:, 1])
-        np.remainder(due, RING, out=at)
-        at += self._base[:n, None]
-        flat = at.reshape(-1)
-        filled = self._stamps.take(flat, mode="clip") == due.reshape(-1)
-        if filled.all():
-            if not (flat[::2] & 1).any():
-                np.take(self._frames, flat[::2] >> 1, out=self._out_frames[:n], mode="clip")
-            else:
-                np.take(self._halves, flat, out=self._out_halves[: 2 * n], mode="clip")
+        first = self._base[:n] + (play & RING - 1)
+        if (first & 1).any():
+            self._take_halves(n, play)
         else:
-            source = np.where(filled, flat, self._silence_at)
-            np.take(self._halves, source, out=self._out_halves[: 2 * n], mode="clip")
+            self._take_frames(n, play, first)
+        return Taken(self._codes[:n], self._filled[:n])
+
+    def _take_frames(self, n: int, play: NDArray[np.int64], first: NDArray[np.int64]) -> None:
+        """Every row is on a whole frame of its ring: first is where its first half is."""
+        frames = first >> 1
+        stamps = self._stamp_pairs.take(frames, axis=0, mode="clip")
+        stamps -= play[:, None]
+        filled = stamps == _FIRST_AND_SECOND
+        np.take(self._frames, frames, out=self._out_frames[:n], mode="clip")
+        if not filled.all():
+            missing = np.flatnonzero(~filled)
+            self._out_halves[missing] = self._halves[self._silence_at]
+        self._stamp_pairs[frames] = -1
+        self._filled[:n] = filled
+
+    def _take_halves(self, n: int, play: NDArray[np.int64]) -> None:
+        """Some rows are on a half: half by half."""
+        due = play[:, None] + _FIRST_AND_SECOND
+        flat = (self._base[:n, None] + (due & RING - 1)).reshape(-1)
+        filled = self._stamps.take(flat, mode="clip") == due.reshape(-1)
+        source = np.where(filled, flat, self._silence_at)
+        np.take(self._halves, source, out=self._out_halves[: 2 * n], mode="clip")
         # A playing point may move back later: what has been played must not be played again.
         self._stamps[flat] = -1
         self._filled[:n] = filled.reshape(n, 2)
-        return Taken(self._codes[:n], self._filled[:n])
 
     def skip(self, ticks: int) -> None:
         """Time went on for so many ticks in which nothing was taken: the frames of that time are left out. To be called
@@ -195,4 +227,4 @@ class JitterBank:
         return 10.0 + 10.0 * self.playout.mean_slack[rows]
 
 
-assert RING >= MAX_DEPTH + MAX_PACKET
+assert RING >= MAX_DEPTH + MAX_PACKET and RING & RING - 1 == 0

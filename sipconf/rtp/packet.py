@@ -19,6 +19,21 @@ HEADER_BYTES = 12
 RTCP_TYPES = range(192, 224)
 """Second octets that mean RTCP on a multiplexed port (RFC 5761 section 4)."""
 
+_NEITHER, _PLAIN, _RARE, _RTCP = range(4)
+
+
+def _kinds() -> NDArray[np.uint8]:
+    """What the first two octets of a datagram make it, uint8 (65536,)."""
+    lead = np.arange(65536)
+    kinds = np.where(lead >> 8 == 0x80, _PLAIN, np.where(lead >> 14 == 2, _RARE, _NEITHER))
+    # On one port RTCP shows by its packet type, which RTP avoids as payload types 64 to 95 (RFC 5761 section 4).
+    rtcp = (lead >> 14 == 2) & (lead & 0xFF >= RTCP_TYPES.start) & (lead & 0xFF < RTCP_TYPES.stop)
+    kinds[rtcp] = _RTCP
+    return kinds.astype(np.uint8)
+
+
+_KIND = _kinds()
+
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
@@ -43,30 +58,22 @@ def parse(block: NDArray[np.uint8], lengths: NDArray[np.integer]) -> Parsed:
     count, width = block.shape
     if width % 4 or width < HEADER_BYTES or not block.flags.c_contiguous:
         raise MisuseError("a block is contiguous rows of a multiple of 4 octets")
-    words = np.ndarray((count, 3), ">u4", block, strides=(width, 4)).astype(np.int64)
-    first = words[:, 0]
-    lead = first >> 24
-    second = (first >> 16) & 0xFF
-    size = np.subtract(lengths, HEADER_BYTES, dtype=np.int64)
+    words = np.ndarray((3, count), ">u4", block, strides=(4, width)).astype(np.int64, order="C")
+    lead = words[0] >> 16
+    size = lengths - np.int64(HEADER_BYTES)
+    payload_type, marker, sequence = lead & 0x7F, (lead & 0x80) != 0, words[0] & 0xFFFF
     offset = np.full(count, HEADER_BYTES, np.int64)
-    payload_type = second & 0x7F
-    valid = (lead == 0x80) & (size >= 0)
-    # On one port RTCP shows by its packet type, which RTP avoids as payload types 64 to 95 (RFC 5761 section 4).
-    rtcp = (payload_type >= 64) & (payload_type < 96) & (second >= 192)
-    if rtcp.any():
-        rtcp &= ((lead >> 6) == 2) & (size >= -4)
-        valid &= ~rtcp
-    else:
-        rtcp[:] = False
-    if not valid.all():
-        for i in np.flatnonzero(~valid & ~rtcp & ((lead >> 6) == 2) & (size >= 0)).tolist():
-            place = _payload_place(block[i], int(lengths[i]))
-            if place is not None:
-                valid[i] = True
-                offset[i], size[i] = place
-    return Parsed(
-        valid, rtcp, payload_type, second >= 128, first & 0xFFFF, words[:, 1], words[:, 2], offset, size
-    )
+    kind = _KIND.take(lead, mode="clip")
+    plain = (kind == _PLAIN) & (size >= 0)
+    if plain.all():
+        return Parsed(plain, ~plain, payload_type, marker, sequence, words[1], words[2], offset, size)
+    rtcp = (kind == _RTCP) & (size >= -4)
+    for i in np.flatnonzero((kind == _RARE) & (size >= 0)).tolist():
+        place = _payload_place(block[i], int(lengths[i]))
+        if place is not None:
+            plain[i] = True
+            offset[i], size[i] = place
+    return Parsed(plain, rtcp, payload_type, marker, sequence, words[1], words[2], offset, size)
 
 
 def _payload_place(row: NDArray[np.uint8], length: int) -> tuple[int, int] | None:

@@ -32,6 +32,7 @@ _NEVER = -(1 << 40)
 _PLENTY = 1 << 30
 _CLEAN = {
     "active": False,
+    "end": _NEVER,
     "least_slack": _PLENTY,
     "caution": CAUTION,
     "cautious_until": _NEVER,
@@ -65,6 +66,7 @@ class PlayoutColumns:
         self.grown = np.zeros(capacity, np.int64)
         self.dropped = np.zeros(capacity, np.int64)
         self._overslept = False
+        self._strayed = False  # some row has; only then is astray of interest
         self.clear(slice(None))
 
     def _columns(self) -> list[str]:
@@ -83,6 +85,11 @@ class PlayoutColumns:
         for name in self._columns():
             getattr(self, name)[row] = _CLEAN.get(name, 0)
 
+    def retire(self, row: int) -> None:
+        """Not active any more; its counters stay."""
+        self.active[row] = False
+        self.end[row] = _NEVER
+
     # --- packets -----------------------------------------------------------------------------------------------------
     def place(
         self,
@@ -96,29 +103,33 @@ class PlayoutColumns:
 
         All int64 or bool (Q,); rows at most once each. Moves the playing points of rows that need it.
         """
-        half = self.half_samples
-        play = self.play.take(rows)
-        delta = ((timestamps - self.timestamp.take(rows) + _HALF_WRAP) & _WRAP) - _HALF_WRAP
-        ahead = delta // half
-        rest = delta - ahead * half
-        end = self.end.take(rows)
+        places, ahead, rest = self._locate(rows, timestamps)
+        # Beyond the end is where every inactive row is, too. An unsigned ahead is great where it is negative.
+        odd = (ahead.view(np.uint64) > MAX_DEPTH) | (places > self.end.take(rows)) | fresh | markers
+        if rest.any():
+            odd |= rest != 0
+        if not odd.any():
+            self._observe(rows, places, ahead, samples)
+            return places, rest, ~odd
         keep = np.ones(len(rows), bool)
-        odd = (ahead < 0) | (ahead > MAX_DEPTH) | (rest != 0) | fresh | ~self.active.take(rows)
-        odd |= markers | (play + ahead > end)
-        if odd.any():
-            for i in np.flatnonzero(odd).tolist():
-                size = int(samples[i])
-                keep[i] = self._settle(int(rows[i]), int(timestamps[i]), size, bool(markers[i]), bool(fresh[i]))
-            play = self.play.take(rows)
-            delta = ((timestamps - self.timestamp.take(rows) + _HALF_WRAP) & _WRAP) - _HALF_WRAP
-            ahead = delta // half
-            rest = delta - ahead * half
-        places = play + ahead
+        for i in np.flatnonzero(odd).tolist():
+            size = int(samples[i])
+            keep[i] = self._settle(int(rows[i]), int(timestamps[i]), size, bool(markers[i]), bool(fresh[i]))
+        places, ahead, rest = self._locate(rows, timestamps)
         if keep.all():
             self._observe(rows, places, ahead, rest + samples)
         else:
             self._observe(rows[keep], places[keep], ahead[keep], (rest + samples)[keep])
         return places, rest, keep
+
+    def _locate(
+        self, rows: NDArray[np.intp], timestamps: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """(half in the ring's time, halves ahead of the playing point, samples behind the half) of timestamps."""
+        # The difference wraps as timestamps do.
+        delta = (timestamps - self.timestamp.take(rows)).astype(np.int32).astype(np.int64)
+        ahead = delta // self.half_samples
+        return self.play.take(rows) + ahead, ahead, delta - ahead * self.half_samples
 
     def _observe(
         self,
@@ -131,8 +142,9 @@ class PlayoutColumns:
         self.end[rows] = np.maximum(self.end.take(rows), places + samples // self.half_samples)
         self.least_slack[rows] = np.minimum(self.least_slack.take(rows), ahead)
         mean = self.mean_slack.take(rows)
-        self.mean_slack[rows] = mean + (ahead - mean) / 16.0
-        self.astray[rows] = 0
+        self.mean_slack[rows] = mean + (ahead - mean) * (1 / 16)
+        if self._strayed:
+            self.astray[rows] = 0
 
     def _settle(self, row: int, timestamp: int, samples: int, marker: bool, fresh: bool) -> bool:
         """Make one unusual packet fit by moving its row's playing point; False when it comes too late to be played."""
@@ -171,6 +183,7 @@ class PlayoutColumns:
         if self.astray_at[row] != self.tick:
             self.astray_at[row] = self.tick
             self.astray[row] += 1
+            self._strayed = True
         if marker or self.astray[row] >= ASTRAY_TICKS:
             self._begin(row, timestamp)
             return True
@@ -237,7 +250,7 @@ class PlayoutColumns:
                 self.surplus_since[row] = self.tick - PATIENCE + NEXT_PATIENCE
         play = self.play[:n].copy()
         self.play[:n] += FRAME
-        self.advance_clock(FRAME, n)
+        self._advance_clock(FRAME, n)
         self.tick += 1
         self._overslept = False
         return play
@@ -245,11 +258,11 @@ class PlayoutColumns:
     def oversleep(self, ticks: int) -> None:
         """Ticks were left out. Packets of that time are late by our own fault, until the next advance."""
         self.play += FRAME * ticks
-        self.advance_clock(FRAME * ticks)
+        self._advance_clock(FRAME * ticks)
         self.tick += ticks
         self._overslept = True
 
-    def advance_clock(self, halves: int, n: int | None = None) -> None:
+    def _advance_clock(self, halves: int, n: int | None = None) -> None:
         """Let the peer's time of rows (all, or the first n) go on by halves."""
         moved = self.timestamp[:n]
         moved += halves * self.half_samples

@@ -117,8 +117,9 @@ class Reports:
     def _block(self, slot: int, leg: _Leg, now: float, streams: Streams) -> ReportBlock:
         """What we received since the last report (RFC 3550 A.3)."""
         source = int(streams.ssrc[slot])
-        expected = int(streams.sequence.expected(slot))
+        highest = int(streams.sequence.highest[slot])
         received = int(streams.sequence.received[slot])
+        expected = highest - int(streams.sequence.first[slot]) + 1 if received else 0
         if leg.source != source or expected < leg.expected or received < leg.received:
             leg.source, leg.expected, leg.received = source, 0, 0
         expected_now, received_now = expected - leg.expected, received - leg.received
@@ -133,7 +134,7 @@ class Reports:
             ssrc=source,
             fraction=min(fraction, 255),
             lost=max(min(expected - received, 0x7FFFFF), -0x800000),
-            highest=int(streams.sequence.highest[slot]) & 0xFFFFFFFF,
+            highest=highest & 0xFFFFFFFF,
             jitter=int(streams.jitter[slot]),
             last_report=last,
             since_last=since,

@@ -29,17 +29,21 @@ class SequenceColumns:
         self._elsewhere = np.full(capacity, _NOWHERE, np.int64)
         self._lost_before = np.zeros(capacity, np.int64)
         self._doubled_before = np.zeros(capacity, np.int64)
+        self._jumped = False  # some stream has; only then is _elsewhere of interest
+
+    def _columns(self) -> list[str]:
+        return [name for name, value in self.__dict__.items() if isinstance(value, np.ndarray)]
 
     def grow(self, capacity: int) -> None:
         """Make room for more slots; what is there stays."""
-        for name in self.__dict__:
+        for name in self._columns():
             column = getattr(self, name)
             fill = _NOWHERE if name == "_elsewhere" else 0
             setattr(self, name, np.concatenate([column, np.full(capacity - len(column), fill, column.dtype)]))
 
     def clear(self, slot: int) -> None:
         """Forget everything of a slot."""
-        for name in self.__dict__:
+        for name in self._columns():
             getattr(self, name)[slot] = _NOWHERE if name == "_elsewhere" else 0
 
     def begin(self, slots: NDArray[np.intp] | int, sequence: NDArray[np.int64] | int) -> None:
@@ -62,13 +66,25 @@ class SequenceColumns:
         Returns (taken, restarted): taken is False for a duplicate and for the first packet of a wild jump; restarted is
         True where the second one in a row proves that the peer counts from elsewhere now.
         """
-        highest = self.highest[slots]
-        ahead = ((sequence - highest + 0x8000) & 0xFFFF) - 0x8000
+        highest = self.highest.take(slots)
+        ahead = (sequence - highest).astype(np.int16)  # wraps as sequence numbers do
+        if (ahead == 1).all():
+            self._count_next(slots, highest)
+            return np.ones(len(slots), bool), np.zeros(len(slots), bool)
+        ahead = ahead.astype(np.int64)
         if not ((ahead > -MAX_MISORDER) & (ahead < MAX_DROPOUT)).all():
             return self._advance_wildly(slots, sequence, ahead)
         history = self._history[slots]
         taken = self._count(slots, highest, ahead, history)
         return taken, np.zeros(len(slots), bool)
+
+    def _count_next(self, slots: NDArray[np.intp], highest: NDArray[np.int64]) -> None:
+        """Enter packets that are each the next of their stream, as nearly all are."""
+        self.highest[slots] = highest + 1
+        self.received[slots] = self.received.take(slots) + 1
+        self._history[slots] = (self._history.take(slots) << _ONE) | _ONE
+        if self._jumped:
+            self._elsewhere[slots] = _NOWHERE
 
     def _advance_wildly(
         self, slots: NDArray[np.intp], sequence: NDArray[np.int64], ahead: NDArray[np.int64]
@@ -78,6 +94,7 @@ class SequenceColumns:
         restarted = wild & (sequence == self._elsewhere[slots])
         waiting = wild & ~restarted
         self._elsewhere[slots[waiting]] = (sequence[waiting] + 1) & 0xFFFF
+        self._jumped = True
         self.begin(slots[restarted], sequence[restarted])
         counted = np.flatnonzero(~waiting)
         chosen = slots[counted]
@@ -96,10 +113,6 @@ class SequenceColumns:
         """Enter packets that are in bounds into the columns; True where it was not a duplicate."""
         self.received[slots] += 1
         self._elsewhere[slots] = _NOWHERE
-        if (ahead == 1).all():
-            self.highest[slots] = highest + 1
-            self._history[slots] = (history << _ONE) | _ONE
-            return np.ones(len(slots), bool)
         forward = np.clip(ahead, 0, HISTORY - 1).astype(np.uint64)
         history = np.where(ahead >= HISTORY, np.uint64(0), history << forward)
         back = np.maximum(-ahead, 0)

@@ -6,6 +6,7 @@ once, so that a round is a handful of array operations. Not here: playing them o
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ COMFORT_NOISE = 13
 """Payload type of RFC 3389: counted in the sequence, never played."""
 
 _EVENT, _PASSED_OVER, _UNKNOWN = 253, 254, 255
-_WRAP, _HALF_WRAP = 0xFFFFFFFF, 0x80000000
+_NOBODY = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Streams:
         self.sequence = SequenceColumns(capacity)
         self.ssrc = np.zeros(capacity, np.int64)
         self.started = np.zeros(capacity, bool)
+        self._believed = np.full(capacity, _NOBODY, np.int64)  # ssrc where started
         self.strangers = np.zeros(capacity, np.int64)
         self.bad = np.zeros(capacity, np.int64)
         self.received = np.zeros(capacity, np.int64)
@@ -138,6 +140,7 @@ class Streams:
                 return False
         self._latches[slot] = Latch(remote, host, plain(remote_rtcp) if remote_rtcp else None, now)
         self.started[slot] = False
+        self._believed[slot] = _NOBODY
         self._candidate_count[slot] = 0
         self.connected_at[slot] = now
         return True
@@ -147,6 +150,7 @@ class Streams:
         self._latches[slot] = None
         self._kinds[slot] = _UNKNOWN
         self.started[slot] = False
+        self._believed[slot] = _NOBODY
         self._candidate_count[slot] = 0
 
     # --- sources -----------------------------------------------------------------------------------------------------
@@ -195,7 +199,7 @@ class Streams:
         """Sort a block's packets into streams. slots: int (P,), the leg of each; now: when the block was read (s)."""
         kinds = self._kinds.reshape(-1).take(slots * 128 + parsed.payload_type, mode="clip")
         usable = parsed.valid & (kinds != _UNKNOWN)
-        rtcp = positions = _EMPTY
+        rtcp = _EMPTY
         if usable.all():
             positions = np.arange(len(slots))
         else:
@@ -214,7 +218,10 @@ class Streams:
         """Split positions into rounds in which no slot comes twice, each slot's packets in order."""
         leader = self._leader
         while len(positions):
-            legs = slots.take(positions)
+            legs = _picked(slots, positions)
+            if (legs[1:] > legs[:-1]).all():
+                yield positions
+                return
             leader[legs[::-1]] = positions[::-1]  # of equal slots the last written, so the earliest packet, stays
             leads = leader.take(legs) == positions
             if leads.all():
@@ -234,29 +241,29 @@ class Streams:
         events: list[NDArray[np.intp]],
     ) -> None:
         """Probation, sequence and jitter of one round; its audio becomes a batch."""
-        slots = all_slots.take(positions)
-        ssrc = parsed.ssrc.take(positions)
+        slots = _picked(all_slots, positions)
+        ssrc = _picked(parsed.ssrc, positions)
         fresh = np.zeros(len(positions), bool)
-        known = self.started.take(slots) & (ssrc == self.ssrc.take(slots))
+        known = ssrc == self._believed.take(slots)
         if not known.all():
             for i in np.flatnonzero(~known).tolist():
                 fresh[i] = self._try_source(int(slots[i]), int(ssrc[i]), int(parsed.sequence[positions[i]]))
             known |= fresh
             positions, slots, fresh = positions[known], slots[known], fresh[known]
-        taken, restarted = self.sequence.advance(slots, parsed.sequence.take(positions))
+        taken, restarted = self.sequence.advance(slots, _picked(parsed.sequence, positions))
         self.last_packet[slots] = now
-        self.received[slots] += 1
-        if not taken.all():
-            positions, slots, fresh, restarted = positions[taken], slots[taken], fresh[taken], restarted[taken]
+        self.received[slots] = self.received.take(slots) + 1
         fresh |= restarted
-        kinds = all_kinds.take(positions)
+        if not taken.all():
+            positions, slots, fresh = positions[taken], slots[taken], fresh[taken]
+        kinds = _picked(all_kinds, positions)
         audio = kinds <= MAX_KIND
         if not audio.all():
             events.append(positions[kinds == _EVENT])
             positions, slots, kinds, fresh = positions[audio], slots[audio], kinds[audio], fresh[audio]
         if not len(positions):
             return
-        timestamps = parsed.timestamp.take(positions)
+        timestamps = _picked(parsed.timestamp, positions)
         self._measure_jitter(slots, timestamps, fresh, now)
         batches.append(
             Batch(
@@ -264,9 +271,9 @@ class Streams:
                 slots,
                 kinds,
                 timestamps,
-                parsed.offset.take(positions),
-                parsed.size.take(positions),
-                parsed.marker.take(positions),
+                _picked(parsed.offset, positions),
+                _picked(parsed.size, positions),
+                _picked(parsed.marker, positions),
                 fresh,
             )
         )
@@ -284,6 +291,7 @@ class Streams:
         self._candidate_count[slot] = 0
         self.ssrc[slot] = ssrc
         self.started[slot] = True
+        self._believed[slot] = ssrc
         self.sequence.begin(slot, sequence)
         return True
 
@@ -293,12 +301,17 @@ class Streams:
         """RFC 3550 A.8, in timestamp units. Arrival is the reading of the block: the grain is the tick."""
         rate = self.clock_rate.take(slots)
         transit = (now * rate).astype(np.int64) - timestamps
-        moved = np.abs(((transit - self._transit.take(slots) + _HALF_WRAP) & _WRAP) - _HALF_WRAP)
+        # The difference wraps as timestamps do.
+        moved = (transit - self._transit.take(slots)).astype(np.int32).astype(np.float64)
+        np.abs(moved, out=moved)
         self._transit[slots] = transit
         # A whole second apart is a new reckoning of the peer's, not jitter of the path.
-        moved = np.where(fresh | (moved > rate), 0, moved)
+        moved[(moved > rate) | fresh] = 0
         jitter = self.jitter.take(slots)
-        self.jitter[slots] = jitter + (moved - jitter) / 16.0
+        moved -= jitter
+        moved *= 1 / 16
+        moved += jitter
+        self.jitter[slots] = moved
 
     # --- figures -----------------------------------------------------------------------------------------------------
     @property
@@ -320,3 +333,8 @@ class Streams:
 
 
 _EMPTY = np.zeros(0, np.intp)
+
+
+def _picked(column: NDArray[Any], positions: NDArray[np.intp]) -> NDArray[Any]:
+    """The column's elements at ascending positions; the column itself when these are all it has."""
+    return column if len(positions) == len(column) else column.take(positions)

@@ -24,14 +24,15 @@ class Sender:
         self.timestamp = np.zeros(capacity, np.int64)
         self.ssrc = np.zeros(capacity, np.int64)
         self.packets = np.zeros(capacity, np.int64)
-        self.octets = np.zeros(capacity, np.int64)
         self._starting = np.ones(capacity, bool)
         self._open = np.zeros(capacity, bool)
         self._allocate(capacity)
 
     def _allocate(self, capacity: int) -> None:
         self._buffer = np.zeros((capacity, HEADER_BYTES + self.format.frame_bytes), np.uint8)
+        self._payload = self._buffer[:, HEADER_BYTES:]
         self._words = self._buffer.view(">u4")
+        self._words[: len(self.ssrc), 2] = self.ssrc
         self.views: list[memoryview] = [memoryview(row) for row in self._buffer]
 
     def reserve(self, row: int) -> None:
@@ -40,7 +41,7 @@ class Sender:
         if row < old:
             return
         capacity = max(row + 1, 2 * old)
-        for name in ("payload_type", "sequence", "timestamp", "ssrc", "packets", "octets", "_open"):
+        for name in ("payload_type", "sequence", "timestamp", "ssrc", "packets", "_open"):
             column = getattr(self, name)
             setattr(self, name, np.concatenate([column, np.zeros(capacity - old, column.dtype)]))
         self._starting = np.concatenate([self._starting, np.ones(capacity - old, bool)])
@@ -55,31 +56,49 @@ class Sender:
         self.sequence[row] = sequence & 0xFFFF
         self.timestamp[row] = timestamp & 0xFFFFFFFF
         self.ssrc[row] = ssrc & 0xFFFFFFFF
-        self.packets[row] = self.octets[row] = 0
+        self._words[row, 2] = ssrc & 0xFFFFFFFF
+        self.packets[row] = 0
         self._starting[row] = self._open[row] = True
 
     def close(self, row: int) -> None:
         """The row sends nothing more until it is opened again."""
         self._open[row] = False
 
+    @property
+    def octets(self) -> NDArray[np.int64]:
+        """Payload octets sent, by row."""
+        return self.packets * self.format.frame_bytes
+
+    def payload(self, n: int) -> NDArray[np.uint8]:
+        """Where the payloads of rows 0..n-1 belong, uint8 (n, frame_bytes), for an encoder to write them."""
+        return self._payload[:n]
+
     def packetise(self, payload: NDArray[np.uint8], sending: NDArray[np.bool_]) -> None:
-        """Write the next packet of rows 0..n-1. payload: uint8 (n, frame_bytes); sending: bool (n,).
+        """Write the next packet of rows 0..n-1. payload: uint8 (n, frame_bytes); sending: bool (n,)."""
+        self._payload[: len(payload)] = payload
+        self.stamp(sending)
+
+    def stamp(self, sending: NDArray[np.bool_]) -> None:
+        """Write the headers of rows 0..n-1, whose payloads stand in place. sending: bool (n,).
 
         A row that does not send keeps its sequence number while its timestamp runs on, and marks its next packet as
         the beginning of a talkspurt (RFC 3551 section 4.1).
         """
-        n = len(payload)
+        n = len(sending)
         sending = sending & self._open[:n]
-        words = self._words[:n]
-        starting = self._starting[:n]
-        words[:, 0] = _VERSION | (starting * _MARKER) | (self.payload_type[:n] << 16) | self.sequence[:n]
-        words[:, 1] = self.timestamp[:n]
-        words[:, 2] = self.ssrc[:n]
-        self._buffer[:n, HEADER_BYTES:] = payload
-        self.sequence[:n] = (self.sequence[:n] + sending) & 0xFFFF
-        self.timestamp[:n] = (self.timestamp[:n] + self.format.samples) & 0xFFFFFFFF
+        words, starting = self._words[:n], self._starting[:n]
+        sequence, timestamp = self.sequence[:n], self.timestamp[:n]
+        lead = (self.payload_type[:n] << 16) | _VERSION
+        lead |= sequence
+        if starting.any():
+            lead |= starting * _MARKER
+        words[:, 0] = lead
+        words[:, 1] = timestamp
+        sequence += sending
+        sequence &= 0xFFFF
+        timestamp += self.format.samples
+        timestamp &= 0xFFFFFFFF
         self.packets[:n] += sending
-        self.octets[:n] += sending * self.format.frame_bytes
         np.logical_not(sending, out=starting)
 
     def skip(self, ticks: int) -> None:

@@ -1,0 +1,1 @@
+"""Signalling: messages, transactions, dialogs, sessions, offers, registrar (RFC 3261 and company). Sans-IO."""

@@ -5,6 +5,7 @@ Refusals made here are stateless: until somebody is proven we keep no memory of 
 
 import hashlib
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sipconf.errors import PeerError
@@ -42,9 +43,13 @@ class Caller:
 class Gate:
     """Inspects requests and proves identities."""
 
-    def __init__(self, authenticator: Authenticator, trunks: Trunks, rng: random.Random) -> None:
+    def __init__(
+        self, authenticator: Authenticator, trunks: Trunks, rng: random.Random, serves: Callable[[str, str], bool]
+    ) -> None:
+        """serves(trunk, dialled): may this trunk's callers dial that without proving who they are?"""
         self._authenticator = authenticator
         self._trunks = trunks
+        self._serves = serves
         self._secret = rng.randbytes(32)
 
     def stateless_tag(self, request: Request) -> str:
@@ -56,8 +61,10 @@ class Gate:
         """What stands against a request whoever sent it, in the order of section 8.2; None for nothing."""
         if request.method not in ALLOWED:
             return Refused(405) if request.method in KNOWN else Refused(501, headers=(("Allow", ALLOW),))
-        if not request.uri.is_sip:
+        if not request.uri.is_sip and request.method != "INVITE":  # a tel: URI can be called and nothing else
             return Refused(416)
+        if request.method == "REGISTER" and not request.to.uri.is_sip:
+            return Refused(400, "A sip address has to be registered")
         if unsupported := [tag for tag in request.headers.get_all("Require") if tag.lower() not in SUPPORTED]:
             return Refused(420, headers=(("Unsupported", ", ".join(unsupported)),))
         if request.method == "INVITE":
@@ -65,9 +72,10 @@ class Gate:
         return None
 
     def identify(self, request: Request, flow: Flow, now: float) -> Identity | Refused:
-        """Who sent an initial INVITE or a REGISTER. A trunk may not register, so it is challenged."""
+        """Who sent an initial INVITE or a REGISTER. An INVITE from a trunk's address to what the trunk may dial is the
+        trunk's; any other request is challenged, for users may live behind that address too."""
         trunk = self._trunks.match(flow.remote[0])
-        if trunk is not None and request.method != "REGISTER":
+        if trunk is not None and request.method == "INVITE" and self._serves(trunk.name, dialled(request.uri)):
             return Identity("trunk", trunk.name)
         verdict = self._authenticator.verify(request, now, flow.remote[0])
         if isinstance(verdict, Challenge):
@@ -107,7 +115,13 @@ def caller_of(request: Request, identity: Identity) -> Caller:
     return Caller(_number(sender.uri), sender.display_name)
 
 
+def dialled(uri: SipUri) -> str:
+    """The user part without what may hang on a number there: ";npdi", ";cpc=..." (RFC 3261 section 19.1.6)."""
+    return (uri.user or "").partition(";")[0]
+
+
 def _number(uri: SipUri) -> str:
-    """The user part; of a tel: URI without its visual separators (RFC 3966 section 5.1.1)."""
-    user = uri.user or ""
-    return user.translate(VISUAL) if uri.scheme == "tel" else user
+    """The user part; of a telephone number without its visual separators (RFC 3966 section 5.1.1)."""
+    user = dialled(uri)
+    is_number = uri.scheme == "tel" or (uri.param("user") or "").lower() == "phone"
+    return user.translate(VISUAL) if is_number else user

@@ -5,11 +5,12 @@ call does: session. Sockets: edge/.
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 
 from sipconf.errors import PeerError
 from sipconf.sip import events
-from sipconf.sip.admission import Gate, Refused, caller_of
+from sipconf.sip.admission import Gate, Refused, caller_of, dialled
 from sipconf.sip.answering import Arrived, Refusal
 from sipconf.sip.challenged import Credentials
 from sipconf.sip.dialog import DialogKey
@@ -45,10 +46,12 @@ class UserAgent:
         trunks: Trunks,
         registrar: Registrar,
         rng: random.Random,
+        serves: Callable[[str, str], bool] = lambda trunk, dialled: True,
     ) -> None:
+        """serves(trunk's name, dialled): whether an INVITE from that trunk's address is let in unchallenged."""
         self._settings = settings
         self._registrar = registrar
-        self._gate = Gate(authenticator, trunks, rng)
+        self._gate = Gate(authenticator, trunks, rng, serves)
         self._transactions = Transactions(settings.timers, settings.max_transactions)
         self._wire = Wire(self._transactions, settings, rng)
         self._sessions: dict[str, Session] = {}
@@ -305,7 +308,7 @@ class UserAgent:
                 session.id,
                 request.call_id,
                 identity,
-                request.uri.user or "",
+                dialled(request.uri),
                 caller.number,
                 caller.name,
                 request.body or None,

@@ -3,12 +3,12 @@
 What a call does with it is session's; finding the dialog of a message is agent's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sipconf.sip.flow import Flow
 from sipconf.sip.headers import Headers
 from sipconf.sip.message import Request, Response
-from sipconf.sip.uri import SipUri
+from sipconf.sip.uri import NameAddr, SipUri
 
 DialogKey = tuple[str, str, str]
 
@@ -39,7 +39,7 @@ class Dialog:
             remote_tag=invite.from_.tag or "",
             local=str(invite.to if invite.to.tag else invite.to.with_param("tag", local_tag)),
             remote=str(invite.from_),
-            target=contacts[0].uri if contacts else invite.from_.uri,
+            target=_target(contacts, invite.from_.uri),
             routes=tuple(str(route) for route in invite.record_routes),
             local_cseq=first_cseq,
             remote_seen=invite.cseq.number,
@@ -56,7 +56,7 @@ class Dialog:
             remote_tag=response.to.tag or "",
             local=str(invite.from_),
             remote=str(response.to),
-            target=contacts[0].uri if contacts else invite.uri,
+            target=_target(contacts, invite.uri),
             routes=tuple(str(route) for route in reversed(response.record_routes)),
             local_cseq=invite.cseq.number,
             remote_seen=-1,
@@ -77,8 +77,7 @@ class Dialog:
 
     def refresh_target(self, message: Request | Response) -> None:
         """A re-INVITE or its 2xx may move the peer (section 12.2)."""
-        if contacts := message.contacts:
-            self.target = contacts[0].uri
+        self.target = _target(message.contacts, self.target)
 
     def move(self, flow: Flow) -> None:
         """The peer came back by another connection; its address is no reason to move a UDP dialog."""
@@ -107,6 +106,11 @@ class Dialog:
         headers.add("Call-ID", self.call_id)
         headers.add("CSeq", f"{cseq} {method}")
         return Request(method, uri, headers, b"")
+
+
+def _target(contacts: list[NameAddr], otherwise: SipUri) -> SipUri:
+    """Where our requests go; a Request-URI may have no headers inside (section 19.1.1)."""
+    return replace(contacts[0].uri if contacts else otherwise, headers="")
 
 
 def _route_uri(route: str) -> SipUri:

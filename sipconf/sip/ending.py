@@ -41,6 +41,13 @@ def bye_after_ack(session: Session, ack: Request, now: float) -> None:
     session.say_bye(now)
 
 
+def bye_without_ack(session: Session, reinvite: Arrived, now: float) -> None:
+    """A re-INVITE says that our 200 arrived: the ACK need not be waited for, and the call is over for us."""
+    session.wire.respond(reinvite.key, reinvite.request, 481, now)
+    session.stop_timers()
+    session.say_bye(now)
+
+
 def no_ack(session: Session, _: None, now: float) -> None:
     """64*T1 without an ACK (section 13.3.1.4)."""
     hang_up(session, "no ACK", now)

@@ -1,6 +1,6 @@
 """What the SIP user agent tells the floor above (calls) and the edge (bytes). Frozen facts; no behaviour."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from sipconf.sip.flow import Flow
@@ -35,12 +35,13 @@ class CloseFlow:
 @dataclass(frozen=True, slots=True)
 class IncomingCall:
     """A new INVITE, already authenticated. offer is None for an offerless INVITE. caller_number is the user part of
-    From (of P-Asserted-Identity, where a trunk sends it); for a user it is the extension."""
+    From (of P-Asserted-Identity, where a trunk sends it); for a user it is the extension. dialled may hold an access
+    code: it is left out of repr."""
 
     session: str
     call_id: str
     identity: Identity
-    dialled: str
+    dialled: str = field(repr=False)
     caller_number: str
     caller_name: str
     offer: bytes | None
@@ -73,11 +74,12 @@ class Reoffered:
 
 @dataclass(frozen=True, slots=True)
 class InfoReceived:
-    """A SIP INFO inside a call; 200 is already sent. content_type is lower case without parameters."""
+    """A SIP INFO inside a call; 200 is already sent. content_type is lower case without parameters; body may hold a
+    digit: it is left out of repr."""
 
     session: str
     content_type: str
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

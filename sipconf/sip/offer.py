@@ -14,6 +14,7 @@ TELEPHONE_EVENT = "telephone-event"
 DIGITS = "0-15"
 MIN_PTIME_MS, MAX_PTIME_MS = 10, 60
 OUR_EVENT_TYPES = ((8000, 101), (48000, 110))  # payload types of telephone-event in our offers, by clock rate
+NO_STREAM = -1  # media_index of an agreement to send nothing for now
 _SENDS = {"sendrecv": True, "sendonly": True, "recvonly": False, "inactive": False}
 _RECEIVES = {"sendrecv": True, "sendonly": False, "recvonly": True, "inactive": False}
 _CHANNELS = {"opus": 2}  # RFC 7587 section 7: opus is always written with two
@@ -66,7 +67,7 @@ class Negotiated:
     tx_format: what we send, fmtp the peer's. telephone_event: the peer's payload type of digits, at
     telephone_event_clock Hz; telephone_event_rx: the one under which digits arrive (the same, save where an answer
     renumbers our offer). direction is ours. ptime_ms: packet length that the peer asks for, 10 to 60. offer_media,
-    media_index: the m= sections answered and which of them is the call (for `make_answer`).
+    media_index: the m= sections answered and which of them is the call, or NO_STREAM (for `make_answer`).
     """
 
     remote: tuple[str, int] | None
@@ -83,10 +84,11 @@ class Negotiated:
     telephone_event_rx: int | None = None
 
 
-def choose(offer: bytes, caps: Capabilities) -> Negotiated:
+def choose(offer: bytes, caps: Capabilities, running: Negotiated | None = None) -> Negotiated:
     """Read a peer's offer and pick the first audio stream and format that we share.
 
-    Raises OfferError: 488 without one, 400 for text that is no session description.
+    running: what a call that is up has agreed; then an offer that stops every stream is a hold (RFC 3264 section 8.2).
+    Raises OfferError: 488 without a stream, 400 for text that is no session description.
     """
     description = _parse(offer)
     reason = "no audio stream offered"
@@ -102,6 +104,11 @@ def choose(offer: bytes, caps: Capabilities) -> Negotiated:
             continue
         ours, theirs = shared[0]
         return _negotiated(description, media, index, (ours,), theirs, caps, offer_media=description.media)
+    streams = description.media
+    if running is not None and any(each.kind.lower() == "audio" for each in streams):
+        if all(each.port == 0 for each in streams):
+            return replace(running, remote=None, remote_rtcp=None, direction="inactive", offer_media=streams,
+                           media_index=NO_STREAM)
     raise OfferError(reason)
 
 

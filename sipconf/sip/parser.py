@@ -200,4 +200,6 @@ def _salvage(lines: list[str], charset: str) -> Request | None:
             continue
         if known == "Via" or known not in headers:
             headers.add(known, value)
-    return Request(method, _NOWHERE, headers) if "Via" in headers else None
+    # An answer without Via, or with neither of the others, is of no use to anybody.
+    usable = "Via" in headers and ("CSeq" in headers or "Call-ID" in headers)
+    return Request(method, _NOWHERE, headers) if usable else None

@@ -10,6 +10,7 @@ from sipconf.sip.dialog import Dialog
 from sipconf.sip.events import CallAnswered, CallFailed, CallProgress, Send
 from sipconf.sip.headers import Headers
 from sipconf.sip.message import Request, Response
+from sipconf.sip.settings import ANSWERED_ELSEWHERE
 from sipconf.sip.uri import NameAddr, SipUri
 from sipconf.sip.wire import FIRST_CSEQ, Authorization
 
@@ -99,13 +100,15 @@ def unreachable(session: Session, _: None, now: float) -> None:
     session.tell(CallFailed(session.id, 503, "Service Unavailable"))
 
 
-def give_up(session: Session, _: object, now: float) -> None:
+def give_up(session: Session, reason: str, now: float) -> None:
     """A CANCEL may go only after a 1xx (section 9.1): remember it."""
+    session.parting = reason
     session.tell(CallFailed(session.id, 487, "Request Terminated"))
 
 
-def cancel(session: Session, _: object, now: float) -> None:
+def cancel(session: Session, reason: str, now: float) -> None:
     """We give up while it rings."""
+    session.parting = reason
     session.tell(CallFailed(session.id, 487, "Request Terminated"))
     send_cancel(session, None, now)
 
@@ -128,6 +131,8 @@ def send_cancel(session: Session, _: object, now: float) -> None:
     headers.add("To", str(invite.to))
     headers.add("Call-ID", invite.call_id)
     headers.add("CSeq", f"{invite.cseq.number} CANCEL")
+    if session.parting == ANSWERED_ELSEWHERE:  # RFC 3326
+        headers.add("Reason", 'SIP;cause=200;text="Call completed elsewhere"')
     request = session.wire.finished(Request("CANCEL", invite.uri, headers, b""), session.flow)
     session.wire.transactions.send_request(request, session.flow, None, now)
     session.limit_wait(now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sipconf.sip.answering import Arrived, Refusal, refuse
-from sipconf.sip.events import CallAnswered, CallEnded, InfoReceived, Reoffered, ReofferFailed
+from sipconf.sip.events import CallAnswered, CallConfirmed, CallEnded, InfoReceived, Reoffered, ReofferFailed
 from sipconf.sip.message import Response
 from sipconf.sip.wire import Authorization
 
@@ -25,6 +25,12 @@ def peer_reoffers(session: Session, arrived: Arrived, now: float) -> None:
     session.dialog.refresh_target(arrived.request)
     session.stop_timers()
     session.tell(Reoffered(session.id, arrived.request.body or None))
+
+
+def peer_reoffers_without_ack(session: Session, arrived: Arrived, now: float) -> None:
+    """A new re-INVITE stands for the lost ACK of our answer to the one before."""
+    session.tell(CallConfirmed(session.id, None))
+    peer_reoffers(session, arrived, now)
 
 
 def peer_reoffers_first(session: Session, arrived: Arrived, now: float) -> None:

@@ -2,6 +2,7 @@
 
 from sipconf.sip.flow import Flow
 from sipconf.sip.message import Request
+from sipconf.sip.trunk import normal_address
 from sipconf.sip.uri import SipUri
 
 DEFAULT_PORT = 5060
@@ -15,7 +16,7 @@ def stamp(request: Request, flow: Flow) -> tuple[Request, Flow]:
     """
     via = request.via
     host, port = flow.remote[0], flow.remote[1]
-    same_host = via.host.strip("[]").lower() == host.lower()
+    same_host = (normal_address(via.host) or via.host.lower()) == (normal_address(host) or host.lower())
     rport_asked = any(name.lower() == "rport" for name, _ in via.params)
     if rport_asked:
         request = _with_top_via(request, str(via.with_param("received", host).with_param("rport", str(port))))

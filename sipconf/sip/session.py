@@ -55,6 +55,7 @@ class Input(Enum):
     ACK = "ACK"
     BYE = "BYE"
     REINVITE = "re-INVITE"
+    REINVITE_PROVES = "re-INVITE that proves our answer arrived"
     INFO = "INFO"
     PROVISIONAL = "1xx"
     SUCCESS = "2xx"
@@ -96,6 +97,7 @@ class Session:
         self.state = State.CALLING if placed else State.INVITED
         self.dialog: Dialog | None = None
         self.over = False
+        self.parting = ""  # why we gave a call of ours up
         self.invite: Request  # the INVITE that is, or was last, in progress, and its transaction
         self.invite_key: Key
         self.bye: Request
@@ -122,16 +124,9 @@ class Session:
 
     @classmethod
     def outgoing(
-        cls,
-        session_id: str,
-        wire: Wire,
-        flow: Flow,
-        target: SipUri,
-        from_: NameAddr,
-        offer: bytes,
-        now: float,
+        cls, session_id: str, wire: Wire, flow: Flow, target: SipUri, from_: NameAddr, offer: bytes, now: float,
         credentials: Credentials | None,
-    ) -> "Session":
+    ) -> "Session":  # fmt: skip
         """Send an INVITE."""
         session = cls(session_id, wire, flow, wire.token(), placed=True)
         session._credentials = credentials
@@ -147,8 +142,15 @@ class Session:
 
     def receive(self, what: Input, arrived: Arrived, now: float) -> None:
         """A request inside the dialog; where the table has no place for it the dialog is none (481)."""
+        if what is Input.REINVITE and self._proves_our_answer(arrived.request):
+            what = Input.REINVITE_PROVES
         if not self._step(what, arrived, now):
             self.wire.respond(arrived.key, arrived.request, 481, now)
+
+    def _proves_our_answer(self, reinvite: Request) -> bool:
+        """RFC 5407 section 3.1.4: only the ACK was lost. Where our 200 held the offer, it has to bring the answer."""
+        unconfirmed = self.state in (State.ANSWERED, State.LEAVING, State.REANSWERED)
+        return unconfirmed and not self.we_offered and reinvite.cseq.number > self.invite.cseq.number
 
     def receive_ack(self, ack: Request, now: float) -> None:
         """An ACK of this dialog; only the number of the pending INVITE confirms it."""
@@ -309,11 +311,14 @@ TABLE: Table = {
     (_S.ANSWERED, _I.CANCEL): (answering.ignore, _S.ANSWERED),
     (_S.ANSWERED, _I.BYE): (ending.peer_hung_up, _S.ENDED),
     (_S.ANSWERED, _I.REINVITE): (reoffering.glare, _S.ANSWERED),
+    (_S.ANSWERED, _I.REINVITE_PROVES): (reoffering.peer_reoffers_without_ack, _S.REINVITED),
     (_S.ANSWERED, _I.INFO): (reoffering.info, _S.ANSWERED),
     (_S.LEAVING, _I.RESEND): (answering.resend, _S.LEAVING),
     (_S.LEAVING, _I.ACK): (ending.bye_after_ack, _S.ENDING),
     (_S.LEAVING, _I.NO_ACK): (ending.no_ack_either, _S.ENDING),
     (_S.LEAVING, _I.CANCEL): (answering.ignore, _S.LEAVING),
+    (_S.LEAVING, _I.REINVITE): (reoffering.glare, _S.LEAVING),
+    (_S.LEAVING, _I.REINVITE_PROVES): (ending.bye_without_ack, _S.ENDING),
     (_S.LEAVING, _I.BYE): (ending.both_hung_up, _S.ENDED),
     # our INVITE
     (_S.CALLING, _I.PROVISIONAL): (placing.progress, _S.EARLY),
@@ -365,6 +370,7 @@ TABLE: Table = {
     (_S.REANSWERED, _I.HANG_UP): (ending.hang_up, _S.ENDING),
     (_S.REANSWERED, _I.BYE): (ending.peer_hung_up, _S.ENDED),
     (_S.REANSWERED, _I.REINVITE): (reoffering.glare, _S.REANSWERED),
+    (_S.REANSWERED, _I.REINVITE_PROVES): (reoffering.peer_reoffers_without_ack, _S.REINVITED),
     # our re-INVITE
     (_S.REOFFERING, _I.PROVISIONAL): (answering.ignore, _S.REOFFERING),
     (_S.REOFFERING, _I.SUCCESS): (reoffering.reoffer_answered, _S.ACTIVE),

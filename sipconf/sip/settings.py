@@ -12,6 +12,8 @@ RETRY_AFTER = 10
 RING_LIMIT = 300.0
 RING_AGAIN = 60.0
 MAX_FORWARDS = 70
+ANSWERED_ELSEWHERE = "answered elsewhere"
+"""Why we hang up: an order with this reason tells the telephone that nobody missed a call."""
 
 
 @dataclass(frozen=True, slots=True)

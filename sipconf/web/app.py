@@ -1,5 +1,6 @@
 """The HTTP server: builds the application, binds and unbinds it. /healthz and /metrics are here, /api in `api`."""
 
+import errno
 import ssl
 from collections.abc import Sequence
 
@@ -12,7 +13,12 @@ from sipconf.web import api
 from sipconf.web.api import OPERATIONS, Operations
 from sipconf.web.problems import Handler, problems
 
-SHUTDOWN_SECONDS = 1.0  # for requests under way when the server ends
+SHUTDOWN_SECONDS = 0.5  # for requests under way when the server ends
+_WHY = {
+    errno.EADDRINUSE: "address already in use; stop the other program or choose another port",
+    errno.EACCES: "permission denied; choose a port of 1024 or more or grant the right to bind it",
+    errno.EADDRNOTAVAIL: "this machine has no such address",
+}
 
 
 def build_app(operations: Operations) -> web.Application:
@@ -46,8 +52,8 @@ class WebServer:
                 await web.TCPSite(self._runner, host, port, ssl_context=tls, reuse_address=True).start()
             except OSError as error:
                 await self._runner.cleanup()
-                why = error.strerror or str(error)
-                raise StartError(f"cannot listen on {address} for HTTP: {why}; see [http] in the file") from error
+                why = _WHY.get(error.errno or 0) or error.strerror or str(error)
+                raise StartError(f"cannot listen on http://{address}: {why}; see [http] in the file") from error
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -60,10 +66,10 @@ class WebServer:
 
 
 async def healthz(request: web.Request) -> web.Response:
-    """200 once every listener is bound; needs no password."""
+    """200 once every listener is bound, and while the media worker lives; needs no password."""
     if request.app[OPERATIONS].healthy():
         return web.json_response({"status": "ok"})
-    return web.json_response({"status": "starting"}, status=503)
+    return web.json_response({"status": "not ready"}, status=503)
 
 
 async def metrics(request: web.Request) -> web.Response:

@@ -15,6 +15,8 @@ class PyVoip(Telephone):
     """pyVoIP 1.6.8. Its audio is unsigned 8 bit at 8 kHz; it keys no digits by itself, so they are written through
     its RTP client's socket."""
 
+    phone: VoIPPhone | None = None
+
     def start(self) -> None:
         """Start the stack; it registers by itself."""
         rtp = free_port()
@@ -62,6 +64,8 @@ class PyVoip(Telephone):
         self.active.hangup()
 
     def stop(self) -> None:
+        if self.phone is None:
+            return
         self._stopping.set()
         for thread in self._threads:
             thread.join(5)

@@ -9,7 +9,9 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +70,14 @@ class Telephone:
                 command, stdin=subprocess.PIPE if console else subprocess.DEVNULL, stdout=log,
                 stderr=subprocess.STDOUT, cwd=self.folder, env={**os.environ, "HOME": str(self.folder)})
 
+    def start(self) -> None:
+        """Start the program and have it register."""
+        raise NotImplementedError
+
+    def wait_registered(self) -> None:
+        """Wait until the registrar has said yes."""
+        raise NotImplementedError
+
     def said(self, words: str) -> bool:
         """True where the telephone's own output holds these words."""
         return self.log.exists() and words in self.log.read_text(errors="replace")
@@ -89,6 +99,21 @@ class Telephone:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+
+@contextmanager
+def in_use(*phones: Telephone) -> Iterator[None]:
+    """Start these telephones and have them registered; stop them whatever happens."""
+    try:
+        for phone in phones:
+            phone.start()
+        for phone in phones:
+            phone.wait_registered()
+        yield
+    finally:
+        # All at once: what one records after the others have gone is nobody's voice.
+        with ThreadPoolExecutor(len(phones)) as hands:
+            list(hands.map(lambda phone: phone.stop(), phones))
 
 
 class Linphone(Telephone):
@@ -163,6 +188,7 @@ class Baresip(Telephone):
     """baresip, driven by its TCP control interface (netstrings of JSON)."""
 
     program = "baresip"
+    connection: socket.socket | None = None
 
     def start(self) -> None:
         """Start the program; it registers by itself."""
@@ -230,7 +256,8 @@ class Baresip(Telephone):
         self.command("hangup")
 
     def stop(self) -> None:
-        self.connection.close()
+        if self.connection is not None:
+            self.connection.close()
         super().stop()
 
     def heard(self) -> tuple[np.ndarray, int]:

@@ -34,6 +34,7 @@ step = st.one_of(
     st.tuples(st.just("hear_out"), call),
     st.tuples(st.just("leave"), call),
     st.tuples(st.just("wait"), st.sampled_from((0.5, 3.0, 9.0, 16.0, 70.0, 400.0))),
+    st.tuples(st.just("ring"), st.integers(0, 3)),
     st.tuples(st.just("answer"), st.integers(0, 3)),
     st.tuples(st.just("fail"), st.integers(0, 3), st.sampled_from((408, 480, 486, 603))),
     st.tuples(st.just("speak"), call, st.booleans()),
@@ -97,6 +98,11 @@ class Play:
     def outgoing(self, index):
         ringing = [out.call for out in self.at.called_out if self.at.stage[out.call] == "out"]
         return ringing[index] if index < len(ringing) else None
+
+    def ring(self, index):
+        """Also one that has answered: its 180 was on the way."""
+        if index < len(self.at.called_out):
+            self.at.tell(fact.OutgoingRinging(self.at.called_out[index].call))
 
     def answer(self, index):
         if (name := self.outgoing(index)) is not None:

@@ -30,6 +30,7 @@ NOBODY = Caller("101", "", None, None, "192.0.2.4")
 @pytest.mark.parametrize("dialled, code", [
     ("2001", None), ("2001*4321", "4321"), ("2001,,4321", "4321"), ("2001,4321", "4321"), ("2001*4321#", "4321"),
     ("2001,,,4321#", "4321"), ("2001*", None), ("2001,,", None), ("20 01", None),
+    ("2001#", None), ("2001*#", None),
 ])
 def test_an_extension_with_and_without_a_code(dialled, code):
     for caller in (ALICE, PEER):
@@ -48,7 +49,8 @@ def test_a_telephone_number_in_many_forms(dialled):
 
 @pytest.mark.parametrize("dialled", [
     "", "*", "#", ",,", "2003", "2001*43x1", "2001*4321*1", "2001;4321", "+32", "555123", "5551234", "005551234", "+",
-    "+3225551235", "102*4321", "2001\r\n", "２００１", "2001*４３２１", "٢٠٠١", "2001&102", "2" * (MAX_DIALLED + 1),
+    "+3225551235", "102*4321", "2001\r\n", "2001##", "2001#4321", "#2001",
+    "２００１", "2001*４３２１", "٢٠٠١", "2001&102", "2" * (MAX_DIALLED + 1),
 ])
 def test_what_is_nobodys_number(dialled):
     answer = DIRECTORY.resolve(dialled, ALICE)

@@ -16,14 +16,50 @@ def at(house, callers):
 def ring(at, caller=None):
     at.dial("a", "102", caller or at.user("101"))
     (out,) = at.called_out
-    assert out.extension == "102" and "a" in at.ringing
+    assert out.extension == "102" and "a" not in at.ringing, "no telephone rings yet"
+    at.tell(fact.OutgoingRinging(out.call))
+    assert "a" in at.ringing
     return out
+
+
+def test_the_caller_hears_ringing_when_the_telephone_rings_or_says_nothing_for_long(at):
+    at.dial("a", "102", at.user("101"))
+    at.wait(3.9)
+    assert at.ringing == set()
+    at.wait(0.2)
+    assert at.ringing == {"a"}, "many telephones give no sign of life of their own"
+    (out,) = at.called_out
+    at.ringing.clear()
+    for _ in range(2):
+        at.tell(fact.OutgoingRinging(out.call))
+    assert at.ringing == set(), "once is enough"
+    at.stage[out.call] = "up"
+    at.tell(fact.OutgoingAnswered(out.call))
+    at.connect("a")
+    assert at.room["a"] == at.room[out.call] is not None and at.service.next_timer() is None
+
+
+def test_a_telephone_that_answers_or_refuses_at_once_never_rang(at):
+    for call, event in (("a", fact.OutgoingAnswered), ("b", lambda out: fact.OutgoingFailed(out, 486, ""))):
+        at.dial(call, "102", at.user("101"))
+        out = at.called_out[-1]
+        at.stage[out.call] = "up" if call == "a" else "over"
+        at.tell(event(out.call))
+        at.wait(10.0)
+    assert at.ringing == set() and at.service.next_timer() is None
+    assert (at.stage["a"], at.rejected["b"].status) == ("answered", 486)
+
+
+def test_what_a_trunk_may_dial_unproven(at):
+    serves = at.service.serves
+    assert serves("+3225551234", "provider", False) and serves("+3225551234*4321", "provider", False)
+    assert not any(serves(dialled, "provider", False) for dialled in ("2001", "102", "+3225559999", ""))
+    assert serves("2001*4321", "pbx", True) and serves("102", "pbx", True) and not serves("2999", "pbx", True)
 
 
 def test_two_people_talk_without_code_or_tones(at):
     out = ring(at)
     assert (out.caller_number, out.caller_name) == ("101", "Alice"), "the name is the directory's, not the telephone's"
-    at.tell(fact.OutgoingRinging(out.call))
     at.stage[out.call] = "up"
     at.tell(fact.OutgoingAnswered(out.call))
     assert at.stage["a"] == "answered"

@@ -220,3 +220,16 @@ def test_digits_never_reach_what_is_published_or_shown(at):
     at.key("b", "4321#")
     words = repr(at.published) + repr(vars(at.service)) + repr(at.service._guests["b"].person.keypad)
     assert not any(code in words for code in ("999111", "888222", "4321", "987654"))
+
+
+def test_a_farewell_that_ends_late_does_not_take_the_next_meeting_along(house, callers):
+    at = house(ConferenceSpec("Lobby", "2001"))
+    user, _ = callers
+    at.dial("a", "2001", user("101"))
+    at.service.kick("2001", at.id_of("101"), at.now)
+    at.pump()
+    at.dial("b", "2001", user("102"))
+    at.hear_out("a")
+    assert at.stage["a"] == "over" and at.states() == {"102": "talking"}
+    at.dial("c", "2001", user("103"))
+    assert at.states() == {"102": "talking", "103": "talking"}

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sipconf.mixer.prompts import ClipLibrary
 
 from sipconf.errors import SipconfError
 from sipconf.media import protocol
 from sipconf.media.plane import TICK_SECONDS, MediaPlane, PlaneSettings
 from sipconf.media.protocol import Address
+from sipconf.mixer.prompts import ClipLibrary
 from sipconf.rtp.packet import ROW
 from sipconf.rtp.streams import Streams, Verdict
 
@@ -276,6 +276,10 @@ class House:
 
     def of_kind(self, kind: type) -> list:  # type: ignore[type-arg]
         return [event for event in self.events if isinstance(event, kind)]
+
+    def reports_of(self, leg: int) -> list[protocol.LegReport]:
+        """What was reported of one leg."""
+        return [report for event in self.of_kind(protocol.LegReports) for report in event.each() if report.leg == leg]
 
 
 @pytest.fixture

@@ -28,7 +28,9 @@ MESSAGES = [
     protocol.PlaybackEnded(1, 2),
     protocol.TalkingChanged(1, True, -31.25),
     protocol.LegSilent(1),
-    protocol.LegReport(1, -60.5, 1, 2, 3, 4, 5, 6, 0.5, 40.0),
+    protocol.LegReports(
+        (1, 9), (-60.5, -7.0), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6), (6, 7), (0.5, 0.0), (40.0, 10.0)
+    ),
     protocol.PlaneReport(1, 50, 0, 0, 1.25),
 ]
 
@@ -71,7 +73,7 @@ def test_order_is_kept_over_many_datagrams_and_the_budget_holds(ends: tuple[Pipe
 
 def test_a_full_pipe_does_not_block_and_loses_reports_before_digits(ends: tuple[Pipe, Pipe]) -> None:
     one, other = ends
-    report = protocol.LegReport(1, -60.5, 1, 2, 3, 4, 5, 6, 0.5, 40.0)
+    report = protocol.LegReports((1,), (-60.5,), (1,), (2,), (3,), (4,), (5,), (6,), (0.5,), (40.0,))
     for _ in range(6):
         one.put([report] * 3000)
         one.flush()

@@ -29,6 +29,7 @@ def test_levels_are_decibels_of_full_scale():
     assert levels.level_db(0) == pytest.approx(-3.01, abs=0.01)
     assert levels.level_db(1) == pytest.approx(-23.01, abs=0.01)
     assert levels.level_db(2) == -100
+    assert levels.levels_db(np.arange(3)).tolist() == pytest.approx([levels.level_db(row) for row in range(3)])
 
 
 def test_a_voice_talks_and_hangs_over():

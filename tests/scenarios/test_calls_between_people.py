@@ -40,6 +40,8 @@ def test_the_first_of_two_telephones_to_answer_has_the_call(line: Line) -> None:
         house.dial(caller, "102")
         assert mobile.in_call and not desk.in_call
         house.until(lambda: "CANCEL" in desk.log, "the other stops ringing")
+        assert any(b"\r\nReason: SIP;cause=200;" in data for _, _, target, data in house.network.sent
+                   if target == desk.address and data.startswith(b"CANCEL")), "or it would list a missed call"
         house.run(0.7)
         house.listen(0.8)
         assert_everyone_hears_the_others([caller, mobile])
@@ -73,6 +75,27 @@ def test_the_called_person_refuses(answer: int, told: str, line: Line) -> None:
         house.register(called)
         caller.invite("102", house.now)
         house.until(lambda: f"{told} INVITE" in caller.log, "refused")
+        house.settle()
+
+
+def test_who_declines_on_one_telephone_declines_on_all(line: Line) -> None:
+    """RFC 3261 section 16.7 step 5: a 6xx is the person's word; a busy telephone's is its own."""
+    with House(**line) as house:
+        caller = house.phone("101")
+        desk, mobile = house.phone("102"), house.phone("102")
+        desk.final_status, desk.pickup, mobile.pickup = 486, 0.1, None
+        house.register(desk, mobile)
+        caller.invite("102", house.now)
+        house.until(lambda: "INVITE" in mobile.log, "ringing")
+        house.run(2.0)
+        assert "CANCEL" not in mobile.log and "486 INVITE" not in caller.log, "the other goes on ringing"
+        caller.cancel(house.now)
+        house.until(lambda: "CANCEL" in mobile.log, "given up")
+        house.run(1.0)
+        desk.final_status = 603
+        caller.invite("102", house.now)
+        house.until(lambda: "603 INVITE" in caller.log, "the caller is told")
+        house.until(lambda: mobile.log.count("CANCEL") == 2, "the other stops ringing")
         house.settle()
 
 
@@ -199,7 +222,45 @@ def test_a_trunk_reaches_nothing_but_incoming_numbers(dialled: str, line: Line) 
     with House(ROOM, **line) as house:
         outside = house.phone(CALLER, TRUNK_HOST)
         outside.invite(dialled, house.now)
-        house.until(lambda: "404 INVITE" in outside.log, "refused")
+        house.until(lambda: outside.log.count("401 INVITE") == 2, "challenged, and refused with what it says")
+        assert "100" not in outside.log
+        house.settle()
+
+
+def test_a_user_behind_the_trunks_address_proves_himself_and_is_let_in(line: Line) -> None:
+    with House(ROOM, **line) as house:
+        user = house.phone("101", TRUNK_HOST)
+        house.register(user)
+        house.enter(user)
+        assert user.log.count("401 INVITE") == 1 and house.participant("101")["name"] == "User 101"
+        house.settle()
+
+
+def test_a_locked_room_is_spoken_to_a_caller_of_the_companys_own_exchange(line: Line) -> None:
+    with House(ROOM, **line) as house:
+        house.enter(house.phone("101"))
+        house.console(house.conferences.lock, "2001", True)
+        inside = house.dial(house.phone("33", PBX_HOST), "2001")
+        house.until(lambda: not inside.in_call, "hung up")
+        assert house.heard(inside, "locked") and "BYE" in inside.log
+        house.settle()
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_the_caller_hears_ringing_once_the_telephone_rings(silent: bool, line: Line) -> None:
+    with House(**line) as house:
+        caller, called = house.phone("101"), house.phone("102")
+        called.pickup = None
+        called.rings = not silent
+        house.register(called)
+        caller.invite("102", house.now)
+        house.until(lambda: "INVITE" in called.log, "called")
+        assert "180" not in caller.log, "nothing rings before the telephone says so"
+        before = house.now
+        house.until(lambda: "180" in caller.log, "the caller hears it")
+        assert silent == (house.now - before > 3.0) or line
+        caller.cancel(house.now)
+        house.until(lambda: "CANCEL" in called.log, "it stops ringing")
         house.settle()
 
 

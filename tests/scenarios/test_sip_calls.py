@@ -131,6 +131,31 @@ def test_hold_and_resume(seed: int) -> None:
         bridge.settle()
 
 
+@pytest.mark.parametrize("first", [False, True])
+def test_re_invites_go_on_though_acks_are_lost(first: bool) -> None:
+    """first: the ACK of the INVITE itself, else that of a re-INVITE."""
+    bridge = Bridge(1, CLEAR)
+    with bridge.network as network:
+        phone = bridge.phone()
+        send = phone._send
+        phone._send = lambda data: None if first and data.startswith(b"ACK") and phone.in_call else send(data)
+        phone.invite("2001", network.now)
+        network.run(1.0)
+        assert phone.in_call
+        phone._send = lambda data: None if data.startswith(b"ACK") else send(data)
+        phone.reinvite("sendonly", network.now)
+        network.run(0.3)
+        phone._send = send
+        phone.reinvite("sendrecv", network.now)
+        network.run(5)
+        assert phone.log.count("200 INVITE") == 3 and "491 INVITE" not in phone.log
+        assert bridge.kinds() == ["IncomingCall", *["CallConfirmed", "Reoffered"] * 2, "CallConfirmed"]
+        assert [b"a=sendonly" in event.offer for event in bridge.events if isinstance(event, events.Reoffered)] == [
+            True, False]
+        phone.bye(network.now)
+        bridge.settle()
+
+
 def test_our_reoffer(seed: int) -> None:
     bridge = Bridge(seed, STORM)
     with bridge.network as network:

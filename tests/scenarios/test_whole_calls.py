@@ -4,6 +4,7 @@ Telephones are raw text and raw bytes; each says a tone of its own and is judged
 runs on a clean line and on bad ones, and ends with empty tables.
 """
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -145,6 +146,43 @@ def test_hold_and_resume(mode: str, host: str | None, line: Line) -> None:
         house.until(lambda: not house.participant("101")["held"], "resumed")
         house.run(0.7)
         house.listen(0.6)
+        assert_everyone_hears_the_others(people)
+        house.settle()
+
+
+def test_a_re_invite_changes_codec_port_address_and_type_of_digits(line: Line) -> None:
+    with House(ROOM, **line) as house:
+        other = house.enter(house.phone("102"))
+        phone = house.dial(house.phone("101"), "2001")
+        house.await_prompt(phone)
+        phone.move_media(("198.51.100.77", 4600), "PCMA", 97)
+        house.reoffer(phone, "sendrecv", host="198.51.100.77")
+        house.until(lambda: house.trusted(phone), "believed at its new address")
+        phone.press("4321#")
+        house.until(lambda: house.states()["101"] == "talking", "its digits are understood")
+        assert house.participant("101")["codec"] == "PCMA"
+        house.run(0.7)
+        house.listen(0.6)
+        assert_everyone_hears_the_others([phone, other])
+        house.settle()
+
+
+def test_a_telephone_that_stops_its_stream_is_on_hold_until_it_offers_it_again(line: Line) -> None:
+    with House(ROOM, **line) as house:
+        one, two = people = [house.enter(house.phone(name)) for name in ("101", "102")]
+        whole = one.sdp
+        one.sdp = lambda mode=None: re.sub(r"m=audio \d+", "m=audio 0", whole(mode))
+        house.reoffer(one, "inactive")
+        assert re.search(r"^m=audio 0 ", one.bodies[-1], re.MULTILINE)
+        house.until(lambda: house.participant("101")["held"], "held")
+        house.run(0.4)
+        house.listen(0.6)
+        assert not one.packets and not two.hears(one.pitch)
+        del one.sdp
+        house.reoffer(one, "sendrecv")
+        house.run(0.7)
+        house.listen(0.6)
+        assert not house.participant("101")["held"]
         assert_everyone_hears_the_others(people)
         house.settle()
 

@@ -3,6 +3,7 @@
 import hashlib
 import random
 import re
+from collections.abc import Callable
 from typing import Any
 
 from sipconf.sip import events
@@ -24,7 +25,10 @@ SDP = b"v=0\r\n"
 class Desk:
     """A user agent and what it said."""
 
-    def __init__(self, address: tuple[str, int] = SERVER, **settings: Any) -> None:
+    def __init__(
+        self, address: tuple[str, int] = SERVER, serves: Callable[[str, str], bool] = lambda trunk, dialled: True,
+        **settings: Any,
+    ) -> None:
         rng = random.Random(4)
         self.registrar = Registrar(NoBindings(), RegistrarSettings(), rng)
         self.agent = UserAgent(
@@ -33,6 +37,7 @@ class Desk:
             Trunks([TrunkSpec("provider", frozenset({TRUNK.remote[0]}))]),
             self.registrar,
             rng,
+            serves,
         )
         self.now = 100.0
         self.outputs: list[Any] = []

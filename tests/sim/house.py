@@ -104,7 +104,7 @@ class House:
         trunks = Trunks([TrunkSpec("provider", frozenset({TRUNK_HOST})), TrunkSpec("pbx", frozenset({PBX_HOST}), True)])
         self.registrar = Registrar(NoBindings(), RegistrarSettings(), rng)
         self.agent = UserAgent(AgentSettings(DOMAIN, "sipconf", lambda flow: SERVER), authenticator, trunks,
-                               self.registrar, rng)
+                               self.registrar, rng, lambda *call: self.switchboard.serves_trunk(*call))
         self.conferences = ConferenceService(self.directory(*conferences), settings or ConferenceSettings(), rng,
                                              MemoryLockoutStore(), lambda now: now + 1.7e9)
         self.switchboard = Switchboard(
@@ -177,7 +177,8 @@ class House:
 
     def await_prompt(self, phone: RtpPhone, conference: str = "2001") -> None:
         """Until the receptionist asks and the plane takes this telephone's packets."""
-        self.until(lambda: phone.name in self.states(conference), f"{phone.name} is prompted")
+        self.until(lambda: phone.name in self.states(conference), f"{phone.name} is here")
+        assert self.states(conference)[phone.name] == "prompting", "nobody goes past the receptionist"
         self.until(lambda: self.trusted(phone), f"{phone.name} is believed")
 
     def reoffer(self, phone: RtpPhone, mode: str, **how: Any) -> None:

@@ -35,6 +35,7 @@ class RawPhone:
         self.name, self.password = name, password
         self.pickup: float | None = 1.0
         self.final_status = 200
+        self.rings = True  # False: it answers an INVITE with nothing but its final word
         self.log: list[str] = []
         self.bodies: list[str] = []
         self.in_call = False
@@ -207,7 +208,7 @@ class RawPhone:
             self._send(self._ack_refusal(lines, fields["to"][0], number).encode())
             if not self._note(f"{status} INVITE", branch):
                 return
-            if status == 401 and branch == self._invite_branch:
+            if status == 401 and branch == self._invite_branch and "\r\nAuthorization:" not in self._invite_text:
                 self._old_invite = self._invite_text.split("\r\n")
                 self.cseq += 1
                 auth = self._proof(fields["www-authenticate"][0], "INVITE", self._dialled)
@@ -307,7 +308,7 @@ class RawPhone:
         self.local = fields["to"][0]
         self.remote, self.peer_tag = fields["from"][0].split(";tag=")
         self.target = re.search(r"<(sip:[^>]+)>", fields["contact"][0]).group(1)
-        self._respond(180, fields, key)
+        self._respond(180 if self.rings else 100, fields, key)
         if self.pickup is not None:
             body = self.sdp() if self.final_status == 200 else ""
             self._pickup_at = (now + self.pickup, self._text(self.final_status, fields, body))

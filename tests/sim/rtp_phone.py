@@ -47,6 +47,7 @@ class RtpPhone(RawPhone):
         self.pitch, self.encoding, self.rate, self.ptime = pitch, encoding, rate, ptime
         self.payload_type = PAYLOAD_TYPES[encoding, rate]
         self.media_address = (address[0], MEDIA_PORT)
+        self.event_type = TELEPHONE_EVENT
         self.shown_host = address[0]    # in c=, "0.0.0.0" is the old way to hold
         self.mode = "sendrecv"
         self.talks = True
@@ -120,11 +121,17 @@ class RtpPhone(RawPhone):
         self.sdp_version += 1
         return (
             f"v=0\r\no=- 7 {self.sdp_version} IN IP4 {self.address[0]}\r\ns=-\r\nc=IN IP4 {self.shown_host}\r\n"
-            f"t=0 0\r\nm=audio {MEDIA_PORT} RTP/AVP {self.payload_type} {TELEPHONE_EVENT}\r\n"
+            f"t=0 0\r\nm=audio {self.media_address[1]} RTP/AVP {self.payload_type} {self.event_type}\r\n"
             f"a=rtpmap:{self.payload_type} {self.encoding}/{self.rate}\r\n"
-            f"a=rtpmap:{TELEPHONE_EVENT} telephone-event/8000\r\na=fmtp:{TELEPHONE_EVENT} 0-15\r\n"
+            f"a=rtpmap:{self.event_type} telephone-event/8000\r\na=fmtp:{self.event_type} 0-15\r\n"
             f"a=ptime:{self.ptime}\r\na={mode or self.mode}\r\n"
         )
+
+    def move_media(self, address: Address, encoding: str, event_type: int) -> None:
+        """Another address, codec and payload type of digits from the next offer on."""
+        self.media_address, self.shown_host = address, address[0]
+        self.encoding, self.payload_type = encoding, PAYLOAD_TYPES[encoding, self.rate]
+        self.event_type = event_type
 
     def reinvite(self, mode: str, now: float, *, offer: bool = True, host: str | None = None) -> None:
         """A new offer; offer=False asks for the server's. host: what c= shows."""
@@ -180,7 +187,7 @@ class RtpPhone(RawPhone):
         over = self.ptime * (sent + 1) >= KEY_MS
         for _ in range(3 if over else 1):  # RFC 4733 section 2.5.1.4: the last packet comes three times
             payload = struct.pack("!BBH", code, 0x80 * over | 10, min(duration, 0xFFFF))
-            self._packet(TELEPHONE_EVENT, payload, timestamp, now, marker=sent == 0)
+            self._packet(self.event_type, payload, timestamp, now, marker=sent == 0)
         self._key = None if over else (code, timestamp, sent + 1)
         self._pause = PAUSE_MS if over else 0
 
@@ -193,15 +200,15 @@ class RtpPhone(RawPhone):
     # --- RTP, in -----------------------------------------------------------------------------------------------------
     def listen(self) -> None:
         """Take what has come."""
-        host = self.address[0]
-        for at, _, data in self.wire.inboxes.pop((host, MEDIA_PORT), ()):
+        host, port = self.media_address
+        for at, _, data in self.wire.inboxes.pop((host, port), ()):
             if 192 <= data[1] <= 223:
                 self.rtcp.append(data)
                 continue
             first, second, sequence, timestamp, ssrc = struct.unpack("!BBHII", data[:12])
             assert first == 0x80, "our phones read no extensions"
             self.packets.append(Heard(at, sequence, timestamp, second & 0x7F, ssrc, data[12:]))
-        self.rtcp += [data for _, _, data in self.wire.inboxes.pop((host, MEDIA_PORT + 1), ())]
+        self.rtcp += [data for _, _, data in self.wire.inboxes.pop((host, port + 1), ())]
 
     def forget(self) -> None:
         """Judge only what comes from now on."""

@@ -106,7 +106,7 @@ class Bench:
                 return "why"
             case Input.BYE:
                 return self.arrived("BYE")
-            case Input.REINVITE:
+            case Input.REINVITE | Input.REINVITE_PROVES:
                 return self.arrived("INVITE", "v=0\r\n")
             case Input.INFO:
                 return self.arrived("INFO", "Signal=1\r\n")

@@ -61,13 +61,68 @@ def test_user_may_register_only_his_own_extension() -> None:
 
 
 @pytest.mark.parametrize(
+    ("uri", "dialled"),
+    [
+        ("sip:2001@192.0.2.1", "2001"), ("sip:2001@192.0.2.1:5060;transport=udp", "2001"), ("sip:2001@y.test", "2001"),
+        ("sips:2001@x", "2001"), ("sip:2001@x;user=phone", "2001"), ("sip:2001:4321@x", "2001"), ("sip:x", ""),
+        ("sip:2001*4321@x", "2001*4321"), ("sip:2001%2A4321@x", "2001*4321"), ("sip:2001%2a4321%23@x", "2001*4321#"),
+        ("sip:2001,,4321@x", "2001,,4321"), ("sip:2001%2C%2C4321@x", "2001,,4321"), ("sip:2001%23@x", "2001#"),
+        ("sip:2001#@x", "2001#"), ("sip:+3212;npdi;rn=+3299@x;user=phone", "+3212"),
+        ("sip:+3212%3Bpostd=pp4321@x", "+3212"), ("tel:+3212;phone-context=x", "+3212"), ("tel:+32-1.2", "+32-1.2"),
+        ("sip:[2001:db8::1]", ""), ("sip:2001@[2001:db8::1]:5060", "2001"),
+    ],
+)
+def test_what_was_dialled(uri: str, dialled: str) -> None:
+    """Telephones write addresses and names of all sorts behind the @, and around the number."""
+    desk = Desk()
+    desk.receive(request("INVITE", uri=uri))
+    (call,) = desk.told(events.IncomingCall)
+    assert call.dialled == dialled and "4321" not in repr(call)
+
+
+@pytest.mark.parametrize(
+    ("asserted", "number"),
+    [
+        ("<sip:+324751234;cpc=ordinary@p;user=phone>", "+324751234"), ("<sip:+32-475.1234@p;user=phone>", "+324751234"),
+        ("<tel:+32475>", "+32475"), ("<sip:john.doe@p>", "john.doe"), ("<sip:p>, <tel:+32475>", "+32475"),
+    ],
+)
+def test_number_of_a_trunks_caller(asserted: str, number: str) -> None:
+    desk = Desk()
+    desk.receive(request("INVITE", extra=f"P-Asserted-Identity: {asserted}\r\n"))
+    assert desk.told(events.IncomingCall)[0].caller_number == number
+
+
+def test_trunks_call_to_what_it_may_not_dial_is_challenged_like_anybodys() -> None:
+    """A user behind the trunk's address proves who he is and gets through."""
+    asked: list[tuple[str, str]] = []
+
+    def serves(trunk: str, dialled: str) -> bool:
+        asked.append((trunk, dialled))
+        return dialled == "+3225551234"
+
+    desk = Desk(serves=serves)
+    assert status(desk.receive(request("INVITE", uri="sip:%2B3225551234@x"))[0]) == 100
+    assert desk.told(events.IncomingCall)[0].identity == events.Identity("trunk", "provider")
+    (challenge,) = desk.receive(request("INVITE", call_id="c2", branch="z9hG4bKc2"))
+    assert status(challenge) == 401
+    auth = proof(header(challenge, "WWW-Authenticate")[0], "INVITE", "sip:2001@x")
+    (trying,) = desk.receive(request("INVITE", call_id="c2", branch="z9hG4bKc2", cseq=2, extra=auth))
+    assert status(trying) == 100
+    assert desk.told(events.IncomingCall)[0].identity == events.Identity("user", "101")
+    assert asked == [("provider", "+3225551234"), ("provider", "2001"), ("provider", "2001")]
+
+
+@pytest.mark.parametrize(
     ("text", "expected", "name", "value"),
     [
         (request("UPDATE"), 405, "Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REGISTER"),
         (request("SUBSCRIBE"), 405, "Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REGISTER"),
         (request("DANCE"), 501, "Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REGISTER"),
         (request("INVITE", extra="Require: 100rel, timer\r\n"), 420, "Unsupported", "100rel, timer"),
-        (request("INVITE", uri="tel:+3212"), 416, "Call-ID", "c1"),
+        (request("OPTIONS", uri="tel:+3212"), 416, "Call-ID", "c1"),
+        (request("REGISTER", to="<tel:101>"), 400, "Call-ID", "c1"),
+        (request("REGISTER", to="<isbn:2983792873>"), 400, "Call-ID", "c1"),
         (request("INVITE", extra="Content-Type: text/plain\r\n", body="x"), 415, "Accept", "application/sdp"),
         (request("INVITE", extra="Content-Encoding: gzip\r\n", body="x"), 415, "Accept-Encoding", "identity"),
         (request("INVITE", extra="Accept: text/plain\r\n"), 406, "Call-ID", "c1"),
@@ -96,11 +151,15 @@ def test_refused(text: str, expected: int, name: str, value: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "\r\n\r\n", "hello", "INVITE sip:x SIP/2.0\r\n\r\n", request("ACK"), request("ACK").replace("1 ACK", "1 BYE"),
-     "SIP/2.0 200 OK\r\n\r\n"],
+     "SIP/2.0 200 OK\r\n\r\n", "INVITE sip:2001@example.test SIP/2.0\r\nVia: nonsense\r\n\r\n",
+     "INVITE sip:2001@x SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.9:5060;branch=z9hG4bK1\r\nFrom: <sip:a@b>\r\n\r\n"],
 )
 def test_silence(text: str) -> None:
+    """Nobody could tell what an answer without Via, or with neither CSeq nor Call-ID, is about."""
     desk = Desk()
     assert desk.receive(text) == [] and desk.agent.idle()
+    if text != request("ACK"):  # a good one, of nothing that we know
+        assert [counted.metric for counted in desk.told(events.Counted)] == ["malformed_message"]
 
 
 def test_stray_response_is_counted() -> None:
@@ -267,6 +326,16 @@ def test_lost_connection_cancels_a_call_that_came_by_it() -> None:
     desk.take()
     assert desk.told(events.CallCancelled) == [events.CallCancelled(call.session)]
     assert desk.agent.idle()
+
+
+@pytest.mark.parametrize("spelled", ["[2001:db8::7]", "[2001:DB8:0::7]", "[2001:0db8:0:0:0:0:0:7]"])
+def test_an_ipv6_address_has_many_spellings(spelled: str) -> None:
+    """RFC 5118 section 4.3: whose Via names his own address is behind no NAT, however he spells it."""
+    desk = Desk(("2001:db8::1", 5060))
+    flow = Flow("udp", ("2001:db8::7", 6000), ("2001:db8::1", 5060))
+    (answer,) = desk.receive(request("OPTIONS", via=f"SIP/2.0/UDP {spelled}:5070"), flow)
+    (send,) = desk.told(Send)
+    assert send.flow.remote == ("2001:db8::7", 5070) and "received" not in header(answer, "Via")[0]
 
 
 # --- anything at all -------------------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ from sipconf.errors import MisuseError
 from sipconf.sip import events
 from sipconf.sip.agent import Credentials
 from sipconf.sip.flow import Flow
+from sipconf.sip.settings import ANSWERED_ELSEWHERE
 from sipconf.sip.uri import SipUri
-from tests.sim.desk import PHONE, SDP, TCP, Desk, header, reply, request, status
+from tests.sim.desk import PHONE, SDP, SERVER, TCP, Desk, header, proof, reply, request, status
 
 
 def place(desk: Desk, flow: Flow = PHONE, credentials: Credentials | None = None) -> tuple[str, str]:
@@ -100,6 +101,21 @@ def test_cancel_waits_for_the_first_1xx() -> None:
     desk.rest()
 
 
+@pytest.mark.parametrize("early", [False, True])
+def test_a_telephone_that_was_too_slow_is_told_that_another_was_quicker(early: bool) -> None:
+    """RFC 3326: it then lists no missed call."""
+    for reason, told in ((ANSWERED_ELSEWHERE, ['SIP;cause=200;text="Call completed elsewhere"']), ("gave up", [])):
+        desk = Desk()
+        session, invite = place(desk)
+        if early:
+            desk.agent.hang_up(session, desk.now, reason)
+        desk.receive(reply(invite, 180), PHONE)
+        if not early:
+            desk.agent.hang_up(session, desk.now, reason)
+        cancel = [output.data.decode() for output in desk.outputs if isinstance(output, events.Send)] or desk.take()
+        assert cancel[0].startswith("CANCEL ") and header(cancel[0], "Reason") == told
+
+
 def test_too_many_calls_of_our_own() -> None:
     desk = Desk(max_sessions=0)
     session = desk.agent.invite(
@@ -159,3 +175,28 @@ def test_registrar_that_does_not_answer() -> None:
     desk.rest()
     desk.take()
     assert desk.told(events.RegisterFailed) == [events.RegisterFailed(ours, 408, "Request Timeout")]
+
+
+def test_an_extension_behind_two_connections_rings_on_the_one_that_is_left() -> None:
+    desk = Desk()
+    flows = [Flow("tcp", ("198.51.100.7", 40000 + number), SERVER, number) for number in (1, 2)]
+    for number, flow in enumerate(flows, 1):
+        said = {"uri": "sip:x", "to": "<sip:101@x>", "call_id": f"r{number}", "via": "SIP/2.0/TCP 10.0.0.4:5060"}
+        (challenge,) = desk.receive(request("REGISTER", branch=f"z9hG4bKa{number}", **said), flow)
+        contact = f"<sip:101@10.0.0.4:{5060 + number};transport=tcp>"
+        auth = proof(header(challenge, "WWW-Authenticate")[0], "REGISTER", "sip:x")
+        text = request("REGISTER", branch=f"z9hG4bKb{number}", cseq=2, extra=auth, **said)
+        (answer,) = desk.receive(text.replace("<sip:+3212@203.0.113.9>", contact), flow)
+        assert status(answer) == 200
+    assert {binding.flow for binding in desk.registrar.bindings("101", desk.now)} == set(flows)
+    calls = {flow: place(desk, flow)[0] for flow in flows}
+    desk.agent.flow_failed(flows[0], desk.now)
+    desk.take()
+    assert desk.told(events.CallFailed) == [events.CallFailed(calls[flows[0]], 503, "Service Unavailable")]
+    assert desk.told(events.RegistrationChanged) == [events.RegistrationChanged("101", 1)]
+    assert [binding.flow for binding in desk.registrar.bindings("101", desk.now)] == [flows[1]]
+    late, _ = place(desk, flows[0])  # chosen a moment before: the edge says so of it too
+    desk.agent.flow_failed(flows[0], desk.now)
+    desk.take()
+    assert desk.told(events.CallFailed) == [events.CallFailed(late, 503, "Service Unavailable")]
+    assert desk.agent.calls == 1

@@ -41,6 +41,13 @@ def test_as_callee() -> None:
     assert "CSeq: 1 BYE" in bye and "Call-ID: c1" in bye and f"Via: {VIA}" in bye and "Max-Forwards: 70" in bye
 
 
+def test_headers_inside_a_contact_are_not_obeyed() -> None:
+    dialog = Dialog.as_callee(invite(contact="<sip:101@10.0.0.5?Route=%3Csip:evil%3E>"), "ours", UDP, first_cseq=0)
+    assert lines(dialog.request("BYE", 1, VIA))[0] == "BYE sip:101@10.0.0.5 SIP/2.0"
+    dialog.refresh_target(invite(contact="<sip:101@10.0.0.6?Subject=x>"))
+    assert lines(dialog.request("BYE", 1, VIA))[0] == "BYE sip:101@10.0.0.6 SIP/2.0"
+
+
 def test_as_caller_reverses_the_route() -> None:
     request = invite()
     ok = request.response(200, to_tag="callee")

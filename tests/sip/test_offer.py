@@ -214,3 +214,39 @@ def test_direction_is_no_wider_than_offered(offered, answered, ours):
 def test_an_answer_refused(answer):
     with pytest.raises(OfferError):
         read_answer(CAPS, make_offer(CAPS, LOCAL), answer)
+
+
+# --- a running call --------------------------------------------------------------------------------------------------
+def test_a_new_offer_may_change_everything():
+    running = choose(sdp("m=audio 4000 RTP/AVP 0 101", "a=rtpmap:101 telephone-event/8000"), CAPS)
+    moved = sdp("m=audio 4100 RTP/AVPF 8 0 97", "a=rtpmap:97 telephone-event/8000", connection="IN IP4 198.51.100.8")
+    agreed = choose(moved, CAPS, running)
+    assert (agreed.remote, agreed.remote_rtcp) == (("198.51.100.8", 4100), ("198.51.100.8", 4101))
+    assert (agreed.tx_format, agreed.rx_formats, agreed.telephone_event_rx) == (PCMA, (PCMA,), 97)
+    assert b"m=audio 10000 RTP/AVPF 8 97\r\n" in make_answer(agreed, LOCAL)
+
+
+def test_a_stream_stopped_in_a_running_call_is_a_hold():
+    """Port 0 (RFC 3264 section 8.2) is answered with port 0; the next offer takes it up again."""
+    running = choose(sdp("m=audio 4000 RTP/AVP 0"), CAPS)
+    stop = sdp("m=audio 0 RTP/AVP 0", "m=video 0 RTP/AVP 31")
+    stopped = choose(stop, CAPS, running)
+    assert (stopped.remote, stopped.remote_rtcp, stopped.direction) == (None, None, "inactive")
+    answer = SessionDescription.parse(make_answer(stopped, LOCAL))
+    assert [(m.kind, m.port) for m in answer.media] == [("audio", 0), ("video", 0)]
+    again = choose(sdp("m=audio 4000 RTP/AVP 0", "m=video 0 RTP/AVP 31"), CAPS, stopped)
+    assert again.remote == ("198.51.100.7", 4000) and again.direction == "sendrecv"
+
+
+@pytest.mark.parametrize("offer", [
+    sdp("m=audio 0 RTP/AVP 0", "m=image 5000 udptl t38"),  # a fax machine: refused, it goes on in the voice channel
+    sdp("m=image 5000 udptl t38"), sdp(), sdp("m=video 0 RTP/AVP 31"), sdp("m=audio 4000 RTP/AVP 18"),
+])
+def test_an_offer_without_audio_is_refused_in_a_running_call_too(offer):
+    with pytest.raises(OfferError):
+        choose(offer, CAPS, choose(sdp("m=audio 4000 RTP/AVP 0"), CAPS))
+
+
+def test_a_call_cannot_begin_with_a_stream_that_is_stopped():
+    with pytest.raises(OfferError, match="no audio stream"):
+        choose(sdp("m=audio 0 RTP/AVP 0"), CAPS)

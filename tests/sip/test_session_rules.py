@@ -2,6 +2,7 @@
 
 import pytest
 
+from sipconf.sip.answering import Arrived
 from sipconf.sip.challenged import Credentials
 from sipconf.sip.client_tx import Heard
 from sipconf.sip.events import CallConfirmed, ReofferFailed, Send
@@ -36,6 +37,41 @@ def test_confirmed_call_tells_the_answer_only_to_our_own_offer(body: str, answer
     number = bench.session.invite.cseq.number
     bench.session.receive_ack(bench.request("ACK", "<sip:x@y>;tag=z", body="v=1\r\n", number=number), 0.0)
     assert bench.wire.outputs == [CallConfirmed("s1", answer)]
+
+
+@pytest.mark.parametrize(("state", "number", "following", "told"), [
+    (State.ANSWERED, 1, State.REINVITED, ["CallConfirmed", "Reoffered"]),
+    (State.REANSWERED, 1, State.REINVITED, ["CallConfirmed", "Reoffered"]),
+    (State.ANSWERED, 0, State.ANSWERED, ["491 INVITE"]),  # the number of the INVITE answered: no news of our 200
+])
+def test_new_re_invite_proves_that_our_answer_arrived_though_its_ack_is_lost(
+    state: State, number: int, following: State, told: list[str]
+) -> None:
+    """RFC 5407 section 3.1.4."""
+    bench = Bench()
+    bench.reach(state)
+    to = f"<sip:2001@example.test>;tag={bench.session.local_tag}"
+    again = bench.request("INVITE", to, "v=0\r\n", number=bench.session.invite.cseq.number + number)
+    if number == 0:
+        again.headers.set("Via", "SIP/2.0/UDP 198.51.100.7;branch=z9hG4bKanother")
+    arrived = Arrived(bench.transactions.open_server(again, FLOW, bench.session), again)
+    bench.session.receive(Input.REINVITE, arrived, 1.0)
+    assert (bench.session.state, bench.outputs()) == (following, told)
+    if following is State.REINVITED:
+        assert bench.session.next_timer() is None  # our 200 is not sent again
+        bench.session.order(Input.ANSWER_REOFFER, SDP, 1.0)
+        assert bench.outputs() == ["200 INVITE"]
+
+
+def test_re_invite_waits_where_our_200_held_the_offer() -> None:
+    """Its ACK would hold the answer: until then the offer is pending (RFC 3261 section 14.2)."""
+    bench = Bench()
+    bench.incoming(body="")
+    bench.session.order(Input.ANSWER, SDP, 0.0)
+    bench.outputs()
+    bench.session.receive(Input.REINVITE, bench.arrived("INVITE", "v=0\r\n"), 1.0)
+    assert (bench.session.state, bench.outputs()) == (State.ANSWERED, ["491 INVITE"])
+    assert bench.session.next_timer() is not None
 
 
 def test_repeated_200_gets_the_same_ack_even_after_a_re_invite() -> None:

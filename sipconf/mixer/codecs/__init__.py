@@ -1,0 +1,1 @@
+"""Frames of many legs between wire bytes and samples, one file per codec."""

@@ -1,0 +1,1 @@
+"""Sound files: the only part of the mixer that touches the disk."""

@@ -6,8 +6,6 @@ kernel keeps strangers out. Nothing here blocks or raises for what the network d
 datagram (packet, rtcp), which sources are good (latching).
 """
 
-import ctypes
-import ipaddress
 import random
 import select
 import socket
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 
 from sipconf.errors import MisuseError, SipconfError
 from sipconf.rtp.edge.batch import BatchCalls
+from sipconf.rtp.edge.binding import bind_pair, disconnect, reachable
 from sipconf.rtp.edge.settled import ROWS_PER_SOCKET, Settled
 from sipconf.rtp.latching import Address, Verdict
 from sipconf.rtp.packet import ROW
@@ -115,7 +114,7 @@ class Ports:
                 self._free[pick], self._free[-1] = self._free[-1], self._free[pick]
                 port = self._free.pop()
                 try:
-                    pair = _bind(slot, address, port)
+                    pair = _Pair(slot, port, *bind_pair(address, port))
                 except OSError:
                     taken.append(port)
                     continue
@@ -144,14 +143,14 @@ class Ports:
     ) -> None:
         """Send to the signalled address; restart, as Streams.connect returned it: sources prove themselves anew."""
         pair = self._pair(slot)
-        pair.remote = _reachable(remote, pair.rtp.family)
+        pair.remote = reachable(remote, pair.rtp.family)
         pair.mux = rtcp_mux
         if restart or pair.rtcp_to is None:
-            pair.rtcp_to = _reachable(remote_rtcp, pair.rtp.family)
+            pair.rtcp_to = reachable(remote_rtcp, pair.rtp.family)
         if not restart and pair.connected:
             return
         if pair.connected:
-            _disconnect(pair.rtp)
+            disconnect(pair.rtp)
             pair.connected = False
             if self._settled is not None:
                 self._settled.remove(slot)
@@ -202,6 +201,8 @@ class Ports:
         if wanted > self._rows:
             self._allocate(wanted)
         settled_slots, settled_lengths = self._settled.receive(self._block)
+        if len(self._settled) == len(self._pairs):
+            return settled_slots, self._block[: len(settled_slots)], settled_lengths
         slots, block, lengths = self._drain_singly(len(settled_slots))
         if not len(slots):
             return settled_slots, block, settled_lengths
@@ -323,6 +324,8 @@ class Ports:
         """Send one packet for each of the slots, as far as the leg has somewhere to send to."""
         if self._settled is not None:
             rest = self._settled.send(slots, packets)
+            if not rest:
+                return
             slots, packets = [slot for slot, _ in rest], [packet for _, packet in rest]
         sending = map(call, map(self._sends.__getitem__, slots), packets)
         while True:
@@ -352,41 +355,6 @@ def _open_settled() -> Settled | None:
         return None
 
 
-def _bind(slot: int, address: str, port: int) -> _Pair:
-    """Both sockets of a pair, or OSError and neither."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    bound: list[socket.socket] = []
-    try:
-        for number in (port, port + 1):
-            one = socket.socket(family, socket.SOCK_DGRAM)
-            bound.append(one)
-            one.setblocking(False)
-            if family == socket.AF_INET6:
-                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            one.bind((address, number))
-    except OSError:
-        for one in bound:
-            one.close()
-        raise
-    return _Pair(slot, port, *bound)
-
-
-def _reachable(address: Address | None, family: int) -> Address | None:
-    """The address as a socket of the family sends to it; None for a name (looking it up would stop the tick), for a
-    group (one packet, many receivers) and for another family."""
-    if address is None or not 0 < address[1] < 65536:
-        return None
-    try:
-        host = ipaddress.ip_address(address[0].partition("%")[0])
-    except ValueError:
-        return None
-    if host.is_multicast or host.is_unspecified or str(host) == "255.255.255.255":
-        return None
-    if family == socket.AF_INET:
-        return address if host.version == 4 else None
-    return (f"::ffff:{host}", address[1]) if host.version == 4 else address
-
-
 def _sender_to(rtp: socket.socket, address: Address) -> Callable[[memoryview], int]:
     sendto = rtp.sendto
     return lambda packet: sendto(packet, address)
@@ -394,9 +362,3 @@ def _sender_to(rtp: socket.socket, address: Address) -> Callable[[memoryview], i
 
 def _send_nowhere(packet: memoryview) -> int:
     return 0
-
-
-def _disconnect(rtp: socket.socket) -> None:
-    """Take datagrams from anyone again, on the same port: connect(2) to AF_UNSPEC, which Python has no word for."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.connect(rtp.fileno(), bytes(16), 16)

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sipconf.rtp.edge.batch import BatchCalls, Requests
+from sipconf.rtp.edge.batch import READ, WRITE, BatchCalls, Requests
 
 PASSES = 16
 """Datagrams that one leg may bring to one drain; the rest wait in its socket."""
-ROTATION = 8
-"""Every socket is asked for a second datagram at least once in so many drains."""
+ROTATION, EVERY = 16, 4
+"""Every socket is asked for a second datagram at least once in so many drains, a group of them every few drains."""
 ROWS_PER_SOCKET = 3
 """Rows that the block should have for each socket."""
 _KNOWN_BUFFERS = 4096
+_NONE = np.zeros(0, np.int64)
 
 
 @dataclass(slots=True)
@@ -40,7 +41,10 @@ class Settled:
         self._slots = np.zeros(0, np.intp)
         self._descriptors = np.zeros(0, np.int64)
         self._eager = np.zeros(0, bool)
+        self._turns = np.zeros((ROTATION, 0), bool)  # by drain: who is asked for a second datagram in any case
         self._reads: Requests | None = None
+        self._seconds: Requests | None = None
+        self._rows_at = np.zeros(0, np.uint64)  # address of each row of the block
         self._block: NDArray[np.uint8] | None = None
         self._drains = 0
         self._sends: list[_Sends] = []
@@ -74,49 +78,61 @@ class Settled:
         """Read into the first rows of block, uint8 (rows, ROW) with at least one row per socket: (slots, lengths) of
         the rows that are filled, without a gap."""
         self._prepare(block)
-        if self._reads is None:
-            return self._slots, np.zeros(0, np.int64)
+        if self._reads is None or self._seconds is None:
+            return self._slots, _NONE
         self._drains += 1
-        outcome = self._calls.carry_out(self._reads)
-        self._count_errors(outcome)
+        outcome = self._calls.carry_out(self._reads, len(self._slots))
         got = outcome > 0
-        slots, lengths = _close_gaps(block, self._slots, outcome, got)
-        asked = self._eager | (np.arange(len(got)) % ROTATION == self._drains % ROTATION)
-        again = np.flatnonzero(got & asked)
-        had_more = np.zeros(len(got), bool)
+        if got.all():
+            slots, lengths = self._slots, outcome
+            again = self._eager | self._turns[self._drains % ROTATION]
+            self._eager = np.zeros(len(got), bool)
+        else:
+            self._count_errors(outcome)
+            slots, lengths = _close_gaps(block, self._slots, outcome, got)
+            again = (self._eager | self._turns[self._drains % ROTATION]) & got
+            self._eager = ~got
+        asked = np.flatnonzero(again)
         for _ in range(PASSES - 1):
-            again = again[: len(block) - len(slots)]
-            if not len(again):
+            asked = asked[: len(block) - len(slots)]
+            count, begin = len(asked), len(slots)
+            if not count:
                 break
-            rows = np.arange(len(slots), len(slots) + len(again))
-            outcome = self._calls.carry_out(
-                Requests(self._descriptors[again], _row_addresses(block, rows), block.shape[1]).reading()
-            )
+            self._seconds.fds[:count] = self._descriptors[asked]
+            self._seconds.buffers[:count] = self._rows_at[begin : begin + count]
+            outcome = self._calls.carry_out(self._seconds, count)
             self._count_errors(outcome)
             more = outcome > 0
-            part, sizes = _close_gaps(block[rows[0] :], self._slots[again], outcome, more)
+            if not more.any():
+                break
+            part, sizes = _close_gaps(block[begin:], self._slots[asked], outcome, more)
             slots, lengths = np.concatenate([slots, part]), np.concatenate([lengths, sizes])
-            again = again[more]
-            had_more[again] = True
-        self._eager = had_more | ~got
+            asked = asked[more]
+            self._eager[asked] = True
         return slots, lengths
 
     def _prepare(self, block: NDArray[np.uint8]) -> None:
+        if not self._stale and self._block is block:
+            return
         if self._stale:
-            self._slots = np.fromiter(self._fds.keys(), np.intp, len(self._fds))
-            self._descriptors = np.fromiter(self._fds.values(), np.int64, len(self._fds))
-            self._eager = np.ones(len(self._fds), bool)
-        if self._stale or self._block is not block:
-            rows = np.arange(len(self._slots))
-            addresses = _row_addresses(block, rows)
-            self._reads = Requests(self._descriptors, addresses, block.shape[1]).reading() if len(rows) else None
-            self._block = block
+            fds = dict(sorted(self._fds.items()))
+            self._slots = np.fromiter(fds.keys(), np.intp, len(fds))
+            self._descriptors = np.fromiter(fds.values(), np.int64, len(fds))
+            self._eager = np.ones(len(fds), bool)
+            # Groups are numbered by the drain whose turn they have; the drains between have none.
+            self._turns = np.arange(len(fds)) % (ROTATION // EVERY) * EVERY == np.arange(ROTATION)[:, None]
+        count = len(self._slots)
+        self._rows_at = block.ctypes.data + np.arange(len(block), dtype=np.uint64) * np.uint64(block.strides[0])
+        self._reads = self._seconds = None
+        if count:
+            first_rows = self._rows_at[:count]
+            self._reads = Requests(READ, self._descriptors, first_rows, block.shape[1])
+            self._seconds = Requests(READ, self._descriptors, first_rows, block.shape[1])
+        self._block = block
         self._stale = False
 
     def _count_errors(self, outcome: NDArray[np.int64]) -> None:
-        failed = outcome < 0
-        if failed.any():
-            self.receive_errors += int(np.count_nonzero(outcome[failed] != -errno.EAGAIN))
+        self.receive_errors += int(np.count_nonzero((outcome < 0) & (outcome != -errno.EAGAIN)))
 
     # --- out ---------------------------------------------------------------------------------------------------------
     def send(self, slots: Sequence[int], packets: Sequence[memoryview]) -> list[tuple[int, memoryview]]:
@@ -128,7 +144,7 @@ class Settled:
         else:
             known = self._plan(slots, packets)
         if len(known.requests):
-            outcome = self._calls.carry_out(known.requests)
+            outcome = self._calls.carry_out(known.requests, len(known.requests))
             self.send_errors += int(np.count_nonzero(outcome < 0))
         return known.others
 
@@ -150,14 +166,12 @@ class Settled:
             fds.append(fd)
             addresses.append(known[1])
             sizes.append(packet.nbytes)
-        requests = Requests(np.array(fds, np.int64), np.array(addresses, np.uint64), np.array(sizes, np.int64))
-        plan = _Sends(slots, packets, requests.writing(), others)
+        requests = Requests(
+            WRITE, np.array(fds, np.int64), np.array(addresses, np.uint64), np.array(sizes, np.int64)
+        )
+        plan = _Sends(slots, packets, requests, others)
         self._sends = [*self._sends[-7:], plan]
         return plan
-
-
-def _row_addresses(block: NDArray[np.uint8], rows: NDArray[np.intp]) -> NDArray[np.uint64]:
-    return block.ctypes.data + rows.astype(np.uint64) * np.uint64(block.strides[0])
 
 
 def _close_gaps(

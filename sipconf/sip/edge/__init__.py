@@ -1,0 +1,1 @@
+"""Sockets, names and addresses of signalling."""

@@ -1,9 +1,11 @@
 """Host names to addresses, off the event loop. Only names from the configuration are ever looked up."""
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
@@ -28,9 +30,30 @@ class NamedTrunk(Protocol):
 
 
 async def ask_system(host: str, port: int) -> list[Address]:
-    """The system's resolver, in a thread. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    return [(entry[4][0], port) for entry in found]
+    """The system's resolver, in a thread of its own that nobody waits for: a name server that does not answer takes
+    minutes, and neither the loop's end nor the program's may take as long. Raises OSError, or
+    UnicodeError for what can be no name."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[list[Address]] = loop.create_future()
+
+    def tell(found: list[Address] | BaseException) -> None:
+        if not answer.done():  # the caller has lost patience
+            if isinstance(found, BaseException):
+                answer.set_exception(found)
+            else:
+                answer.set_result(found)
+
+    def look_up() -> None:
+        outcome: list[Address] | BaseException
+        try:
+            outcome = [(entry[4][0], port) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)]
+        except (OSError, UnicodeError) as error:
+            outcome = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants to know any more
+            loop.call_soon_threadsafe(tell, outcome)
+
+    threading.Thread(target=look_up, name=f"look up {host}", daemon=True).start()
+    return await answer
 
 
 async def resolve(
