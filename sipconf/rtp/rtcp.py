@@ -118,7 +118,7 @@ class Reports:
         """What we received since the last report (RFC 3550 A.3)."""
         source = int(streams.ssrc[slot])
         highest = int(streams.sequence.highest[slot])
-        received = int(streams.sequence.received[slot])
+        received = int(streams.sequence.received_of(slot))
         expected = highest - int(streams.sequence.first[slot]) + 1 if received else 0
         if leg.source != source or expected < leg.expected or received < leg.received:
             leg.source, leg.expected, leg.received = source, 0, 0

@@ -15,18 +15,23 @@ HISTORY = 64
 
 _NOWHERE = -1
 _ONE = np.uint64(1)
+_CLEAN = {"_missing": 1, "_elsewhere": _NOWHERE}
 
 
 class SequenceColumns:
-    """Per slot: highest extended sequence number, the first one, what arrived, what came twice."""
+    """Per slot: highest extended sequence number, the first one, what came twice.
+
+    What arrived is not counted but what did not: of a stream in order only the highest number changes.
+    """
 
     def __init__(self, capacity: int) -> None:
         self.highest = np.zeros(capacity, np.int64)
         self.first = np.zeros(capacity, np.int64)
-        self.received = np.zeros(capacity, np.int64)
         self.duplicated = np.zeros(capacity, np.int64)
         self._history = np.zeros(capacity, np.uint64)
+        self._missing = np.ones(capacity, np.int64)  # packets from first to highest, less those that came
         self._elsewhere = np.full(capacity, _NOWHERE, np.int64)
+        self._arrived_before = np.zeros(capacity, np.int64)
         self._lost_before = np.zeros(capacity, np.int64)
         self._doubled_before = np.zeros(capacity, np.int64)
         self._jumped = False  # some stream has; only then is _elsewhere of interest
@@ -38,13 +43,13 @@ class SequenceColumns:
         """Make room for more slots; what is there stays."""
         for name in self._columns():
             column = getattr(self, name)
-            fill = _NOWHERE if name == "_elsewhere" else 0
-            setattr(self, name, np.concatenate([column, np.full(capacity - len(column), fill, column.dtype)]))
+            more = np.full(capacity - len(column), _CLEAN.get(name, 0), column.dtype)
+            setattr(self, name, np.concatenate([column, more]))
 
     def clear(self, slot: int) -> None:
         """Forget everything of a slot."""
         for name in self._columns():
-            getattr(self, name)[slot] = _NOWHERE if name == "_elsewhere" else 0
+            getattr(self, name)[slot] = _CLEAN.get(name, 0)
 
     def begin(self, slots: NDArray[np.intp] | int, sequence: NDArray[np.int64] | int) -> None:
         """Start counting anew at these sequence numbers, not yet received (init_seq of RFC 3550 A.1).
@@ -53,8 +58,9 @@ class SequenceColumns:
         """
         self._lost_before[slots] = self.lost(slots)
         self._doubled_before[slots] = self.duplicated[slots]
+        self._arrived_before[slots] += self.received_of(slots)
         self.first[slots] = self.highest[slots] = sequence
-        self.received[slots] = 0
+        self._missing[slots] = 1
         self._history[slots] = 0
         self._elsewhere[slots] = _NOWHERE
 
@@ -67,24 +73,28 @@ class SequenceColumns:
         True where the second one in a row proves that the peer counts from elsewhere now.
         """
         highest = self.highest.take(slots)
-        ahead = (sequence - highest).astype(np.int16)  # wraps as sequence numbers do
-        if (ahead == 1).all():
-            self._count_next(slots, highest)
-            return np.ones(len(slots), bool), np.zeros(len(slots), bool)
-        ahead = ahead.astype(np.int64)
+        ahead = (sequence - highest).astype(np.int16).astype(np.int64)  # wraps as sequence numbers do
         if not ((ahead > -MAX_MISORDER) & (ahead < MAX_DROPOUT)).all():
             return self._advance_wildly(slots, sequence, ahead)
         history = self._history[slots]
         taken = self._count(slots, highest, ahead, history)
         return taken, np.zeros(len(slots), bool)
 
-    def _count_next(self, slots: NDArray[np.intp], highest: NDArray[np.int64]) -> None:
-        """Enter packets that are each the next of their stream, as nearly all are."""
-        self.highest[slots] = highest + 1
-        self.received[slots] = self.received.take(slots) + 1
-        self._history[slots] = (self._history.take(slots) << _ONE) | _ONE
+    def advance_in_order(self, slots: NDArray[np.intp], sequence: NDArray[np.int64]) -> bool:
+        """The same where each packet is the next of its stream, as nearly all are; False, and nothing is counted,
+        where one is not."""
+        following = self.highest.take(slots)
+        following += 1
+        if np.count_nonzero((sequence ^ following) & 0xFFFF):
+            return False
+        self.highest[slots] = following
+        history = self._history.take(slots)
+        history <<= _ONE
+        history |= _ONE
+        self._history[slots] = history
         if self._jumped:
             self._elsewhere[slots] = _NOWHERE
+        return True
 
     def _advance_wildly(
         self, slots: NDArray[np.intp], sequence: NDArray[np.int64], ahead: NDArray[np.int64]
@@ -94,6 +104,7 @@ class SequenceColumns:
         restarted = wild & (sequence == self._elsewhere[slots])
         waiting = wild & ~restarted
         self._elsewhere[slots[waiting]] = (sequence[waiting] + 1) & 0xFFFF
+        self._arrived_before[slots[waiting]] += 1
         self._jumped = True
         self.begin(slots[restarted], sequence[restarted])
         counted = np.flatnonzero(~waiting)
@@ -111,7 +122,8 @@ class SequenceColumns:
         history: NDArray[np.uint64],
     ) -> NDArray[np.bool_]:
         """Enter packets that are in bounds into the columns; True where it was not a duplicate."""
-        self.received[slots] += 1
+        advanced = np.maximum(ahead, 0)
+        self._missing[slots] += advanced - 1
         self._elsewhere[slots] = _NOWHERE
         forward = np.clip(ahead, 0, HISTORY - 1).astype(np.uint64)
         history = np.where(ahead >= HISTORY, np.uint64(0), history << forward)
@@ -119,17 +131,31 @@ class SequenceColumns:
         bit = np.where(back < HISTORY, _ONE << np.minimum(back, HISTORY - 1).astype(np.uint64), np.uint64(0))
         doubled = (history & bit) != 0
         self._history[slots] = history | bit
-        self.highest[slots] = highest + np.maximum(ahead, 0)
+        self.highest[slots] = highest + advanced
         self.duplicated[slots] += doubled
         return ~doubled
+
+    @property
+    def received(self) -> NDArray[np.int64]:
+        """Packets of the present source that came, duplicates too."""
+        return self.highest - self.first + 1 - self._missing
+
+    def received_of(self, slots: NDArray[np.intp] | int) -> NDArray[np.int64]:
+        """The same of some slots."""
+        return self.highest[slots] - self.first[slots] + 1 - self._missing[slots]
+
+    @property
+    def arrived(self) -> NDArray[np.int64]:
+        """Packets that came, whatever became of them, of all the sources of a slot."""
+        return self._arrived_before + self.received
 
     def expected(self, slots: NDArray[np.intp] | int) -> NDArray[np.int64]:
         """Packets the present source has sent as far as we know (RFC 3550 A.3); 0 before the first."""
         span = self.highest[slots] - self.first[slots] + 1
-        return np.where(self.received[slots] > 0, span, 0)
+        return np.where(self.received_of(slots) > 0, span, 0)
 
     def lost(self, slots: NDArray[np.intp] | int) -> NDArray[np.int64]:
         """Packets of the leg that never came, all its sources together. A late one is not lost, a duplicate does not
         make up for another."""
-        unique = self.received[slots] - (self.duplicated[slots] - self._doubled_before[slots])
+        unique = self.received_of(slots) - (self.duplicated[slots] - self._doubled_before[slots])
         return self._lost_before[slots] + np.maximum(self.expected(slots) - unique, 0)

@@ -42,6 +42,11 @@ class Batch:
     markers: NDArray[np.bool_]
     fresh: NDArray[np.bool_]
 
+    @property
+    def lines(self) -> slice | NDArray[np.intp]:
+        """What `index` picks of the block's rows, as a slice where it can be one."""
+        return _gapless(self.index)
+
     def where(self, mask: NDArray[np.bool_]) -> "Batch":
         """The packets that a bool (Q,) mask chooses."""
         return Batch(*(getattr(self, name)[mask] for name in Batch.__slots__))
@@ -66,10 +71,10 @@ class Streams:
         self._believed = np.full(capacity, _NOBODY, np.int64)  # ssrc where started
         self.strangers = np.zeros(capacity, np.int64)
         self.bad = np.zeros(capacity, np.int64)
-        self.received = np.zeros(capacity, np.int64)
         self.last_packet = np.full(capacity, -np.inf)
         self.connected_at = np.full(capacity, -np.inf)
         self.clock_rate = np.full(capacity, 8000, np.int64)
+        self._rates: set[int] = set()  # every clock rate that a leg has had
         self.jitter = np.zeros(capacity)
         self._transit = np.zeros(capacity, np.int64)
         self._candidate_ssrc = np.zeros(capacity, np.int64)
@@ -100,7 +105,7 @@ class Streams:
         self.reserve(slot)
         self.close(slot)
         self.sequence.clear(slot)
-        for column in (self.strangers, self.bad, self.received, self.jitter):
+        for column in (self.strangers, self.bad, self.jitter):
             column[slot] = 0
         self.last_packet[slot] = self.connected_at[slot] = -np.inf
 
@@ -131,6 +136,7 @@ class Streams:
         if telephone_event is not None:
             table[telephone_event] = _EVENT
         self.clock_rate[slot] = clock_rate
+        self._rates.add(clock_rate)
         remote = plain(remote) if remote else None
         host = plain((signalling_host, 0))[0]
         latch = self._latches[slot]
@@ -200,7 +206,7 @@ class Streams:
         kinds = self._kinds.reshape(-1).take(slots * 128 + parsed.payload_type, mode="clip")
         usable = parsed.valid & (kinds != _UNKNOWN)
         rtcp = _EMPTY
-        if usable.all():
+        if np.count_nonzero(usable) == len(slots):
             positions = np.arange(len(slots))
         else:
             positions = np.flatnonzero(usable)
@@ -218,15 +224,20 @@ class Streams:
         """Split positions into rounds in which no slot comes twice, each slot's packets in order."""
         leader = self._leader
         while len(positions):
-            legs = _picked(slots, positions)
-            if (legs[1:] > legs[:-1]).all():
+            legs = slots[_gapless(positions)]
+            if np.count_nonzero(legs[1:] > legs[:-1]) == len(legs) - 1:
                 yield positions
                 return
             leader[legs[::-1]] = positions[::-1]  # of equal slots the last written, so the earliest packet, stays
             leads = leader.take(legs) == positions
-            if leads.all():
+            first = np.count_nonzero(leads)
+            if first == len(positions):
                 yield positions
                 return
+            if np.count_nonzero(leads[:first]) == first:  # second packets stand behind all the first ones
+                yield positions[:first]
+                positions = positions[first:]
+                continue
             yield positions[leads]
             positions = positions[~leads]
 
@@ -241,42 +252,35 @@ class Streams:
         events: list[NDArray[np.intp]],
     ) -> None:
         """Probation, sequence and jitter of one round; its audio becomes a batch."""
-        slots = _picked(all_slots, positions)
-        ssrc = _picked(parsed.ssrc, positions)
+        chosen = _gapless(positions)
+        slots, ssrc = all_slots[chosen], parsed.ssrc[chosen]
         fresh = np.zeros(len(positions), bool)
         known = ssrc == self._believed.take(slots)
-        if not known.all():
+        if np.count_nonzero(known) != len(known):
             for i in np.flatnonzero(~known).tolist():
                 fresh[i] = self._try_source(int(slots[i]), int(ssrc[i]), int(parsed.sequence[positions[i]]))
             known |= fresh
             positions, slots, fresh = positions[known], slots[known], fresh[known]
-        taken, restarted = self.sequence.advance(slots, _picked(parsed.sequence, positions))
+            chosen = _gapless(positions)
         self.last_packet[slots] = now
-        self.received[slots] = self.received.take(slots) + 1
-        fresh |= restarted
-        if not taken.all():
+        sequence = parsed.sequence[chosen]
+        if not self.sequence.advance_in_order(slots, sequence):
+            taken, restarted = self.sequence.advance(slots, sequence)
+            fresh |= restarted
             positions, slots, fresh = positions[taken], slots[taken], fresh[taken]
-        kinds = _picked(all_kinds, positions)
+            chosen = _gapless(positions)
+        kinds = all_kinds[chosen]
         audio = kinds <= MAX_KIND
-        if not audio.all():
+        if np.count_nonzero(audio) != len(audio):
             events.append(positions[kinds == _EVENT])
             positions, slots, kinds, fresh = positions[audio], slots[audio], kinds[audio], fresh[audio]
+            chosen = _gapless(positions)
         if not len(positions):
             return
-        timestamps = _picked(parsed.timestamp, positions)
+        timestamps = parsed.timestamp[chosen]
         self._measure_jitter(slots, timestamps, fresh, now)
-        batches.append(
-            Batch(
-                positions,
-                slots,
-                kinds,
-                timestamps,
-                _picked(parsed.offset, positions),
-                _picked(parsed.size, positions),
-                _picked(parsed.marker, positions),
-                fresh,
-            )
-        )
+        offsets, sizes, markers = parsed.offset[chosen], parsed.size[chosen], parsed.marker[chosen]
+        batches.append(Batch(positions, slots, kinds, timestamps, offsets, sizes, markers, fresh))
 
     def _try_source(self, slot: int, ssrc: int, sequence: int) -> bool:
         """Probation of an SSRC that is not the leg's: True when it has just become it."""
@@ -299,14 +303,21 @@ class Streams:
         self, slots: NDArray[np.intp], timestamps: NDArray[np.int64], fresh: NDArray[np.bool_], now: float
     ) -> None:
         """RFC 3550 A.8, in timestamp units. Arrival is the reading of the block: the grain is the tick."""
-        rate = self.clock_rate.take(slots)
-        transit = (now * rate).astype(np.int64) - timestamps
+        rate: Any
+        if len(self._rates) == 1:
+            (rate,) = self._rates
+            transit = int(now * rate) - timestamps
+        else:
+            rate = self.clock_rate.take(slots)
+            transit = (now * rate).astype(np.int64) - timestamps
         # The difference wraps as timestamps do.
-        moved = (transit - self._transit.take(slots)).astype(np.int32).astype(np.float64)
-        np.abs(moved, out=moved)
+        moved = np.fabs((transit - self._transit.take(slots)).astype(np.int32))
         self._transit[slots] = transit
         # A whole second apart is a new reckoning of the peer's, not jitter of the path.
-        moved[(moved > rate) | fresh] = 0
+        reset = moved > rate
+        reset |= fresh
+        if np.count_nonzero(reset):
+            moved[reset] = 0
         jitter = self.jitter.take(slots)
         moved -= jitter
         moved *= 1 / 16
@@ -314,6 +325,11 @@ class Streams:
         self.jitter[slots] = moved
 
     # --- figures -----------------------------------------------------------------------------------------------------
+    @property
+    def received(self) -> NDArray[np.int64]:
+        """Packets of believed sources, by slot."""
+        return self.sequence.arrived
+
     @property
     def duplicated(self) -> NDArray[np.int64]:
         """Packets that came again, by slot."""
@@ -335,6 +351,9 @@ class Streams:
 _EMPTY = np.zeros(0, np.intp)
 
 
-def _picked(column: NDArray[Any], positions: NDArray[np.intp]) -> NDArray[Any]:
-    """The column's elements at ascending positions; the column itself when these are all it has."""
-    return column if len(positions) == len(column) else column.take(positions)
+def _gapless(positions: NDArray[np.intp]) -> slice | NDArray[np.intp]:
+    """An index for ascending positions: a slice, which copies nothing, where they follow each other without a gap."""
+    count = len(positions)
+    if count and positions[-1] - positions[0] == count - 1:
+        return slice(int(positions[0]), int(positions[0]) + count)
+    return positions

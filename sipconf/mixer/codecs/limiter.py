@@ -36,14 +36,14 @@ class TableEncoder:
 
     def __init__(self, table: NDArray, samples: int) -> None:
         self._table = table
-        self._index = np.empty((BLOCK_ROWS, samples), np.int32)
+        self._index = np.empty((BLOCK_ROWS, samples), np.intp)  # what take would turn it into
 
     def encode(self, pcm: Pcm, out: NDArray) -> None:
         """pcm (n, samples) to out (n, samples) of the table's dtype, rounded to the nearest sample first."""
         for first in range(0, len(pcm), BLOCK_ROWS):
             block = pcm[first : first + BLOCK_ROWS]
             index = self._index[: len(block)]
-            # The half rounds, because the cast to int32 cuts off; below -REACH the take clips, so the sign is no
+            # The half rounds, because the cast to integers cuts off; below -REACH the take clips, so the sign is no
             # matter.
             np.add(block, REACH + 0.5, out=index, casting="unsafe")
             np.take(self._table, index, out=out[first : first + BLOCK_ROWS], mode="clip")
