@@ -46,6 +46,7 @@ class JitterBank:
         # The last row of the ring is silence: missing halves are read from there.
         self._ring = np.full((capacity + 1, RING * self.format.half_bytes), self.format.silence, np.uint8)
         self._stamps = np.full(capacity * RING, -1, np.int64)
+        self._second_stamps = self._stamps[1:]
         self._stamp_pairs = self._stamps.reshape(-1, FRAME)
         self._codes = np.zeros((capacity, self.format.frame_bytes), np.uint8)
         self._filled = np.zeros((capacity, 2), np.uint8)
@@ -85,17 +86,23 @@ class JitterBank:
         if not len(rows):
             return
         size, offset = int(batch.sizes[0]), int(batch.offsets[0])
-        alike = bool(((batch.sizes == size) & (batch.offsets == offset)).all())
+        halves, over = divmod(size, self.format.half_bytes)
+        others = np.count_nonzero(batch.sizes != size) or np.count_nonzero(batch.offsets != offset)
+        alike = not others and not over and halves <= MAX_PACKET
+        if alike:
+            usual = self.playout.place_usual(rows, batch.timestamps, halves, batch.markers, batch.fresh)
+            if usual is not None:
+                self._put_halves(rows, usual, batch.lines, offset, halves, block)
+                return
         samples = batch.sizes // self.format.sample_bytes
         places, rest, keep = self.playout.place(rows, batch.timestamps, samples, batch.markers, batch.fresh)
         if not keep.all():
             rows, places, rest, batch = rows[keep], places[keep], rest[keep], batch.where(keep)
         if not len(rows):
             return
-        halves, over = divmod(size, self.format.half_bytes)
         in_time = places >= self.playout.play.take(rows)
-        if alike and not over and halves <= MAX_PACKET and in_time.all() and not rest.any():
-            self._put_halves(rows, places, batch.index, offset, halves, block)
+        if alike and in_time.all() and not rest.any():
+            self._put_halves(rows, places, batch.lines, offset, halves, block)
         else:
             self._put_unlike(rows, places, rest, in_time, batch, block)
 
@@ -127,27 +134,28 @@ class JitterBank:
         self,
         rows: NDArray[np.intp],
         places: NDArray[np.int64],
-        index: NDArray[np.intp],
+        lines: slice | NDArray[np.intp],
         offset: int,
         halves: int,
         block: NDArray[np.uint8],
     ) -> None:
-        """Packets of so many halves each that begin on a half and are not late."""
+        """Packets of so many halves each, in these lines of the block, that begin on a half and are not late."""
         base = rows * RING
-        first = base + (places & RING - 1)
-        if halves == FRAME and not (first & 1).any():  # whole frames of the ring: one copy for both halves
-            frames = first >> 1
+        first = places & RING - 1
+        first += base
+        if halves == FRAME and not np.count_nonzero(first & 1):  # whole frames of the ring: one copy for both halves
             self._stamps[first] = places
-            self._stamps[first + 1] = places + 1
+            self._second_stamps[first] = places + 1
+            first >>= 1
             source = np.ndarray(len(block), self._frame, block, offset, (block.shape[1],))
-            self._frames[frames] = source[index]
+            self._frames[first] = source[lines]
             return
         for k in range(halves):
             at = base + (places + k & RING - 1)
             self._stamps[at] = places + k
             start = offset + k * self.format.half_bytes
             source = np.ndarray(len(block), self._half, block, start, (block.shape[1],))
-            self._halves[at] = source[index]
+            self._halves[at] = source[lines]
 
     def _put_any(self, row: int, place: int, rest: int, payload: NDArray[np.uint8]) -> None:
         """A packet of any length that begins `rest` samples behind a half: as many halves as it touches."""
@@ -180,8 +188,9 @@ class JitterBank:
         if n:
             self.reserve(n - 1)
         play = self.playout.advance(n, quiet)
-        first = self._base[:n] + (play & RING - 1)
-        if (first & 1).any():
+        first = play & RING - 1
+        first += self._base[:n]
+        if np.count_nonzero(first & 1):
             self._take_halves(n, play)
         else:
             self._take_frames(n, play, first)
@@ -192,13 +201,12 @@ class JitterBank:
         frames = first >> 1
         stamps = self._stamp_pairs.take(frames, axis=0, mode="clip")
         stamps -= play[:, None]
-        filled = stamps == _FIRST_AND_SECOND
+        filled = np.equal(stamps, _FIRST_AND_SECOND, out=self._filled[:n].view(bool))
         np.take(self._frames, frames, out=self._out_frames[:n], mode="clip")
-        if not filled.all():
+        if np.count_nonzero(filled) != filled.size:
             missing = np.flatnonzero(~filled)
             self._out_halves[missing] = self._halves[self._silence_at]
         self._stamp_pairs[frames] = -1
-        self._filled[:n] = filled
 
     def _take_halves(self, n: int, play: NDArray[np.int64]) -> None:
         """Some rows are on a half: half by half."""

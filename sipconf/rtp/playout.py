@@ -91,6 +91,29 @@ class PlayoutColumns:
         self.end[row] = _NEVER
 
     # --- packets -----------------------------------------------------------------------------------------------------
+    def place_usual(
+        self,
+        rows: NDArray[np.intp],
+        timestamps: NDArray[np.int64],
+        halves: int,
+        markers: NDArray[np.bool_],
+        fresh: NDArray[np.bool_],
+    ) -> NDArray[np.int64] | None:
+        """The halves, int64 (Q,), where a round of packets of so many halves each belongs, when nothing about any of
+        them is odd: on a half, in time, no gap before it. None, and nothing is changed, otherwise."""
+        places, ahead, rest = self._locate(rows, timestamps)
+        end = self.end.take(rows)
+        if (
+            np.count_nonzero(rest)
+            or np.count_nonzero(ahead.view(np.uint64) > MAX_DEPTH)
+            or np.count_nonzero(places > end)
+            or np.count_nonzero(fresh)
+            or np.count_nonzero(markers)
+        ):
+            return None
+        self._observe(rows, np.maximum(end, places + halves, out=end), ahead)
+        return places
+
     def place(
         self,
         rows: NDArray[np.intp],
@@ -109,17 +132,15 @@ class PlayoutColumns:
         if rest.any():
             odd |= rest != 0
         if not odd.any():
-            self._observe(rows, places, ahead, samples)
+            self._observe(rows, self._end_after(rows, places, samples), ahead)
             return places, rest, ~odd
         keep = np.ones(len(rows), bool)
         for i in np.flatnonzero(odd).tolist():
             size = int(samples[i])
             keep[i] = self._settle(int(rows[i]), int(timestamps[i]), size, bool(markers[i]), bool(fresh[i]))
         places, ahead, rest = self._locate(rows, timestamps)
-        if keep.all():
-            self._observe(rows, places, ahead, rest + samples)
-        else:
-            self._observe(rows[keep], places[keep], ahead[keep], (rest + samples)[keep])
+        ends = self._end_after(rows, places, rest + samples)
+        self._observe(rows[keep], ends[keep], ahead[keep])
         return places, rest, keep
 
     def _locate(
@@ -129,20 +150,26 @@ class PlayoutColumns:
         # The difference wraps as timestamps do.
         delta = (timestamps - self.timestamp.take(rows)).astype(np.int32).astype(np.int64)
         ahead = delta // self.half_samples
-        return self.play.take(rows) + ahead, ahead, delta - ahead * self.half_samples
+        delta -= ahead * self.half_samples
+        return self.play.take(rows) + ahead, ahead, delta
 
-    def _observe(
-        self,
-        rows: NDArray[np.intp],
-        places: NDArray[np.int64],
-        ahead: NDArray[np.int64],
-        samples: NDArray[np.int64],
-    ) -> None:
-        """Enter the slack of packets that are kept."""
-        self.end[rows] = np.maximum(self.end.take(rows), places + samples // self.half_samples)
-        self.least_slack[rows] = np.minimum(self.least_slack.take(rows), ahead)
+    def _end_after(
+        self, rows: NDArray[np.intp], places: NDArray[np.int64], samples: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Where each row ends once it has packets of so many samples from these halves on."""
+        return np.maximum(self.end.take(rows), places + samples // self.half_samples)
+
+    def _observe(self, rows: NDArray[np.intp], ends: NDArray[np.int64], ahead: NDArray[np.int64]) -> None:
+        """Enter the new ends of rows and the slack of the packets that are kept."""
+        self.end[rows] = ends
+        less = ahead < self.least_slack.take(rows)
+        if np.count_nonzero(less):  # seldom: the least of some seconds
+            self.least_slack[rows[less]] = ahead[less]
         mean = self.mean_slack.take(rows)
-        self.mean_slack[rows] = mean + (ahead - mean) * (1 / 16)
+        step = ahead - mean
+        step *= 1 / 16
+        step += mean
+        self.mean_slack[rows] = step
         if self._strayed:
             self.astray[rows] = 0
 
@@ -241,7 +268,7 @@ class PlayoutColumns:
         """The halves that rows 0..n-1 play now, int64 (n,); then time goes on by a frame."""
         self._watch(n)
         surplus = self.surplus[:n]
-        if surplus.any():
+        if np.count_nonzero(surplus):
             ready = surplus > 0
             waited = self.tick - self.surplus_since[:n] >= PATIENCE
             ready &= waited if quiet is None else (waited | quiet[:n])
@@ -271,7 +298,7 @@ class PlayoutColumns:
     def _watch(self, n: int) -> None:
         """Close the windows that end at this tick: the frames that even the latest packet had to spare are surplus."""
         ending = self.window_end[:n] <= self.tick
-        if not ending.any():
+        if not np.count_nonzero(ending):
             return
         ended = np.flatnonzero(ending)
         least = self.least_slack[ended]
