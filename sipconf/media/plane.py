@@ -148,7 +148,7 @@ class MediaPlane:
 
     def _store(self, batch: Batch, block: NDArray[np.uint8]) -> None:
         """One packet of each of many legs into their banks' jitter buffers."""
-        if batch.kinds.any():
+        if np.count_nonzero(batch.kinds):
             self._translate(batch, block)
         if len(self._banks) == 1:
             self._banks[0].jitter.put(self._legs.row_of[batch.slots], batch, block)

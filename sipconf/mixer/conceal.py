@@ -54,7 +54,7 @@ class Concealer:
         """pcm float32 (n, samples), decoded from codes uint8 (n, frame_bytes), gets its missing halves, in place.
         filled uint8 (n, 2): not 0 where that half came."""
         rows = len(pcm)
-        complete = bool(filled.all())
+        complete = np.count_nonzero(filled) == filled.size
         if not complete or self._troubled:
             gap = self._gap[:rows]
             for half in (0, 1):

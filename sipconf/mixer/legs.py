@@ -72,7 +72,7 @@ class MixBank:
     def open_gates(self, is_open: NDArray[np.bool_]) -> None:
         """Let only these rows (bool, at least size of them) be heard: quiet ones add nothing. Gates start open."""
         gate, wanted = self._gate[: self.size], is_open[: self.size]
-        if (gate != wanted).any():
+        if np.count_nonzero(gate != wanted):
             gate[:] = wanted
             self._stale = True
 

@@ -57,7 +57,9 @@ class Levels:
         power *= np.float32(1 / pcm.shape[1])
         np.copyto(until, self._frame + HANG_OVER_MS // FRAME_MS, where=power > floor * self._ratio)
         risen = floor * self._climb
-        np.copyto(risen, floor + self._fall * (power - floor), where=power < floor)
+        quieter = power < floor
+        if np.count_nonzero(quieter):
+            np.copyto(risen, floor + self._fall * (power - floor), where=quieter)
         np.minimum(np.maximum(risen, self._least, out=risen), self._cap, out=floor)
         now = until > self._frame
         self._frame += 1

@@ -51,8 +51,8 @@ class Mixer:
         self._outs.append(np.zeros((0, bank.samples), np.float32))
 
     def mix(self, pcm: list[Pcm]) -> list[Pcm]:
-        """One frame. pcm[b]: what bank b's legs said, float32 (size, samples), weighted in place. The answer, one
-        array of the same shape per bank, is what each leg hears; it is overwritten by the next call."""
+        """One frame. pcm[b]: what bank b's legs said, float32 (size, samples), used up. The answer, one array of the
+        same shape per bank, is what each leg hears: perhaps pcm[b] itself, or one overwritten by the next call."""
         if self._membership != [bank.membership for bank in self._banks]:
             self._plan()
         listening = [self._weigh(bank, block) for bank, block in zip(self._banks, pcm, strict=True)]
@@ -97,17 +97,17 @@ class Mixer:
         self, b: int, pcm: Pcm, totals: dict[int, Pcm], ramping: NDArray[np.intp], goal: NDArray[np.float32]
     ) -> Pcm:
         bank, size = self._banks[b], len(pcm)
-        if len(self._outs[b]) < size:
-            self._outs[b] = np.empty((2 * size, bank.samples), np.float32)
-        out = self._outs[b][:size]
         slots, sums = self._plans[b].slots, totals[bank.clock_rate]
-        for first in range(0, size, BLOCK_ROWS):
-            part = slice(first, min(size, first + BLOCK_ROWS))
-            if len(sums) == 2 and self._plans[b].everyone:
-                np.subtract(sums[0], pcm[part], out=out[part])
-                continue
-            np.take(sums, slots[part], axis=0, out=out[part], mode="clip")
-            np.subtract(out[part], pcm[part], out=out[part])
+        if len(sums) == 2 and self._plans[b].everyone:
+            out = np.subtract(sums[0], pcm, out=pcm)  # where it stands: another array would be fetched into the cache
+        else:
+            if len(self._outs[b]) < size:
+                self._outs[b] = np.empty((2 * size, bank.samples), np.float32)
+            out = self._outs[b][:size]
+            for first in range(0, size, BLOCK_ROWS):
+                part = slice(first, min(size, first + BLOCK_ROWS))
+                np.take(sums, slots[part], axis=0, out=out[part], mode="clip")
+                np.subtract(out[part], pcm[part], out=out[part])
         if len(ramping):
             rise = self._ramps[bank.clock_rate]
             out[ramping] *= np.where(goal[:, None] == 1, rise, 1 - rise)

@@ -65,7 +65,7 @@ def parse(block: NDArray[np.uint8], lengths: NDArray[np.integer]) -> Parsed:
     offset = np.full(count, HEADER_BYTES, np.int64)
     kind = _KIND.take(lead, mode="clip")
     plain = (kind == _PLAIN) & (size >= 0)
-    if plain.all():
+    if np.count_nonzero(plain) == count:
         return Parsed(plain, ~plain, payload_type, marker, sequence, words[1], words[2], offset, size)
     rtcp = (kind == _RTCP) & (size >= -4)
     for i in np.flatnonzero((kind == _RARE) & (size >= 0)).tolist():

@@ -6,7 +6,7 @@ State by slot. Not here: the octets (rtcp_packets) and whose datagrams are accep
 import math
 import random
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
 
 import numpy as np
 
@@ -42,9 +42,9 @@ class Sent:
 
 @dataclass(slots=True)
 class _Leg:
-    cname: str
     ssrc: int
     generation: int
+    description: bytes  # the SDES, which is always the same
     source: int | None = None
     expected: int = 0
     received: int = 0
@@ -75,29 +75,30 @@ class Reports:
             self.rtt = np.concatenate([self.rtt, np.full(more, np.nan)])
             self.peer_fraction_lost = np.concatenate([self.peer_fraction_lost, np.zeros(more)])
         self._generation += 1
-        self._legs[slot] = _Leg(cname, ssrc, self._generation)
+        self._legs[slot] = _Leg(ssrc, self._generation, build_sdes(ssrc, cname))
         self.rtt[slot], self.peer_fraction_lost[slot] = math.nan, 0.0
         # The first after half the interval (RFC 3550 section 6.2).
-        self._plan(slot, now, self._interval / 2)
+        heappush(self._queue, self._planned(slot, self._generation, now, self._interval / 2))
 
     def close(self, slot: int) -> None:
         """Report no more to this leg."""
         self._legs.pop(slot, None)
 
-    def _plan(self, slot: int, now: float, interval: float) -> None:
+    def _planned(self, slot: int, generation: int, now: float, interval: float) -> tuple[float, int, int]:
         # 0.5 to 1.5 of the interval, so that legs never fall into step (RFC 3550 section 6.3.1).
-        due = now + interval * self._rng.uniform(0.5, 1.5)
-        heappush(self._queue, (due, slot, self._legs[slot].generation))
+        return now + interval * self._rng.uniform(0.5, 1.5), slot, generation
 
     def due(self, now: float, limit: int = DUE_AT_ONCE) -> list[int]:
         """Slots whose report is due, at most limit of them; each is planned anew."""
         slots: list[int] = []
         while self._queue and self._queue[0][0] <= now and len(slots) < limit:
-            _, slot, generation = heappop(self._queue)
+            _, slot, generation = self._queue[0]
             leg = self._legs.get(slot)
             if leg is not None and leg.generation == generation:
                 slots.append(slot)
-                self._plan(slot, now, self._interval)
+                heapreplace(self._queue, self._planned(slot, generation, now, self._interval))
+            else:
+                heappop(self._queue)
         return slots
 
     def compose(self, slot: int, now: float, wall: float, *, streams: Streams, sent: Sent | None) -> bytes:
@@ -108,7 +109,7 @@ class Reports:
         info = None
         if sent is not None:
             info = SenderInfo(_ntp(wall), sent.timestamp & 0xFFFFFFFF, sent.packets, sent.octets)
-        return build_report(leg.ssrc, info, blocks) + build_sdes(leg.ssrc, leg.cname)
+        return build_report(leg.ssrc, info, blocks) + leg.description
 
     def compose_bye(self, slot: int, now: float, wall: float, streams: Streams, sent: Sent | None) -> bytes:
         """The last compound of a leg: report, SDES and BYE (RFC 3550 section 6.6)."""
@@ -117,9 +118,7 @@ class Reports:
     def _block(self, slot: int, leg: _Leg, now: float, streams: Streams) -> ReportBlock:
         """What we received since the last report (RFC 3550 A.3)."""
         source = int(streams.ssrc[slot])
-        highest = int(streams.sequence.highest[slot])
-        received = int(streams.sequence.received_of(slot))
-        expected = highest - int(streams.sequence.first[slot]) + 1 if received else 0
+        highest, expected, received = streams.sequence.figures(slot)
         if leg.source != source or expected < leg.expected or received < leg.received:
             leg.source, leg.expected, leg.received = source, 0, 0
         expected_now, received_now = expected - leg.expected, received - leg.received

@@ -12,6 +12,8 @@ SR, RR, SDES, BYE = 200, 201, 202, 203
 MAX_PACKETS = 32
 """Packets of one compound that are read."""
 CNAME = 1
+_HEADER = struct.Struct(">BBH")
+_SENDER = struct.Struct(">IQIII")
 _BLOCK = struct.Struct(">IIIIII")
 
 
@@ -166,10 +168,12 @@ def _parse_items(body: bytes, count: int) -> tuple[tuple[int, int, bytes], ...]:
 
 def build_report(ssrc: int, info: SenderInfo | None, blocks: tuple[ReportBlock, ...]) -> bytes:
     """An SR, or an RR where info is None."""
-    body = struct.pack(">I", ssrc)
-    if info is not None:
-        wrapped = (info.timestamp, info.packets & 0xFFFFFFFF, info.octets & 0xFFFFFFFF)
-        body += struct.pack(">QIII", info.ntp, *wrapped)
+    if info is None:
+        body = ssrc.to_bytes(4)
+    else:
+        body = _SENDER.pack(
+            ssrc, info.ntp, info.timestamp, info.packets & 0xFFFFFFFF, info.octets & 0xFFFFFFFF
+        )
     for one in blocks:
         loss = one.fraction << 24 | one.lost & 0xFFFFFF
         body += _BLOCK.pack(one.ssrc, loss, one.highest, one.jitter, one.last_report, one.since_last)
@@ -189,4 +193,4 @@ def build_bye(ssrc: int) -> bytes:
 
 
 def _packet(kind: int, count: int, body: bytes) -> bytes:
-    return struct.pack(">BBH", 0x80 | count, kind, len(body) // 4) + body
+    return _HEADER.pack(0x80 | count, kind, len(body) // 4) + body

@@ -144,6 +144,13 @@ class SequenceColumns:
         """The same of some slots."""
         return self.highest[slots] - self.first[slots] + 1 - self._missing[slots]
 
+    def figures(self, slot: int) -> tuple[int, int, int]:
+        """What a report says of one slot: highest extended number, packets expected, packets received."""
+        highest = self.highest.item(slot)
+        span = highest - self.first.item(slot) + 1
+        received = span - self._missing.item(slot)
+        return highest, span if received else 0, received
+
     @property
     def arrived(self) -> NDArray[np.int64]:
         """Packets that came, whatever became of them, of all the sources of a slot."""

@@ -90,7 +90,7 @@ class Sender:
         sequence, timestamp = self.sequence[:n], self.timestamp[:n]
         lead = (self.payload_type[:n] << 16) | _VERSION
         lead |= sequence
-        if starting.any():
+        if np.count_nonzero(starting):
             lead |= starting * _MARKER
         words[:, 0] = lead
         words[:, 1] = timestamp
