@@ -14,7 +14,7 @@ from sipconf.mixer.frame import Codes, Pcm
 KNEE = 30000.0
 CEILING = 32767.0
 REACH = 131072  # table index 0 is sample -REACH; beyond the table a sample is at the ceiling anyway
-BLOCK_ROWS = 256  # rows encoded at once: the index array then stays in the processor's second-level cache
+BLOCK_ROWS = 128  # rows encoded at once: the index array then stays in the processor's second-level cache
 
 
 def soft_limit(samples: NDArray[np.floating]) -> NDArray[np.float64]:
