@@ -11,7 +11,7 @@ from sipconf.sip.events import Send
 from sipconf.sip.flow import Flow
 from sipconf.sip.headers import Headers
 from sipconf.sip.message import Request, Response
-from sipconf.sip.timers import Timers
+from sipconf.sip.timers import Running, Timers
 
 
 class State(Enum):
@@ -69,7 +69,7 @@ class ClientTransaction:
         self._data = request.encode()
         self._ack: bytes | None = None
         self._interval = timers.t1
-        self._due: dict[Input, float] = {Input.TIMEOUT: now + timers.patience}
+        self._due = Running({Input.TIMEOUT: now + timers.patience})
         if not flow.reliable:  # sections 17.1.1.2 and 17.1.2.2: timers A and E for UDP alone
             self._due[Input.RETRANSMIT] = now + timers.t1
         self._outputs: list[Output] = [Send(flow, self._data)]
@@ -93,16 +93,11 @@ class ClientTransaction:
 
     def handle_timer(self, now: float) -> None:
         """Fire every timer whose time has come, earliest first."""
-        while self._due:
-            what = min(self._due, key=lambda timer: self._due[timer])
-            if self._due[what] > now:
-                return
-            del self._due[what]
-            self._step(what, None, now)
+        self._due.fire(now, lambda what: self._step(what, None, now))
 
     def next_timer(self) -> float | None:
         """The earliest running timer."""
-        return min(self._due.values(), default=None)
+        return self._due.next()
 
     def take_outputs(self) -> list[Output]:
         """Bytes to send and news for the transaction user, in order."""
@@ -139,14 +134,14 @@ class ClientTransaction:
 
     def _accept(self, response: Response | None, now: float) -> None:
         self._pass_up(response, now)
-        self._due = {Input.END: now + self._timers.patience}  # timer M, RFC 6026 section 8.4
+        self._due.only({Input.END: now + self._timers.patience})  # timer M, RFC 6026 section 8.4
 
     def _refuse(self, response: Response | None, now: float) -> None:
         assert response is not None
         self._ack = ack_for_refusal(self.request, response).encode()
         self._outputs.append(Send(self.flow, self._ack))
         self._pass_up(response, now)
-        self._due = {Input.END: now + (0.0 if self.flow.reliable else self._timers.linger)}  # timer D
+        self._due.only({Input.END: now + (0.0 if self.flow.reliable else self._timers.linger)})  # timer D
 
     def _ack_again(self, response: Response | None, now: float) -> None:
         assert self._ack is not None
@@ -154,7 +149,7 @@ class ClientTransaction:
 
     def _complete(self, response: Response | None, now: float) -> None:
         self._pass_up(response, now)
-        self._due = {Input.END: now + (0.0 if self.flow.reliable else self._timers.t4)}  # timer K
+        self._due.only({Input.END: now + (0.0 if self.flow.reliable else self._timers.t4)})  # timer K
 
     def _time_out(self, response: Response | None, now: float) -> None:
         self._outputs.append(NoAnswer())

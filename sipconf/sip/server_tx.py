@@ -11,7 +11,7 @@ from sipconf.errors import MisuseError
 from sipconf.sip.events import Send
 from sipconf.sip.flow import Flow
 from sipconf.sip.message import Request
-from sipconf.sip.timers import Timers
+from sipconf.sip.timers import Running, Timers
 
 
 class State(Enum):
@@ -68,7 +68,7 @@ class ServerTransaction:
         self._timers = timers
         self._last: bytes | None = None
         self._interval = timers.t1
-        self._due: dict[Input, float] = {}
+        self._due: Running[Input] = Running()
         self._outputs: list[Output] = []
 
     @property
@@ -94,16 +94,11 @@ class ServerTransaction:
 
     def handle_timer(self, now: float) -> None:
         """Fire every timer whose time has come, earliest first."""
-        while self._due:
-            what = min(self._due, key=lambda timer: self._due[timer])
-            if self._due[what] > now:
-                return
-            del self._due[what]
-            self._step(what, None, now)
+        self._due.fire(now, lambda what: self._step(what, None, now))
 
     def next_timer(self) -> float | None:
         """The earliest running timer."""
-        return min(self._due.values(), default=None)
+        return self._due.next()
 
     def take_outputs(self) -> list[Output]:
         """Bytes to send and news for the transaction user, in order."""
@@ -132,11 +127,11 @@ class ServerTransaction:
 
     def _accept(self, payload: Request | bytes | None, now: float) -> None:
         self._send(payload, now)
-        self._due = {Input.END: now + self._timers.patience}  # timer L, RFC 6026 section 8.7
+        self._due.only({Input.END: now + self._timers.patience})  # timer L, RFC 6026 section 8.7
 
     def _refuse(self, payload: Request | bytes | None, now: float) -> None:
         self._send(payload, now)
-        self._due = {Input.TIMEOUT: now + self._timers.patience}  # timer H
+        self._due.only({Input.TIMEOUT: now + self._timers.patience})  # timer H
         if not self.flow.reliable:
             self._due[Input.RETRANSMIT] = now + self._interval  # timer G
 
@@ -146,11 +141,11 @@ class ServerTransaction:
         self._due[Input.RETRANSMIT] = now + self._interval
 
     def _confirm(self, payload: Request | bytes | None, now: float) -> None:
-        self._due = {Input.END: now + (0.0 if self.flow.reliable else self._timers.t4)}  # timer I
+        self._due.only({Input.END: now + (0.0 if self.flow.reliable else self._timers.t4)})  # timer I
 
     def _complete(self, payload: Request | bytes | None, now: float) -> None:
         self._send(payload, now)
-        self._due = {Input.END: now + (0.0 if self.flow.reliable else self._timers.patience)}  # timer J
+        self._due.only({Input.END: now + (0.0 if self.flow.reliable else self._timers.patience)})  # timer J
 
     def _pass_ack(self, payload: Request | bytes | None, now: float) -> None:
         assert isinstance(payload, Request)

@@ -17,6 +17,7 @@ from sipconf.sip.events import CallCancelled, CallEnded, CallEvent, CallFailed, 
 from sipconf.sip.flow import Flow
 from sipconf.sip.message import Request, Response
 from sipconf.sip.server_tx import AckHeard, PathLost
+from sipconf.sip.timers import Running
 from sipconf.sip.transactions import Fact, Key
 from sipconf.sip.uri import NameAddr, SipUri
 from sipconf.sip.wire import FIRST_CSEQ, Authorization, Wire
@@ -109,7 +110,7 @@ class Session:
         self._challenges = ChallengeAnswers(None, wire.rng)
         self._acks: dict[tuple[int, str | None], Send] = {}
         self._gap = wire.timers.t1
-        self._due: dict[Input, float] = {}
+        self._due: Running[Input] = Running()
 
     @classmethod
     def incoming(
@@ -177,16 +178,11 @@ class Session:
 
     def handle_timer(self, now: float) -> None:
         """Fire every timer whose time has come, earliest first."""
-        while self._due:
-            what = min(self._due, key=lambda timer: self._due[timer])
-            if self._due[what] > now:
-                return
-            del self._due[what]
-            self._step(what, None, now)
+        self._due.fire(now, lambda what: self._step(what, None, now))
 
     def next_timer(self) -> float | None:
         """The earliest running timer."""
-        return min(self._due.values(), default=None)
+        return self._due.next()
 
     def _hear_response(self, key: Key, response: Response, now: float) -> None:
         if key == self.bye_key:
@@ -251,7 +247,7 @@ class Session:
     def wait_for_ack(self, now: float) -> None:
         """Repeat the 200 at T1, 2*T1 ... T2, for 64*T1."""
         self._gap = self.wire.timers.t1
-        self._due = {Input.RESEND: now + self._gap, Input.NO_ACK: now + self.wire.timers.patience}
+        self._due.only({Input.RESEND: now + self._gap, Input.NO_ACK: now + self.wire.timers.patience})
 
     def wait_longer_for_ack(self, now: float) -> None:
         self._gap = min(2 * self._gap, self.wire.timers.t2)
@@ -262,7 +258,7 @@ class Session:
 
     def limit_wait(self, now: float) -> None:
         """Wait for a final answer no longer than this: an INVITE in Proceeding has no timer of its own."""
-        self._due = {Input.LIMIT: now + self.wire.timers.patience + self.wire.timers.t4}
+        self._due.only({Input.LIMIT: now + self.wire.timers.patience + self.wire.timers.t4})
 
     def retry_reoffer_at(self, when: float) -> None:
         self._due[Input.RETRY] = when

@@ -5,7 +5,7 @@ Nothing here reads a clock; what happens when a timer fires stands in the tables
 
 import heapq
 import itertools
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -29,6 +29,30 @@ class Timers:
     def linger(self) -> float:
         """Timer D over UDP: more than 32 s, and never less than the peer's timer H (RFC 3261 section 17.1.1.2)."""
         return max(32.0, self.patience)
+
+
+class Running(dict[K, float]):
+    """The timers of one state machine that run at present: by their input, when each fires."""
+
+    __slots__ = ()
+
+    def only(self, timers: Mapping[K, float]) -> None:
+        """Let these run and no others."""
+        self.clear()
+        self.update(timers)
+
+    def next(self) -> float | None:
+        """When the earliest fires."""
+        return min(self.values(), default=None)
+
+    def fire(self, now: float, step: Callable[[K], None]) -> None:
+        """Take every step whose time has come, earliest first; a step may start and stop others."""
+        while self:
+            what = min(self, key=self.__getitem__)
+            if self[what] > now:
+                return
+            del self[what]
+            step(what)
 
 
 class Deadlines(Generic[K]):
