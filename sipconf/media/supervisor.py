@@ -37,7 +37,7 @@ class WorkerSettings:
 
     first_port, last_port: the RTP range, both included. sounds: the admin's folder of WAV files that replace ours
     by name. silence_timeout: seconds without RTP until LegSilent. priority: "normal", "nice" (a negative nice
-    value) or "realtime" (SCHED_RR), each as far as the system permits.
+    value) or "realtime" (SCHED_RR), each as far as the system permits. log_level, log_format: as in [log].
     """
 
     first_port: int = 10_000
@@ -45,12 +45,15 @@ class WorkerSettings:
     sounds: str | None = None
     silence_timeout: float = 30.0
     priority: str = "nice"
+    log_level: str = "info"
+    log_format: str = "text"
 
     def arguments(self) -> list[str]:
         """The worker's command line, without --fd."""
         words = [f"--ports={self.first_port}-{self.last_port}", f"--silence-timeout={self.silence_timeout}"]
         sounds = [] if self.sounds is None else [f"--sounds={self.sounds}"]
-        return [*words, f"--priority={self.priority}", *sounds]
+        words += [f"--priority={self.priority}", f"--log-level={self.log_level}", f"--log-format={self.log_format}"]
+        return [*words, *sounds]
 
 
 def worker_environment() -> dict[str, str]:

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from sipconf import log as logs
 from sipconf.errors import StartError
 from sipconf.media.pipe import Pipe
 from sipconf.media.plane import TICK_SECONDS, MediaPlane, PlaneSettings
@@ -138,6 +139,8 @@ def read_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--sounds", type=Path, help="the admin's folder of WAV files that replace ours by name")
     parser.add_argument("--silence-timeout", type=float, default=30.0)
     parser.add_argument("--priority", choices=("normal", "nice", "realtime"), default="nice")
+    parser.add_argument("--log-level", default="info")
+    parser.add_argument("--log-format", choices=("text", "json"), default="text")
     return parser.parse_args(words)
 
 
@@ -168,7 +171,7 @@ def main(words: list[str]) -> int:
     arguments = read_arguments(words)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s[%(process)d]: %(message)s")
+    logs.setup(arguments.log_level, arguments.log_format)
     try:
         plane = build_plane(arguments)
     except StartError as error:

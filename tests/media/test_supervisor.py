@@ -1,6 +1,7 @@
 """The asyncio side: a worker that starts, answers, dies, comes back and stops."""
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -111,3 +112,12 @@ async def test_commands_before_the_start_are_our_mistake() -> None:
     front = Front()
     with pytest.raises(MisuseError):
         front.media.send(protocol.OpenLeg(1, "127.0.0.1", "x"))
+
+
+async def test_the_workers_log_lines_are_of_the_servers_format(capfd: pytest.CaptureFixture[str]) -> None:
+    broken = WorkerSettings(28_700, 28_719, sounds="there-is-no-such-folder", log_format="json")
+    with pytest.raises(StartError):
+        await MediaSupervisor(broken, lambda: None).start()
+    (line,) = [text for text in capfd.readouterr().err.splitlines() if "there-is-no-such-folder" in text]
+    entry = json.loads(line)
+    assert entry["level"] == "error" and "no such folder of sounds" in entry["message"]
