@@ -107,6 +107,7 @@ class House:
         self._addresses = Addresses(config.sip.advertise, config.sip.local_networks)
         self._trunks = Trunks(trunks_of(config))
         self._registrar = Registrar(self._store.bindings, RegistrarSettings(), self._rng)
+        self._registrar.keep_only(self._users, self._clock.monotonic())
         authenticator = Authenticator(config.sip.domain, self._password_of, config.sip.digest, self._rng)
         settings = AgentSettings(config.sip.domain, "sipconf", self._addresses.contact_for)
         self._agent = UserAgent(settings, authenticator, self._trunks, self._registrar, self._rng,
@@ -269,6 +270,7 @@ class House:
         now = self._clock.monotonic()
         self._trunks.replace(trunks_of(config))
         self._resolve_trunks()
+        self._registrar.keep_only(self._users, now)
         self._switchboard.set_peers(peers_of(config))
         self._conferences.replace_directory(directory_of(config), now)
         self._switchboard.carry_out(now)

@@ -8,7 +8,7 @@ import heapq
 import ipaddress
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -135,6 +135,11 @@ class Registrar:
         for extension in sorted(self._on_connection.get(key, ())):
             kept = [b for b in self._bindings[extension] if (b.flow.transport, b.flow.connection) != key]
             self._commit(extension, kept, now)
+
+    def keep_only(self, extensions: Collection[str], now: float) -> None:
+        """Nobody else is a user any more: their telephones are forgotten, not rung until they expire."""
+        for extension in sorted(self._bindings.keys() - set(extensions)):
+            self._commit(extension, [], now)
 
     def handle_timer(self, now: float) -> None:
         """Drops what has expired."""

@@ -218,6 +218,18 @@ def test_a_lost_connection_takes_its_bindings_along() -> None:
     assert [b.flow for b in rooms.bindings("101", 1.0)] == [UDP]
 
 
+def test_who_is_no_user_any_more_is_not_rung() -> None:
+    rooms = registrar()
+    rooms.register(register("<sip:a@h>"), "101", UDP, 0.0)
+    rooms.register(register("<sip:b@h>", user="102", call_id="c2"), "102", UDP, 0.0)
+    rooms.take_outputs()
+    rooms.keep_only({"102", "103"}, 1.0)
+    assert rooms.take_outputs() == [RegistrationChanged("101", 0)]
+    assert rooms.bindings("101", 1.0) == [] and len(rooms.bindings("102", 1.0)) == 1
+    rooms.handle_timer(4000.0)
+    assert rooms.next_timer() is None
+
+
 def test_only_ones_own_extension_and_only_sip_addresses() -> None:
     rooms = registrar()
     assert rooms.register(register("<sip:a@h>", user="102"), "101", UDP, 0.0).status == 403
