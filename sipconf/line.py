@@ -55,7 +55,6 @@ class Line:
     room: str | None = None
     failures: list[tuple[int, str]] = field(default_factory=list)
     presses: KeyPresses = field(default_factory=KeyPresses)
-    report: media.LegReport | None = None
 
     def log_end(self, reason: str, now: float) -> None:
         """One line about the call's end; reason is of our own words."""

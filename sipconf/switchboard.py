@@ -253,7 +253,6 @@ class Switchboard:
         for report in event.each():
             line = self.lines.of_leg(report.leg)
             if line is not None:
-                line.report = report
                 self._conferences.receive(fact.SpeakingChanged(line.call, line.talking, report.level_db), now)
 
     def _plane_report(self, event: media.PlaneReport, now: float) -> None:

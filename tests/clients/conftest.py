@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +174,25 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield running
     finally:
         running.stop()
+
+
+Call = Callable[..., subprocess.Popen]
+
+
+@pytest.fixture
+def call(server: Server) -> Iterator[Call]:
+    """Starts `sipconf call`s to a URI, or to a number of the server, as one of its users; none outlives its test."""
+    started: list[subprocess.Popen] = []
+
+    def start(target: str, *words: str, user: str = "101") -> subprocess.Popen:
+        uri = target if ":" in target else f"sip:{target}@127.0.0.1:{server.sip}"
+        started.append(subprocess.Popen(
+            [sys.executable, "-m", "sipconf", "call", uri, *words, "--user", user, "--password", f"secret-{user}"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()

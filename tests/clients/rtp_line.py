@@ -43,8 +43,6 @@ class RtpLine:
         self._digits: list[str] = []
         self._packets: dict[int, bytes] = {}
         self._stop = threading.Event()
-        self.sources: set[tuple[str, int]] = set()
-        self.payload_types: set[int] = set()
         self._thread = threading.Thread(target=self._run)
 
     def start(self, peer: tuple[str, int]) -> None:
@@ -101,12 +99,10 @@ class RtpLine:
 
     def _listen(self) -> None:
         try:
-            data, source = self._socket.recvfrom(2048)
+            data = self._socket.recv(2048)
         except (TimeoutError, ConnectionRefusedError):
             return
         if len(data) < 12 or data[0] >> 6 != 2 or 192 <= data[1] <= 223:
             return
-        self.sources.add(source)
-        self.payload_types.add(data[1] & 0x7F)
         stamp = struct.unpack_from("!I", data, 4)[0]
         self._packets[stamp] = data[12:]

@@ -10,18 +10,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.clients.conftest import PASSWORD, Server
+from tests.clients.conftest import PASSWORD, Call, Server
 from tests.clients.telephones import wait_for
 
 SECRETS = (PASSWORD, "secret-101", "secret-102", "4321", "2468", "9876", "1357")
-Call = Callable[..., subprocess.Popen]
-
-
 def serve(config: Path) -> subprocess.CompletedProcess:
     """A start that is expected to fail."""
     return subprocess.run([sys.executable, "-m", "sipconf", "serve", "--config", str(config)], capture_output=True,
@@ -47,24 +43,6 @@ def workers(server: Server) -> list[int]:
 def stopped(tmp_path: Path) -> Server:
     """A server that is not started."""
     return Server(tmp_path)
-
-
-@pytest.fixture
-def call(server: Server) -> Iterator[Call]:
-    """Starts calls; none outlives its test."""
-    started: list[subprocess.Popen] = []
-
-    def start(number: str, *words: str, user: str = "101") -> subprocess.Popen:
-        started.append(subprocess.Popen(
-            [sys.executable, "-m", "sipconf", "call", f"sip:{number}@127.0.0.1:{server.sip}", *words, "--user", user,
-             "--password", f"secret-{user}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
-        return started[-1]
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
 
 @pytest.mark.parametrize("what", ["udp", "tcp", "http"])

@@ -2,36 +2,14 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.clients.conftest import Server
+from tests.clients.conftest import Call, Server
 from tests.clients.tones import judge, read_wav, stretch, voice, write_wav
 
 TONE, OTHER = 440.0, 1000.0
-
-
-Call = Callable[..., subprocess.Popen]
-
-
-@pytest.fixture
-def call(server: Server) -> Iterator[Call]:
-    """Starts calls; none outlives its test."""
-    started: list[subprocess.Popen] = []
-
-    def start(*words: str, user: str = "101") -> subprocess.Popen:
-        started.append(subprocess.Popen(
-            [sys.executable, "-m", "sipconf", "call", *words, "--user", user, "--password", f"secret-{user}"],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
-        return started[-1]
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
 
 def finish(process: subprocess.Popen) -> str:
