@@ -124,11 +124,15 @@ def take_priority(priority: str) -> None:
             os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(REALTIME_PRIORITY))
         elif priority == "nice":
             os.setpriority(os.PRIO_PROCESS, 0, NICE)
-            if AUTOGROUP.exists():
-                # Where sessions are scheduled as groups, a nice value counts only inside our own: the group needs it.
-                AUTOGROUP.write_text(str(NICE))
     except PermissionError:
         log.info("no permission for priority %s: running at normal priority", priority)
+        return
+    if priority == "nice" and AUTOGROUP.exists():
+        # Where sessions are scheduled as groups, a nice value counts only inside our own: the group needs it too.
+        try:
+            AUTOGROUP.write_text(str(NICE))
+        except OSError as error:  # EINVAL: our group is the root group, which has no rank and needs none
+            log.debug("the scheduling group keeps its priority: %s", error.strerror)
 
 
 def read_arguments(words: list[str]) -> argparse.Namespace:
