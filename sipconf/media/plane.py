@@ -23,12 +23,12 @@ from sipconf.mixer.mix import Mixer
 from sipconf.mixer.prompts import ClipLibrary, RoomPlayer
 from sipconf.rtp.packet import parse
 from sipconf.rtp.rtcp import DUE_AT_ONCE, Reports
-from sipconf.rtp.streams import Batch, Streams
+from sipconf.rtp.streams import Batch, Frames, Streams
 from sipconf.rtp.telephone_event import EventReceiver
 
 TICK_SECONDS = 0.02
 FIRST_LEGS = 64
-RTCP_TICKS = 4
+RTCP_TICKS = 10
 """RTCP is sent every so many ticks: a few reports one after the other cost half of as many on their own."""
 LEGS_PER_REPORT = 25
 """Of so many legs one may be sent its report at once: twice as many as fall due on average."""
@@ -130,21 +130,43 @@ class MediaPlane:
         """Datagrams to jitter buffers, digits to events, RTCP to the reports."""
         slots, block, lengths = self._transport.drain(now)
         if len(slots):
-            parsed = parse(block, lengths)
-            received = self._streams.receive(slots, parsed, now)
-            for batch in received.batches:
-                self._store(batch, block)
-            if len(received.events):
-                for slot, digit in self._digits.receive(slots, received.events, parsed, block):
-                    self._events.append(protocol.DigitReceived(self._legs.number_at(slot), digit))
-            for index in received.rtcp.tolist():
-                data = block[index, : lengths[index]].tobytes()
-                self._reports.receive(int(slots[index]), data, now, self._streams)
+            frames, others = self._streams.receive_expected(slots, block, lengths, now)
+            if frames is not None:
+                self._store_frames(frames, block)
+            if others is not None:
+                self._receive(slots[others], block[others], lengths[others], now)
+            elif frames is None:
+                self._receive(slots, block, lengths, now)
         for slot, data in self._transport.drain_rtcp(now):
             self._reports.receive(slot, data, now, self._streams)
         for slot in [slot for slot in self._house.unlatched if self._streams.latched(slot) is not None]:
             if (leg := self._legs.at(slot)) is not None:
                 self._changes.direct(leg)
+
+    def _receive(
+        self, slots: NDArray[np.intp], block: NDArray[np.uint8], lengths: NDArray[np.int64], now: float
+    ) -> None:
+        """Datagrams of any kind."""
+        parsed = parse(block[: len(slots)], lengths)
+        received = self._streams.receive(slots, parsed, now)
+        for batch in received.batches:
+            self._store(batch, block)
+        if len(received.events):
+            for slot, digit in self._digits.receive(slots, received.events, parsed, block):
+                self._events.append(protocol.DigitReceived(self._legs.number_at(slot), digit))
+        for index in received.rtcp.tolist():
+            data = block[index, : lengths[index]].tobytes()
+            self._reports.receive(int(slots[index]), data, now, self._streams)
+
+    def _store_frames(self, frames: Frames, block: NDArray[np.uint8]) -> None:
+        """Packets that were just what was expected into their banks' jitter buffers."""
+        for bank in self._banks:
+            mine = frames
+            if len(self._banks) > 1:
+                mine = frames.where(self._legs.bank_of[frames.slots] == bank.index)
+            rows = self._legs.row_of[mine.slots]
+            if len(rows) and not bank.jitter.put_next(rows, mine.lines, block):
+                bank.jitter.put(rows, self._streams.as_batch(mine), block)
 
     def _store(self, batch: Batch, block: NDArray[np.uint8]) -> None:
         """One packet of each of many legs into their banks' jitter buffers."""

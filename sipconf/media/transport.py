@@ -30,8 +30,8 @@ class Transport(Protocol):
         """Free everything."""
 
     def drain(self, now: float) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
-        """(slots (P,), block uint8 (P, ROW), lengths (P,)) of the datagrams that waited on RTP ports; the arrays
-        are valid until the next drain."""
+        """(slots (P,), block uint8 (P, ROW), lengths (P,)) of the datagrams that waited on RTP ports; a row
+        whose length is not positive holds nothing. The arrays are valid until the next drain."""
 
     def drain_rtcp(self, now: float) -> list[tuple[int, bytes]]:
         """(slot, datagram) of what waited on RTCP ports."""

@@ -106,7 +106,7 @@ class Mixer:
             out = self._outs[b][:size]
             for first in range(0, size, BLOCK_ROWS):
                 part = slice(first, min(size, first + BLOCK_ROWS))
-                np.take(sums, slots[part], axis=0, out=out[part], mode="clip")
+                sums.take(slots[part], axis=0, out=out[part], mode="clip")
                 np.subtract(out[part], pcm[part], out=out[part])
         if len(ramping):
             rise = self._ramps[bank.clock_rate]

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sipconf.rtp.formats import FrameFormat
+from sipconf.rtp.packet import HEADER_BYTES
 from sipconf.rtp.playout import FRAME, MAX_DEPTH, PlayoutColumns
-from sipconf.rtp.streams import Batch
+from sipconf.rtp.streams import Batch, gapless
 
 RING = 32
 """Halves in a row's ring (320 ms): the greatest depth, the longest packet, and slack."""
@@ -43,44 +44,62 @@ class JitterBank:
         self._allocate(capacity)
 
     def _allocate(self, capacity: int) -> None:
-        # The last row of the ring is silence: missing halves are read from there.
-        self._ring = np.full((capacity + 1, RING * self.format.half_bytes), self.format.silence, np.uint8)
-        self._stamps = np.full(capacity * RING, -1, np.int64)
+        # Frames lie slot by slot, not row by row: rows that play the same slot at one time are then neighbours. Behind
+        # them is one of silence: missing halves are read from there.
+        self._ring = np.full((RING // FRAME * capacity + 1, self.format.frame_bytes), self.format.silence, np.uint8)
+        self._stamps = np.full(RING * capacity, -1, np.int64)
         self._second_stamps = self._stamps[1:]
         self._stamp_pairs = self._stamps.reshape(-1, FRAME)
         self._codes = np.zeros((capacity, self.format.frame_bytes), np.uint8)
-        self._filled = np.zeros((capacity, 2), np.uint8)
+        self._filled = np.zeros((capacity, FRAME), np.uint8)
         self._halves = self._ring.view(self._half).reshape(-1)
         self._frames = self._ring.view(self._frame).reshape(-1)
         self._out_halves = self._codes.view(self._half).reshape(-1)
         self._out_frames = self._codes.view(self._frame).reshape(-1)
-        self._silence_at = capacity * RING
-        self._base = np.arange(capacity) * RING
+        self._silence_at = RING * capacity
+        self._rows = np.arange(capacity)
+
+    def _by_row(self, ring: NDArray[np.uint8], stamps: NDArray[np.int64]) -> tuple[NDArray, NDArray]:
+        """The ring as (slots of a frame, rows, octets) and its stamps as (slots of a frame, rows, 2)."""
+        slots = RING // FRAME
+        return ring[:-1].reshape(slots, -1, self.format.frame_bytes), stamps.reshape(slots, -1, FRAME)
 
     def reserve(self, row: int) -> None:
         """Make sure that a row exists; buffers handed out before belong to the past."""
         old = len(self._codes)
         if row < old:
             return
-        capacity = max(row + 1, 2 * old)
-        ring, stamps = self._ring, self._stamps
-        self._allocate(capacity)
-        self._ring[:old] = ring[:old]
-        self._stamps[: old * RING] = stamps
-        self.playout.grow(capacity)
+        ring, stamps = self._by_row(self._ring, self._stamps)
+        self._allocate(max(row + 1, 2 * old))
+        wider, wider_stamps = self._by_row(self._ring, self._stamps)
+        wider[:, :old], wider_stamps[:, :old] = ring, stamps
+        self.playout.grow(len(self._codes))
 
     def open(self, row: int) -> None:
         """Begin with an empty row: its first packet sets the time."""
         self.reserve(row)
         self.playout.clear(row)
-        self._stamps[row * RING : (row + 1) * RING] = -1
+        self._empty(row)
 
     def close(self, row: int) -> None:
         """The row gives silence from now on; its counters stay readable until it is opened again."""
         self.playout.retire(row)
-        self._stamps[row * RING : (row + 1) * RING] = -1
+        self._empty(row)
+
+    def _empty(self, row: int) -> None:
+        self._by_row(self._ring, self._stamps)[1][:, row] = -1
 
     # --- in ----------------------------------------------------------------------------------------------------------
+    def put_next(self, rows: NDArray[np.intp], lines: slice | NDArray[np.intp], block: NDArray[np.uint8]) -> bool:
+        """Store one round of packets that each follow their row's newest and hold one frame behind a plain header, in
+        these lines of the block. rows: int (Q,), each once. False, and nothing is stored, where one needs `put`."""
+        ascending = np.count_nonzero(rows[1:] > rows[:-1]) == len(rows) - 1
+        places = self.playout.place_next(gapless(rows) if ascending else rows, len(rows))
+        if places is None:
+            return False
+        self._put_halves(rows, places, lines, HEADER_BYTES, FRAME, block)
+        return True
+
     def put(self, rows: NDArray[np.intp], batch: Batch, block: NDArray[np.uint8]) -> None:
         """Store one round of packets. rows: int (Q,), each at most once, the row of each of batch's packets."""
         if not len(rows):
@@ -100,7 +119,7 @@ class JitterBank:
             rows, places, rest, batch = rows[keep], places[keep], rest[keep], batch.where(keep)
         if not len(rows):
             return
-        in_time = places >= self.playout.play.take(rows)
+        in_time = places >= self.playout.play(rows)
         if alike and in_time.all() and not rest.any():
             self._put_halves(rows, places, batch.lines, offset, halves, block)
         else:
@@ -140,9 +159,7 @@ class JitterBank:
         block: NDArray[np.uint8],
     ) -> None:
         """Packets of so many halves each, in these lines of the block, that begin on a half and are not late."""
-        base = rows * RING
-        first = places & RING - 1
-        first += base
+        first = self._at(rows, places)
         if halves == FRAME and not np.count_nonzero(first & 1):  # whole frames of the ring: one copy for both halves
             self._stamps[first] = places
             self._second_stamps[first] = places + 1
@@ -151,30 +168,39 @@ class JitterBank:
             self._frames[first] = source[lines]
             return
         for k in range(halves):
-            at = base + (places + k & RING - 1)
+            at = self._at(rows, places + k)
             self._stamps[at] = places + k
             start = offset + k * self.format.half_bytes
             source = np.ndarray(len(block), self._half, block, start, (block.shape[1],))
             self._halves[at] = source[lines]
+
+    def _at(self, rows: NDArray[np.intp], places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where in the ring, counted in halves, these rows keep these halves of their time."""
+        at = places & RING - FRAME
+        at *= len(self._codes)
+        at += FRAME * rows
+        at += places & 1
+        return at
 
     def _put_any(self, row: int, place: int, rest: int, payload: NDArray[np.uint8]) -> None:
         """A packet of any length that begins `rest` samples behind a half: as many halves as it touches."""
         half_bytes, silence = self.format.half_bytes, self.format.silence
         payload = payload[: MAX_PACKET * half_bytes]
         payload = payload[: len(payload) // self.format.sample_bytes * self.format.sample_bytes]
-        play = int(self.playout.play[row])
-        ring, stamps = self._ring[row], self._stamps[row * RING : (row + 1) * RING]
+        play = self.playout.play_of(row)
+        rings, all_stamps = self._by_row(self._ring, self._stamps)
+        ring, stamps = rings[:, row], all_stamps[:, row]
         done, begin = 0, rest * self.format.sample_bytes
         while done < len(payload):
             piece = payload[done : done + half_bytes - begin]
             if play <= place < play + RING:
-                slot = place % RING
-                at = slot * half_bytes
-                if stamps[slot] != place:
+                slot, half = divmod(place % RING, FRAME)
+                kept = ring[slot, half * half_bytes : (half + 1) * half_bytes]
+                if stamps[slot, half] != place:
                     if len(piece) < half_bytes:
-                        ring[at : at + half_bytes] = silence
-                    stamps[slot] = place
-                ring[at + begin : at + begin + len(piece)] = piece
+                        kept[:] = silence
+                    stamps[slot, half] = place
+                kept[begin : begin + len(piece)] = piece
             done += len(piece)
             begin = 0
             place += 1
@@ -188,36 +214,20 @@ class JitterBank:
         if n:
             self.reserve(n - 1)
         play = self.playout.advance(n, quiet)
-        first = play & RING - 1
-        first += self._base[:n]
-        if np.count_nonzero(first & 1):
-            self._take_halves(n, play)
-        else:
-            self._take_frames(n, play, first)
-        return Taken(self._codes[:n], self._filled[:n])
-
-    def _take_frames(self, n: int, play: NDArray[np.int64], first: NDArray[np.int64]) -> None:
-        """Every row is on a whole frame of its ring: first is where its first half is."""
-        frames = first >> 1
+        frames = play // FRAME  # a row always plays a whole frame of the ring
+        frames &= RING // FRAME - 1
+        frames *= len(self._codes)
+        frames += self._rows[:n]
         stamps = self._stamp_pairs.take(frames, axis=0, mode="clip")
         stamps -= play[:, None]
         filled = np.equal(stamps, _FIRST_AND_SECOND, out=self._filled[:n].view(bool))
-        np.take(self._frames, frames, out=self._out_frames[:n], mode="clip")
+        self._frames.take(frames, out=self._out_frames[:n], mode="clip")
         if np.count_nonzero(filled) != filled.size:
             missing = np.flatnonzero(~filled)
             self._out_halves[missing] = self._halves[self._silence_at]
-        self._stamp_pairs[frames] = -1
-
-    def _take_halves(self, n: int, play: NDArray[np.int64]) -> None:
-        """Some rows are on a half: half by half."""
-        due = play[:, None] + _FIRST_AND_SECOND
-        flat = (self._base[:n, None] + (due & RING - 1)).reshape(-1)
-        filled = self._stamps.take(flat, mode="clip") == due.reshape(-1)
-        source = np.where(filled, flat, self._silence_at)
-        np.take(self._halves, source, out=self._out_halves[: 2 * n], mode="clip")
         # A playing point may move back later: what has been played must not be played again.
-        self._stamps[flat] = -1
-        self._filled[:n] = filled.reshape(n, 2)
+        self._stamp_pairs[frames] = -1
+        return Taken(self._codes[:n], self._filled[:n])
 
     def skip(self, ticks: int) -> None:
         """Time went on for so many ticks in which nothing was taken: the frames of that time are left out. To be called

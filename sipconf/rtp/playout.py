@@ -1,9 +1,9 @@
 """When each row plays: the map from a row's RTP timestamps to its halves (10 ms), and how that map moves.
 
-A row's `play` is the half that the next tick takes and `timestamp` the RTP timestamp that belongs to it; both
-advance by a frame every tick. A packet's slack is the time between its arrival and its turn, in halves. Late
-packets move the row's playing point back (deeper), a sustained surplus of slack moves it forward. Not here: the
-sound itself (jitter).
+A row's `play` is the half that the next tick takes, always an even one, and `timestamp` the RTP timestamp that belongs
+to it; both advance by a frame every tick, so that only what they are ahead of the ticks is kept. A packet's slack is
+the time between its arrival and its turn, in halves. Late packets move the row's playing point back (deeper), a
+sustained surplus of slack moves it forward. Not here: the sound itself (jitter).
 """
 
 import numpy as np
@@ -27,6 +27,9 @@ ASTRAY_TICKS = 5
 JUMP_HALVES = 200
 """Halves (2 s) that no network delay explains: such a timestamp is a new reckoning at once."""
 
+SAMPLED = 4
+"""Ticks, of which one is entered into the mean slack while all is as expected."""
+
 _WRAP, _HALF_WRAP = 0xFFFFFFFF, 0x80000000
 _NEVER = -(1 << 40)
 _PLENTY = 1 << 30
@@ -47,9 +50,10 @@ class PlayoutColumns:
     def __init__(self, capacity: int, half_samples: int) -> None:
         self.half_samples = half_samples
         self.tick = 0
-        self.play = np.zeros(capacity, np.int64)
-        self.timestamp = np.zeros(capacity, np.int64)
+        self._start = np.zeros(capacity, np.int64)  # play less FRAME * tick
+        self._origin = np.zeros(capacity, np.int64)  # timestamp less as many samples
         self.end = np.zeros(capacity, np.int64)
+        self.unbroken = np.zeros(capacity, bool)  # the newest packet's last half is the one before `end`, on a frame
         self.active = np.zeros(capacity, bool)
         self.mean_slack = np.zeros(capacity)
         self.least_slack = np.zeros(capacity, np.int64)
@@ -87,10 +91,47 @@ class PlayoutColumns:
 
     def retire(self, row: int) -> None:
         """Not active any more; its counters stay."""
-        self.active[row] = False
+        self.active[row] = self.unbroken[row] = False
         self.end[row] = _NEVER
 
+    def play(self, rows: NDArray[np.intp]) -> NDArray[np.int64]:
+        """The halves that the next tick takes."""
+        return self._start.take(rows) + FRAME * self.tick
+
+    def play_of(self, row: int) -> int:
+        """The same of one row."""
+        return int(self._start[row]) + FRAME * self.tick
+
+    def timestamps(self, rows: slice | NDArray[np.intp] | int) -> NDArray[np.int64]:
+        """The RTP timestamps that belong to the playing points, not yet wrapped."""
+        return self._origin[rows] + self._samples_gone()
+
+    def _samples_gone(self) -> int:
+        return FRAME * self.half_samples * self.tick
+
     # --- packets -----------------------------------------------------------------------------------------------------
+    def place_next(self, rows: slice | NDArray[np.intp], count: int) -> NDArray[np.int64] | None:
+        """The halves, int64 (count,), where a round of packets of one frame each belongs, each the successor of its
+        row's newest. None, and nothing is changed, where a row's newest packet does not tell, or one is not in time.
+
+        rows: each once, as a slice where they follow each other."""
+        if np.count_nonzero(self.unbroken[rows]) != count:
+            return None
+        places = self.end[rows].copy()
+        ahead = places - self._start[rows]
+        ahead -= FRAME * self.tick
+        if np.count_nonzero(ahead.view(np.uint64) > MAX_DEPTH):
+            return None
+        self.end[rows] += FRAME
+        less = ahead < self.least_slack[rows]
+        if np.count_nonzero(less):
+            self.least_slack[rows] = np.minimum(self.least_slack[rows], ahead)
+        if self.tick % SAMPLED == 0:
+            self._average(rows, ahead, SAMPLED / 16)
+        if self._strayed:
+            self.astray[rows] = 0
+        return places
+
     def place_usual(
         self,
         rows: NDArray[np.intp],
@@ -111,7 +152,9 @@ class PlayoutColumns:
             or np.count_nonzero(markers)
         ):
             return None
-        self._observe(rows, np.maximum(end, places + halves, out=end), ahead)
+        after = places + halves
+        self.unbroken[rows] = (after >= end) & (halves == FRAME) & (places & 1 == 0)
+        self._observe(rows, np.maximum(end, after, out=end), ahead)
         return places
 
     def place(
@@ -127,6 +170,7 @@ class PlayoutColumns:
         All int64 or bool (Q,); rows at most once each. Moves the playing points of rows that need it.
         """
         places, ahead, rest = self._locate(rows, timestamps)
+        self.unbroken[rows] = False
         # Beyond the end is where every inactive row is, too. An unsigned ahead is great where it is negative.
         odd = (ahead.view(np.uint64) > MAX_DEPTH) | (places > self.end.take(rows)) | fresh | markers
         if rest.any():
@@ -148,10 +192,10 @@ class PlayoutColumns:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """(half in the ring's time, halves ahead of the playing point, samples behind the half) of timestamps."""
         # The difference wraps as timestamps do.
-        delta = (timestamps - self.timestamp.take(rows)).astype(np.int32).astype(np.int64)
+        delta = (timestamps - self.timestamps(rows)).astype(np.int32).astype(np.int64)
         ahead = delta // self.half_samples
         delta -= ahead * self.half_samples
-        return self.play.take(rows) + ahead, ahead, delta
+        return self.play(rows) + ahead, ahead, delta
 
     def _end_after(
         self, rows: NDArray[np.intp], places: NDArray[np.int64], samples: NDArray[np.int64]
@@ -165,22 +209,25 @@ class PlayoutColumns:
         less = ahead < self.least_slack.take(rows)
         if np.count_nonzero(less):  # seldom: the least of some seconds
             self.least_slack[rows[less]] = ahead[less]
-        mean = self.mean_slack.take(rows)
-        step = ahead - mean
-        step *= 1 / 16
-        step += mean
-        self.mean_slack[rows] = step
+        self._average(rows, ahead, 1 / 16)
         if self._strayed:
             self.astray[rows] = 0
+
+    def _average(self, rows: slice | NDArray[np.intp], ahead: NDArray[np.int64], weight: float) -> None:
+        mean = self.mean_slack[rows]
+        step = ahead - mean
+        step *= weight
+        step += mean
+        self.mean_slack[rows] = step
 
     def _settle(self, row: int, timestamp: int, samples: int, marker: bool, fresh: bool) -> bool:
         """Make one unusual packet fit by moving its row's playing point; False when it comes too late to be played."""
         half = self.half_samples
-        delta = ((timestamp - int(self.timestamp[row]) + _HALF_WRAP) & _WRAP) - _HALF_WRAP
+        delta = self._samples_ahead(row, timestamp)
         if fresh or not self.active[row] or abs(delta) > JUMP_HALVES * half:
             self._begin(row, timestamp)
             return True
-        play, end = int(self.play[row]), int(self.end[row])
+        play, end = self.play_of(row), int(self.end[row])
         ahead, rest = divmod(delta, half)
         if ahead < 0:
             return self._settle_late(row, timestamp, ahead, -(-(delta + samples) // half), marker)
@@ -203,7 +250,7 @@ class PlayoutColumns:
         if -ahead <= MAX_DEPTH:
             frames = -(ahead // FRAME)
             # Never so deep that what is in hand already would have to wait beyond the bound.
-            room = (MAX_DEPTH - max(int(self.end[row] - self.play[row]) - FRAME, 0)) // FRAME
+            room = (MAX_DEPTH - max(int(self.end[row]) - self.play_of(row) - FRAME, 0)) // FRAME
             if frames <= room:
                 self._deepen(row, frames)
                 return True
@@ -219,18 +266,24 @@ class PlayoutColumns:
             return False
         return True
 
+    def _samples_ahead(self, row: int, timestamp: int) -> int:
+        """Of the playing point; the difference wraps as timestamps do."""
+        return ((timestamp - int(self.timestamps(row)) + _HALF_WRAP) & _WRAP) - _HALF_WRAP
+
     def _ahead(self, row: int, timestamp: int) -> int:
-        delta = ((timestamp - int(self.timestamp[row]) + _HALF_WRAP) & _WRAP) - _HALF_WRAP
-        return delta // self.half_samples
+        return self._samples_ahead(row, timestamp) // self.half_samples
 
     def _begin(self, row: int, timestamp: int) -> None:
         """Take the packet for the beginning of time: its turn is START_DEPTH from now."""
         if self.active[row]:
             self.resynced[row] += 1
-        # Beyond everything that the ring may still hold of the old reckoning, and on a whole frame of it.
-        self.play[row] = (max(int(self.end[row]), int(self.play[row])) // 64 + 2) * 64
-        self.timestamp[row] = (timestamp - START_DEPTH * self.half_samples) & _WRAP
-        self.end[row] = self.play[row] + START_DEPTH
+        # Beyond everything that the ring may still hold of the old reckoning, and by so many halves that all rows play
+        # the same place of their rings at one tick.
+        tick = FRAME * self.tick
+        self._start[row] = ((max(int(self.end[row]), self.play_of(row)) - tick) // 64 + 2) * 64
+        play = self.play_of(row)
+        self._origin[row] = (timestamp - START_DEPTH * self.half_samples - self._samples_gone()) & _WRAP
+        self.end[row] = play + START_DEPTH
         self.active[row] = True
         self.mean_slack[row] = START_DEPTH
         self.least_slack[row] = _PLENTY
@@ -239,8 +292,8 @@ class PlayoutColumns:
 
     def _shift(self, row: int, halves: int, samples: int = 0) -> None:
         """Move the playing point by halves of the ring and halves plus samples of the peer's time."""
-        self.play[row] += halves
-        self.timestamp[row] = (int(self.timestamp[row]) + halves * self.half_samples + samples) & _WRAP
+        self._start[row] += halves
+        self._origin[row] = (int(self._origin[row]) + halves * self.half_samples + samples) & _WRAP
 
     def _drop(self, row: int, frames: int) -> None:
         """Become shallower at once: leave frames out."""
@@ -275,25 +328,15 @@ class PlayoutColumns:
             for row in np.flatnonzero(ready).tolist():
                 self._drop(row, 1)
                 self.surplus_since[row] = self.tick - PATIENCE + NEXT_PATIENCE
-        play = self.play[:n].copy()
-        self.play[:n] += FRAME
-        self._advance_clock(FRAME, n)
+        play = self._start[:n] + FRAME * self.tick
         self.tick += 1
         self._overslept = False
         return play
 
     def oversleep(self, ticks: int) -> None:
         """Ticks were left out. Packets of that time are late by our own fault, until the next advance."""
-        self.play += FRAME * ticks
-        self._advance_clock(FRAME * ticks)
         self.tick += ticks
         self._overslept = True
-
-    def _advance_clock(self, halves: int, n: int | None = None) -> None:
-        """Let the peer's time of rows (all, or the first n) go on by halves."""
-        moved = self.timestamp[:n]
-        moved += halves * self.half_samples
-        moved &= _WRAP
 
     def _watch(self, n: int) -> None:
         """Close the windows that end at this tick: the frames that even the latest packet had to spare are surplus."""

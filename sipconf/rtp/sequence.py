@@ -96,6 +96,16 @@ class SequenceColumns:
             self._elsewhere[slots] = _NOWHERE
         return True
 
+    def advance_expected(self, came: NDArray[np.bool_]) -> None:
+        """The same for the packets of slots 0..n-1 where came, bool (n,), says so; each is known to be the next."""
+        top = len(came)
+        self.highest[:top] += came
+        history = self._history[:top]
+        history <<= came.view(np.uint8)
+        history |= came
+        if self._jumped:
+            self._elsewhere[:top][came] = _NOWHERE
+
     def _advance_wildly(
         self, slots: NDArray[np.intp], sequence: NDArray[np.int64], ahead: NDArray[np.int64]
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -15,6 +15,7 @@ from sipconf.errors import MisuseError
 from sipconf.rtp.latching import PROBATION, STILL_TALKING, Address, Latch, Verdict, plain
 from sipconf.rtp.packet import HEADER_BYTES, Parsed
 from sipconf.rtp.sequence import SequenceColumns
+from sipconf.rtp.successors import Successors
 
 MAX_KIND = 15
 """Highest number a caller may give a format."""
@@ -23,6 +24,7 @@ COMFORT_NOISE = 13
 
 _EVENT, _PASSED_OVER, _UNKNOWN = 253, 254, 255
 _NOBODY = -1
+_WRAP = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,31 @@ class Batch:
     @property
     def lines(self) -> slice | NDArray[np.intp]:
         """What `index` picks of the block's rows, as a slice where it can be one."""
-        return _gapless(self.index)
+        return gapless(self.index)
 
     def where(self, mask: NDArray[np.bool_]) -> "Batch":
         """The packets that a bool (Q,) mask chooses."""
         return Batch(*(getattr(self, name)[mask] for name in Batch.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Packets of one round that are just what was expected, a frame each, of formats of kind 0; every slot once.
+
+    index: position in the block, ascending; slots: int (Q,), ascending.
+    """
+
+    index: NDArray[np.intp]
+    slots: NDArray[np.intp]
+
+    @property
+    def lines(self) -> slice | NDArray[np.intp]:
+        """What `index` picks of the block's rows, as a slice where it can be one."""
+        return gapless(self.index)
+
+    def where(self, mask: NDArray[np.bool_]) -> "Frames":
+        """The packets that a bool (Q,) mask chooses."""
+        return Frames(self.index[mask], self.slots[mask])
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +99,9 @@ class Streams:
         self._rates: set[int] = set()  # every clock rate that a leg has had
         self.jitter = np.zeros(capacity)
         self._transit = np.zeros(capacity, np.int64)
+        self._successors = Successors(capacity)
+        self._numbers = np.arange(capacity)
+        self._ascending: NDArray[np.intp] | None = None  # the slots last found so
         self._candidate_ssrc = np.zeros(capacity, np.int64)
         self._candidate_next = np.zeros(capacity, np.int64)
         self._candidate_count = np.zeros(capacity, np.int64)
@@ -93,6 +118,7 @@ class Streams:
         capacity = max(slot + 1, 2 * old)
         fresh = Streams(capacity)
         self.sequence.grow(capacity)
+        self._successors.grow(capacity)
         for name, column in self.__dict__.items():
             if isinstance(column, np.ndarray):
                 wider = getattr(fresh, name)
@@ -120,8 +146,10 @@ class Streams:
         telephone_event: int | None,
         remote_rtcp: Address | None,
         now: float,
+        frame: tuple[int, int] = (0, 0),
     ) -> bool:
-        """Tell a leg its peer and what it may send; kinds: payload type -> 0..MAX_KIND, returned in batches.
+        """Tell a leg its peer and what it may send; kinds: payload type -> 0..MAX_KIND, returned in batches. frame:
+        octets and samples of one frame of kind 0; such packets may then be taken by `receive_expected`.
 
         Returns True when a source has to prove itself anew. The latch stays when the same peer, still talking, is named
         again (a re-INVITE for other reasons), or when the first question is still open.
@@ -137,6 +165,7 @@ class Streams:
             table[telephone_event] = _EVENT
         self.clock_rate[slot] = clock_rate
         self._rates.add(clock_rate)
+        self._successors.frame_is(slot, *frame)
         remote = plain(remote) if remote else None
         host = plain((signalling_host, 0))[0]
         latch = self._latches[slot]
@@ -155,6 +184,7 @@ class Streams:
         """Nothing that comes for this slot is taken any more; its counters stay readable."""
         self._latches[slot] = None
         self._kinds[slot] = _UNKNOWN
+        self._successors.forget(slot)
         self.started[slot] = False
         self._believed[slot] = _NOBODY
         self._candidate_count[slot] = 0
@@ -201,6 +231,54 @@ class Streams:
         return False
 
     # --- packets -----------------------------------------------------------------------------------------------------
+    def receive_expected(
+        self, slots: NDArray[np.intp], block: NDArray[np.uint8], lengths: NDArray[np.int64], now: float
+    ) -> tuple[Frames | None, NDArray[np.intp] | None]:
+        """Take those packets of a block, of the first of each leg, whose whole header was expected. lengths: int (P,),
+        not positive where nothing came. Returns them, and the positions of the others, which `receive` is for; None
+        for none, and instead of the positions when no packet was expected and all came."""
+        first = self._first_round(slots)
+        came, everyone = self._successors.compare(slots[:first], block[:first], lengths[:first])
+        found = first if everyone else np.count_nonzero(came)
+        if not found:
+            came_at_all = lengths > 0
+            everything = np.count_nonzero(came_at_all) == len(slots)
+            return None, None if everything else np.flatnonzero(came_at_all)
+        top = len(came)
+        self._measure_expected(top, came, everyone, now)
+        self._successors.advance(came, everyone)
+        self.sequence.advance_expected(came)
+        if everyone:
+            self.last_packet[:top] = now
+            rest = np.arange(first, len(slots)) if first < len(slots) else None
+            return Frames(self._numbers[:first], slots[:first]), rest
+        np.copyto(self.last_packet[:top], now, where=came)
+        expected = came.take(slots[:first])
+        index = np.flatnonzero(expected)
+        others = lengths > 0
+        others[:first] &= ~expected
+        rest = np.flatnonzero(others)
+        return Frames(index, slots.take(index)), rest if len(rest) else None
+
+    def _first_round(self, slots: NDArray[np.intp]) -> int:
+        """How many of the slots, from the first on, are in ascending order."""
+        if slots is self._ascending:
+            return len(slots)
+        falls = np.flatnonzero(slots[1:] <= slots[:-1])
+        if len(falls):
+            return int(falls[0]) + 1
+        self._ascending = slots
+        return len(slots)
+
+    def as_batch(self, frames: Frames) -> Batch:
+        """The packets that `receive_expected` has just found, told as `receive` tells of any others."""
+        count = len(frames.slots)
+        timestamps, sizes = self._successors.taken(frames.slots)
+        nothing = np.zeros(count, bool)
+        offsets = np.full(count, HEADER_BYTES)
+        kinds = np.zeros(count, np.uint8)
+        return Batch(frames.index, frames.slots, kinds, timestamps & _WRAP, offsets, sizes, nothing, nothing)
+
     def receive(self, slots: NDArray[np.intp], parsed: Parsed, now: float) -> Received:
         """Sort a block's packets into streams. slots: int (P,), the leg of each; now: when the block was read (s)."""
         kinds = self._kinds.reshape(-1).take(slots * 128 + parsed.payload_type, mode="clip")
@@ -224,7 +302,7 @@ class Streams:
         """Split positions into rounds in which no slot comes twice, each slot's packets in order."""
         leader = self._leader
         while len(positions):
-            legs = slots[_gapless(positions)]
+            legs = slots[gapless(positions)]
             if np.count_nonzero(legs[1:] > legs[:-1]) == len(legs) - 1:
                 yield positions
                 return
@@ -252,7 +330,7 @@ class Streams:
         events: list[NDArray[np.intp]],
     ) -> None:
         """Probation, sequence and jitter of one round; its audio becomes a batch."""
-        chosen = _gapless(positions)
+        chosen = gapless(positions)
         slots, ssrc = all_slots[chosen], parsed.ssrc[chosen]
         fresh = np.zeros(len(positions), bool)
         known = ssrc == self._believed.take(slots)
@@ -261,26 +339,40 @@ class Streams:
                 fresh[i] = self._try_source(int(slots[i]), int(ssrc[i]), int(parsed.sequence[positions[i]]))
             known |= fresh
             positions, slots, fresh = positions[known], slots[known], fresh[known]
-            chosen = _gapless(positions)
+            chosen = gapless(positions)
         self.last_packet[slots] = now
         sequence = parsed.sequence[chosen]
         if not self.sequence.advance_in_order(slots, sequence):
             taken, restarted = self.sequence.advance(slots, sequence)
             fresh |= restarted
             positions, slots, fresh = positions[taken], slots[taken], fresh[taken]
-            chosen = _gapless(positions)
+            chosen = gapless(positions)
+        self._successors.forget(slots)
         kinds = all_kinds[chosen]
         audio = kinds <= MAX_KIND
         if np.count_nonzero(audio) != len(audio):
             events.append(positions[kinds == _EVENT])
             positions, slots, kinds, fresh = positions[audio], slots[audio], kinds[audio], fresh[audio]
-            chosen = _gapless(positions)
+            chosen = gapless(positions)
         if not len(positions):
             return
         timestamps = parsed.timestamp[chosen]
         self._measure_jitter(slots, timestamps, fresh, now)
         offsets, sizes, markers = parsed.offset[chosen], parsed.size[chosen], parsed.marker[chosen]
         batches.append(Batch(positions, slots, kinds, timestamps, offsets, sizes, markers, fresh))
+        self._expect_successors(batches[-1], parsed.sequence[chosen], parsed.payload_type[chosen])
+
+    def _expect_successors(
+        self, batch: Batch, sequence: NDArray[np.int64], payload_types: NDArray[np.int64]
+    ) -> None:
+        """Behind the packets that are their streams' newest, of kind 0 and with a plain header."""
+        newest = (self.sequence.highest.take(batch.slots) ^ sequence) & 0xFFFF == 0
+        newest &= (batch.kinds == 0) & (batch.offsets == HEADER_BYTES)
+        slots = batch.slots[newest]
+        self._successors.expect(
+            slots, payload_types=payload_types[newest], sequence=sequence[newest], timestamps=batch.timestamps[newest],
+            ssrc=self._believed.take(slots), sizes=batch.sizes[newest],
+        )  # fmt: skip
 
     def _try_source(self, slot: int, ssrc: int, sequence: int) -> bool:
         """Probation of an SSRC that is not the leg's: True when it has just become it."""
@@ -298,6 +390,25 @@ class Streams:
         self._believed[slot] = ssrc
         self.sequence.begin(slot, sequence)
         return True
+
+    def _measure_expected(self, top: int, came: NDArray[np.bool_], everyone: bool, now: float) -> None:
+        """The same as _measure_jitter for packets that `compare` has found and `advance` has not passed yet."""
+        rate: Any = self.clock_rate[:top] if len(self._rates) > 1 else next(iter(self._rates))
+        arrival = (now * rate).astype(np.int64) if len(self._rates) > 1 else int(now * rate)
+        timestamps, known = self._successors.timestamps_of(top), self._transit[:top]
+        transit = arrival - timestamps
+        moved = np.fabs((transit - known).astype(np.int32))
+        far = moved > rate
+        if np.count_nonzero(far):
+            moved[far] = 0
+        moved -= self.jitter[:top]
+        moved *= 1 / 16
+        if everyone:
+            known[:] = transit
+        else:
+            np.copyto(known, transit, where=came)
+            moved *= came
+        self.jitter[:top] += moved
 
     def _measure_jitter(
         self, slots: NDArray[np.intp], timestamps: NDArray[np.int64], fresh: NDArray[np.bool_], now: float
@@ -351,7 +462,7 @@ class Streams:
 _EMPTY = np.zeros(0, np.intp)
 
 
-def _gapless(positions: NDArray[np.intp]) -> slice | NDArray[np.intp]:
+def gapless(positions: NDArray[np.intp]) -> slice | NDArray[np.intp]:
     """An index for ascending positions: a slice, which copies nothing, where they follow each other without a gap."""
     count = len(positions)
     if count and positions[-1] - positions[0] == count - 1:

@@ -44,7 +44,7 @@ def pairs() -> Iterator[list[tuple[socket.socket, socket.socket]]]:
             one.close()
 
 
-def test_everything_that_came_is_read_once_in_order_without_gaps(
+def test_everything_that_came_is_read_once_and_in_order(
     settled: Settled, pairs: list[tuple[socket.socket, socket.socket]]
 ) -> None:
     rng = random.Random(5)
@@ -57,9 +57,10 @@ def test_everything_that_came_is_read_once_in_order_without_gaps(
     def drain() -> None:
         slots, lengths = settled.receive(block)
         assert len(slots) == len(lengths)
+        assert slots[:LEGS].tolist() == list(range(1000, 1000 + LEGS))
         for row, (slot, length) in enumerate(zip(slots.tolist(), lengths.tolist(), strict=True)):
-            assert length > 0
-            got[slot].append(block[row, :length].tobytes())
+            if length > 0:
+                got[slot].append(block[row, :length].tobytes())
 
     for turn in range(60):
         for leg, (_, theirs) in enumerate(pairs):

@@ -14,7 +14,7 @@ from sipconf.mixer.frame import Codes, Pcm
 KNEE = 30000.0
 CEILING = 32767.0
 REACH = 131072  # table index 0 is sample -REACH; beyond the table a sample is at the ceiling anyway
-BLOCK_ROWS = 128  # rows encoded at once: the index array then stays in the processor's second-level cache
+BLOCK_ROWS = 128  # rows looked up at once: the index array then stays in the processor's second-level cache
 
 
 def soft_limit(samples: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -25,9 +25,13 @@ def soft_limit(samples: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.copysign(np.where(magnitude > KNEE, bent, magnitude), samples)
 
 
-def limited_table(codes_of_int16: NDArray) -> NDArray:
-    """A table of 2 * REACH codes indexed by sample + REACH, from one of 65536 codes indexed by sample + 32768."""
-    samples = np.arange(-REACH, REACH)
+def limited_table(codes_of_int16: NDArray, step: int = 1) -> NDArray:
+    """A table of 2 * REACH / step codes, from one of 65536 codes indexed by sample + 32768.
+
+    step 1: for each whole sample. More: for all from one multiple of step to below the next, which have one code where
+    the encoding tells no finer differences; so small a table stays in the cache.
+    """
+    samples = np.arange(-REACH, REACH, step) + step // 2
     return codes_of_int16[np.rint(soft_limit(samples)).astype(np.int32) + 32768]
 
 
@@ -36,17 +40,22 @@ class TableEncoder:
 
     def __init__(self, table: NDArray, samples: int) -> None:
         self._table = table
+        step = 2 * REACH // len(table)
+        self._scale = np.float32(1 / step)
+        # The cast to integers cuts off: half a sample more rounds to the nearest. Wider steps begin at their multiples.
+        self._shift = np.float32(REACH / step + (0.5 if step == 1 else 0.0))
+        self._scaled = np.empty((BLOCK_ROWS, samples), np.float32)
         self._index = np.empty((BLOCK_ROWS, samples), np.intp)  # what take would turn it into
 
     def encode(self, pcm: Pcm, out: NDArray) -> None:
-        """pcm (n, samples) to out (n, samples) of the table's dtype, rounded to the nearest sample first."""
+        """pcm (n, samples) to out (n, samples) of the table's dtype."""
         for first in range(0, len(pcm), BLOCK_ROWS):
             block = pcm[first : first + BLOCK_ROWS]
-            index = self._index[: len(block)]
-            # The half rounds, because the cast to integers cuts off; below -REACH the take clips, so the sign is no
-            # matter.
-            np.add(block, REACH + 0.5, out=index, casting="unsafe")
-            np.take(self._table, index, out=out[first : first + BLOCK_ROWS], mode="clip")
+            scaled, index = self._scaled[: len(block)], self._index[: len(block)]
+            np.multiply(block, self._scale, out=scaled)
+            # Below -REACH the take clips, so that the cast rounds upwards there is no matter.
+            np.add(scaled, self._shift, out=index, casting="unsafe")
+            self._table.take(index, out=out[first : first + BLOCK_ROWS], mode="clip")
 
 
 def pair_table(values: Pcm) -> NDArray[np.int64]:
@@ -58,4 +67,7 @@ def pair_table(values: Pcm) -> NDArray[np.int64]:
 
 def decode_by_pairs(table: NDArray[np.int64], codes: Codes, out: Pcm) -> None:
     """codes uint8 (n, samples) to out float32 (n, samples), samples even, two codes to a look-up."""
-    np.take(table, codes.view(np.uint16), out=out.view(np.int64), mode="clip")
+    index, pairs = codes.view(np.uint16), out.view(np.int64)
+    for first in range(0, len(codes), BLOCK_ROWS):
+        rows = slice(first, first + BLOCK_ROWS)
+        table.take(index[rows], out=pairs[rows], mode="clip")

@@ -31,7 +31,7 @@ _POINTER_BYTES = 8
 class Requests:
     """Prepared reads or writes, one per socket: may be carried out again and again, and aimed elsewhere.
 
-    fds, buffers: columns that may be written. operation: READ or WRITE.
+    fds, buffers: columns that may be written. numbers: of the requests. operation: READ or WRITE.
     """
 
     def __init__(
@@ -40,7 +40,8 @@ class Requests:
         self._requests = np.zeros(len(fds), REQUEST)
         self._requests["opcode"] = operation
         self._requests["bytes"] = sizes
-        self._requests["data"] = np.arange(len(fds))
+        self.numbers = np.arange(len(fds))
+        self._requests["data"] = self.numbers
         self.fds, self.buffers = self._requests["fd"], self._requests["buffer"]
         self.fds[:] = fds
         self.buffers[:] = buffers
@@ -83,7 +84,11 @@ class BatchCalls:
             fetched = self._checked(
                 self._call(self._getevents, self._context, number, number, self._results_at, 0)
             )
-            outcome[self._numbers[:fetched]] = self._answers[:fetched]
+            asked = requests.numbers[first : first + number]
+            if fetched == number and (self._numbers[:number] == asked).all():
+                outcome[first : first + number] = self._answers[:number]  # in order, as whatever is done at once is
+            else:
+                outcome[self._numbers[:fetched]] = self._answers[:fetched]
         return outcome
 
     def _submit_all(self, pointers: int, count: int) -> None:

@@ -192,7 +192,7 @@ class Ports:
     def drain(self, now: float) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:
         """Read what has come: slots int (P,), block uint8 (P, ROW), lengths int (P,), each leg's in order of arrival.
 
-        The block is overwritten by the next drain.
+        A row whose length is not positive holds nothing. The block is overwritten by the next drain.
         """
         self._now = now
         if self._settled is None:

@@ -1,7 +1,8 @@
 """The sockets of legs that have latched: connected, so that whole batches are read and written without addresses.
 
 Reading asks every socket for one datagram, then only those again that may well hold a second one: an empty read costs a
-quarter of a full one. Not here: sockets still looking for their peer (ports), the system call itself (batch).
+quarter of a full one, and few further datagrams cost the floors above as much as many. Not here: sockets still looking
+for their peer (ports), the system call itself (batch).
 """
 
 import errno
@@ -15,8 +16,10 @@ from sipconf.rtp.edge.batch import READ, WRITE, BatchCalls, Requests
 
 PASSES = 16
 """Datagrams that one leg may bring to one drain; the rest wait in its socket."""
-ROTATION, EVERY = 16, 4
-"""Every socket is asked for a second datagram at least once in so many drains, a group of them every few drains."""
+ROTATION, EVERY = 32, 8
+"""Every socket is asked for a second datagram at least once in so many drains, a group of them every few drains. What
+waits for that is the packet that a leg has in hand, in its socket instead of its jitter buffer: the sender's rhythm
+falls just before or just behind ours. Who brings nothing twice running is asked at once for what comes then."""
 ROWS_PER_SOCKET = 3
 """Rows that the block should have for each socket."""
 _KNOWN_BUFFERS = 4096
@@ -40,7 +43,9 @@ class Settled:
         self._stale = True
         self._slots = np.zeros(0, np.intp)
         self._descriptors = np.zeros(0, np.int64)
-        self._eager = np.zeros(0, bool)
+        # By socket, None for nobody: who is asked for more at the next drain; who had nothing at the last one.
+        self._eager: NDArray[np.bool_] | None = None
+        self._missed: NDArray[np.bool_] | None = None
         self._turns = np.zeros((ROTATION, 0), bool)  # by drain: who is asked for a second datagram in any case
         self._reads: Requests | None = None
         self._seconds: Requests | None = None
@@ -75,24 +80,36 @@ class Settled:
 
     # --- in ----------------------------------------------------------------------------------------------------------
     def receive(self, block: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-        """Read into the first rows of block, uint8 (rows, ROW) with at least one row per socket: (slots, lengths) of
-        the rows that are filled, without a gap."""
+        """Read into the first rows of block, uint8 (rows, ROW) with at least one row per socket: (slots, lengths).
+
+        There is a row for each socket, in ascending order of slots, not filled where its length is not positive, and
+        behind these come the further datagrams of some of them."""
         self._prepare(block)
         if self._reads is None or self._seconds is None:
             return self._slots, _NONE
         self._drains += 1
-        outcome = self._calls.carry_out(self._reads, len(self._slots))
-        got = outcome > 0
-        if got.all():
-            slots, lengths = self._slots, outcome
-            again = self._eager | self._turns[self._drains % ROTATION]
-            self._eager = np.zeros(len(got), bool)
-        else:
-            self._count_errors(outcome)
-            slots, lengths = _close_gaps(block, self._slots, outcome, got)
-            again = (self._eager | self._turns[self._drains % ROTATION]) & got
-            self._eager = ~got
-        asked = np.flatnonzero(again)
+        lengths = self._calls.carry_out(self._reads, len(self._slots))
+        got = lengths > 0
+        eager, self._eager = self._eager, None
+        missed, self._missed = self._missed, None
+        if np.count_nonzero(got) != len(got):
+            self._count_errors(lengths)
+            self._missed = ~got
+            if missed is not None:
+                self._eager = missed & self._missed
+        if eager is None and self._drains % EVERY:
+            return self._slots, lengths
+        asked = self._turns[self._drains % ROTATION] & got
+        if eager is not None:
+            asked |= eager & got
+        return self._read_again(block, np.flatnonzero(asked), lengths)
+
+    def _read_again(
+        self, block: NDArray[np.uint8], asked: NDArray[np.intp], lengths: NDArray[np.int64]
+    ) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+        """Ask these sockets for more until they have none; what comes stands behind the first rows."""
+        slots = self._slots
+        assert self._seconds is not None
         for _ in range(PASSES - 1):
             asked = asked[: len(block) - len(slots)]
             count, begin = len(asked), len(slots)
@@ -103,11 +120,13 @@ class Settled:
             outcome = self._calls.carry_out(self._seconds, count)
             self._count_errors(outcome)
             more = outcome > 0
-            if not more.any():
+            if not np.count_nonzero(more):
                 break
-            part, sizes = _close_gaps(block[begin:], self._slots[asked], outcome, more)
-            slots, lengths = np.concatenate([slots, part]), np.concatenate([lengths, sizes])
+            slots = np.concatenate([slots, self._slots[asked]])
+            lengths = np.concatenate([lengths, outcome])
             asked = asked[more]
+            if self._eager is None:
+                self._eager = np.zeros(len(self._slots), bool)
             self._eager[asked] = True
         return slots, lengths
 
@@ -118,7 +137,7 @@ class Settled:
             fds = dict(sorted(self._fds.items()))
             self._slots = np.fromiter(fds.keys(), np.intp, len(fds))
             self._descriptors = np.fromiter(fds.values(), np.int64, len(fds))
-            self._eager = np.ones(len(fds), bool)
+            self._eager, self._missed = np.ones(len(fds), bool), None
             # Groups are numbered by the drain whose turn they have; the drains between have none.
             self._turns = np.arange(len(fds)) % (ROTATION // EVERY) * EVERY == np.arange(ROTATION)[:, None]
         count = len(self._slots)
@@ -172,20 +191,3 @@ class Settled:
         plan = _Sends(slots, packets, requests, others)
         self._sends = [*self._sends[-7:], plan]
         return plan
-
-
-def _close_gaps(
-    block: NDArray[np.uint8], slots: NDArray[np.intp], outcome: NDArray[np.int64], got: NDArray[np.bool_]
-) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """Move the last filled rows into the gaps of the ones before, so that the filled rows come first."""
-    count = int(np.count_nonzero(got))
-    if count == len(got):
-        return slots, outcome
-    gaps = np.flatnonzero(~got[:count])
-    last = count + np.flatnonzero(got[count:])
-    moved, lengths = slots[:count].copy(), outcome[:count].copy()
-    if len(gaps):
-        filled = slice(0, int(outcome[last].max()))
-        block[gaps, filled] = block[last, filled]
-        moved[gaps], lengths[gaps] = slots[last], outcome[last]
-    return moved, lengths
