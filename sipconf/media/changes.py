@@ -114,7 +114,7 @@ class Changes:
         if leg.bank is None or leg.bank.format != format:
             self._move(leg, self._bank(format), terms, now)
         assert leg.bank is not None
-        leg.bank.sender.payload_type[leg.row] = terms.tx_format.payload_type
+        leg.bank.sender.set_payload_type(leg.row, terms.tx_format.payload_type)
         kinds = {}
         for offered in terms.rx_formats:
             pair = (offered.encoding.upper(), format.encoding)

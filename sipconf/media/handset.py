@@ -128,5 +128,5 @@ class Handset:
         elif self._telephone_event is not None:
             self._event.extend(telephone_event.digit_packets(
                 key, payload_type=self._telephone_event, sequence=0,
-                timestamp=int(self._sender.timestamp[0]) & 0xFFFFFFFF, ssrc=int(self._sender.ssrc[0]),
+                timestamp=int(self._sender.timestamp[0]), ssrc=int(self._sender.ssrc[0]),
                 duration_ms=KEY_FRAMES * 20, clock_rate=self.format.clock_rate))

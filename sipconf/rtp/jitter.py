@@ -97,7 +97,7 @@ class JitterBank:
         places = self.playout.place_next(gapless(rows) if ascending else rows, len(rows))
         if places is None:
             return False
-        self._put_halves(rows, places, lines, HEADER_BYTES, FRAME, block)
+        self._put_frames(self._at(rows, places), places, lines, HEADER_BYTES, block)
         return True
 
     def put(self, rows: NDArray[np.intp], batch: Batch, block: NDArray[np.uint8]) -> None:
@@ -160,12 +160,8 @@ class JitterBank:
     ) -> None:
         """Packets of so many halves each, in these lines of the block, that begin on a half and are not late."""
         first = self._at(rows, places)
-        if halves == FRAME and not np.count_nonzero(first & 1):  # whole frames of the ring: one copy for both halves
-            self._stamps[first] = places
-            self._second_stamps[first] = places + 1
-            first >>= 1
-            source = np.ndarray(len(block), self._frame, block, offset, (block.shape[1],))
-            self._frames[first] = source[lines]
+        if halves == FRAME and not np.count_nonzero(first & 1):
+            self._put_frames(first, places, lines, offset, block)
             return
         for k in range(halves):
             at = self._at(rows, places + k)
@@ -173,6 +169,21 @@ class JitterBank:
             start = offset + k * self.format.half_bytes
             source = np.ndarray(len(block), self._half, block, start, (block.shape[1],))
             self._halves[at] = source[lines]
+
+    def _put_frames(
+        self,
+        first: NDArray[np.int64],
+        places: NDArray[np.int64],
+        lines: slice | NDArray[np.intp],
+        offset: int,
+        block: NDArray[np.uint8],
+    ) -> None:
+        """Whole frames of the ring, whose first halves belong `first` in it: one copy for both halves."""
+        self._stamps[first] = places
+        self._second_stamps[first] = places + 1
+        first >>= 1
+        source = np.ndarray(len(block), self._frame, block, offset, (block.shape[1],))
+        self._frames[first] = source[lines]
 
     def _at(self, rows: NDArray[np.intp], places: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where in the ring, counted in halves, these rows keep these halves of their time."""

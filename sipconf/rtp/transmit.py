@@ -10,8 +10,8 @@ from sipconf.errors import MisuseError
 from sipconf.rtp.formats import FrameFormat
 from sipconf.rtp.packet import HEADER_BYTES
 
-_VERSION = 2 << 30
-_MARKER = 1 << 23
+_VERSION = 2 << 14
+_MARKER = 1 << 7
 
 
 class Sender:
@@ -19,9 +19,9 @@ class Sender:
 
     def __init__(self, format: FrameFormat, capacity: int = 64) -> None:
         self.format = format
-        self.payload_type = np.zeros(capacity, np.int64)
-        self.sequence = np.zeros(capacity, np.int64)
-        self.timestamp = np.zeros(capacity, np.int64)
+        self._lead = np.zeros(capacity, np.uint16)  # the first two octets, without a marker
+        self.sequence = np.zeros(capacity, np.uint16)
+        self.timestamp = np.zeros(capacity, np.uint32)
         self.ssrc = np.zeros(capacity, np.int64)
         self.packets = np.zeros(capacity, np.int64)
         self._starting = np.ones(capacity, bool)
@@ -31,7 +31,8 @@ class Sender:
     def _allocate(self, capacity: int) -> None:
         self._buffer = np.zeros((capacity, HEADER_BYTES + self.format.frame_bytes), np.uint8)
         self._payload = self._buffer[:, HEADER_BYTES:]
-        self._words = self._buffer.view(">u4")
+        self._shorts, self._words = self._buffer.view(">u2"), self._buffer.view(">u4")
+        self._lead_written = False
         self._words[: len(self.ssrc), 2] = self.ssrc
         self.views: list[memoryview] = [memoryview(row) for row in self._buffer]
 
@@ -41,7 +42,7 @@ class Sender:
         if row < old:
             return
         capacity = max(row + 1, 2 * old)
-        for name in ("payload_type", "sequence", "timestamp", "ssrc", "packets", "_open"):
+        for name in ("_lead", "sequence", "timestamp", "ssrc", "packets", "_open"):
             column = getattr(self, name)
             setattr(self, name, np.concatenate([column, np.zeros(capacity - old, column.dtype)]))
         self._starting = np.concatenate([self._starting, np.ones(capacity - old, bool)])
@@ -49,16 +50,21 @@ class Sender:
 
     def open(self, row: int, *, payload_type: int, sequence: int, timestamp: int, ssrc: int) -> None:
         """Begin a stream. sequence, timestamp, ssrc: random starting values (RFC 3550 section 5.1)."""
-        if not 0 <= payload_type < 128:
-            raise MisuseError(f"payload type {payload_type}")
         self.reserve(row)
-        self.payload_type[row] = payload_type
+        self.set_payload_type(row, payload_type)
         self.sequence[row] = sequence & 0xFFFF
         self.timestamp[row] = timestamp & 0xFFFFFFFF
         self.ssrc[row] = ssrc & 0xFFFFFFFF
         self._words[row, 2] = ssrc & 0xFFFFFFFF
         self.packets[row] = 0
         self._starting[row] = self._open[row] = True
+
+    def set_payload_type(self, row: int, payload_type: int) -> None:
+        """What the row's next packets are marked with."""
+        if not 0 <= payload_type < 128:
+            raise MisuseError(f"payload type {payload_type}")
+        self._lead[row] = _VERSION | payload_type
+        self._lead_written = False
 
     def close(self, row: int) -> None:
         """The row sends nothing more until it is opened again."""
@@ -86,22 +92,18 @@ class Sender:
         """
         n = len(sending)
         sending = sending & self._open[:n]
-        words, starting = self._words[:n], self._starting[:n]
-        sequence, timestamp = self.sequence[:n], self.timestamp[:n]
-        lead = (self.payload_type[:n] << 16) | _VERSION
-        lead |= sequence
-        if np.count_nonzero(starting):
-            lead |= starting * _MARKER
-        words[:, 0] = lead
-        words[:, 1] = timestamp
+        starting, sequence, timestamp = self._starting[:n], self.sequence[:n], self.timestamp[:n]
+        marked = np.count_nonzero(starting)
+        if marked or not self._lead_written:
+            self._shorts[:n, 0] = self._lead[:n] | starting * np.uint16(_MARKER)
+            self._lead_written = not marked
+        self._shorts[:n, 1] = sequence
+        self._words[:n, 1] = timestamp
         sequence += sending
-        sequence &= 0xFFFF
-        timestamp += self.format.samples
-        timestamp &= 0xFFFFFFFF
+        timestamp += np.uint32(self.format.samples)
         self.packets[:n] += sending
         np.logical_not(sending, out=starting)
 
     def skip(self, ticks: int) -> None:
         """Time went on for so many ticks without a packet: timestamps advance, sequence numbers do not."""
-        self.timestamp += ticks * self.format.samples
-        self.timestamp &= 0xFFFFFFFF
+        self.timestamp += np.uint32(ticks * self.format.samples & 0xFFFFFFFF)
