@@ -44,7 +44,7 @@ REGISTER_EVERY = 15.0
 MOST_MEMORY_MB = 16.0
 """Growth by which memory still counts as flat: the allocator keeps some pages."""
 QUICK_T1, QUICK_T2, QUICK_T4 = 0.02, 0.16, 0.2
-QUICK_SETTLE = 64 * QUICK_T1 + 1.0
+QUICK_SETTLE = 64 * QUICK_T1 + 0.5
 AT_ONCE = 20
 WARM_CALLS = 2000
 QUIET = 0.5
