@@ -113,8 +113,7 @@ class Server:
 
     def telephone(self, number: int, host: str, t1: float = 0.5) -> Telephone:
         """One of the users at an address, not open yet."""
-        user = str(FIRST_USER + number % self.users)
-        return Telephone(self.address, HOST, user, f"secret of {user}", host, t1)
+        return telephone_of(self.address, number % self.users, host, t1)
 
 
 @contextlib.contextmanager
@@ -129,6 +128,12 @@ def running(users: int, core: int | None = None, **settings: object) -> Iterator
             server.stop()
             if written := server.log.read_text().partition("sipconf is ready.")[0].strip():
                 print(written[-2000:], file=sys.stderr)
+
+
+def telephone_of(server: Address, number: int, host: str, t1: float = 0.5) -> Telephone:
+    """The telephone of the user with this number, 0 and on, not open yet."""
+    user = str(FIRST_USER + number)
+    return Telephone(server, HOST, user, f"secret of {user}", host, t1)
 
 
 def own_host(number: int, net: int = 1) -> str:

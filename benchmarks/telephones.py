@@ -116,15 +116,15 @@ class Telephone(asyncio.DatagramProtocol):
     async def register(self, expires: int = 3600) -> float:
         """Register, with the challenge of last time where there is one; seconds it took. Raises Refused."""
         began = time.monotonic()
-        call_id, tag = f"{self._token()}@{self.host}", self._token()
+        call_id, tag = f"{self.token()}@{self.host}", self.token()
         uri = f"sip:{self.domain}"
         for cseq in range(1, 4):
-            proof = self._proof("REGISTER", uri) if self._challenge else ""
+            proof = self.proof("REGISTER", uri) if self._challenge else ""
             extra = f"Expires: {expires}\r\n{proof}"
-            answer = await self._ask("REGISTER", uri, f"<sip:{self.user}@{self.domain}>", call_id, tag, cseq, extra)
+            answer = await self.ask("REGISTER", uri, f"<sip:{self.user}@{self.domain}>", call_id, tag, cseq, extra)
             if answer.status != 401:
                 break
-            self._remember(answer)
+            self.remember(answer)
         if answer.status != 200:
             raise Refused(answer.status, answer.reason)
         return time.monotonic() - began
@@ -135,16 +135,16 @@ class Telephone(asyncio.DatagramProtocol):
 
     async def call(self, dialled: str, media_port: int = SILENT_PORT, media_host: str | None = None) -> Call:
         """Call until answered, and acknowledge. Raises Refused."""
-        call_id, tag = f"{self._token()}@{self.host}", self._token()
+        call_id, tag = f"{self.token()}@{self.host}", self.token()
         uri = f"sip:{dialled}@{self.domain}"
         offer = SDP.format(host=media_host or self.host, port=media_port)
         began = time.monotonic()
-        answer = await self._ask("INVITE", uri, f"<{uri}>", call_id, tag, 1, "", offer)
+        answer = await self.ask("INVITE", uri, f"<{uri}>", call_id, tag, 1, "", offer)
         challenged = time.monotonic()
         if answer.status == 401:
-            self._remember(answer)
-            proof = self._proof("INVITE", uri)
-            answer = await self._ask("INVITE", uri, f"<{uri}>", call_id, tag, FIRST_AUTHORIZED, proof, offer)
+            self.remember(answer)
+            proof = self.proof("INVITE", uri)
+            answer = await self.ask("INVITE", uri, f"<{uri}>", call_id, tag, FIRST_AUTHORIZED, proof, offer)
         if answer.status != 200:
             raise Refused(answer.status, answer.reason)
         target = re.search(r"<([^>]+)>", answer.header("Contact"))
@@ -162,7 +162,7 @@ class Telephone(asyncio.DatagramProtocol):
         if self._calls.pop(call.call_id, None) is None:
             return
         call.cseq += 1
-        answer = await self._ask("BYE", call.target, call.to, call.call_id, call.tag, call.cseq)
+        answer = await self.ask("BYE", call.target, call.to, call.call_id, call.tag, call.cseq)
         self._acks = {key: ack for key, ack in self._acks.items() if key[0] != call.call_id}
         if answer.status == 408:
             raise Refused(408, "BYE is not answered")
@@ -172,14 +172,15 @@ class Telephone(asyncio.DatagramProtocol):
                 body: str = "") -> bytes:  # fmt: skip
         """One request as octets."""
         head = REQUEST.format(
-            method=method, uri=uri, host=self.host, port=self.port, branch=f"z9hG4bK{self._token()}",
+            method=method, uri=uri, host=self.host, port=self.port, branch=f"z9hG4bK{self.token()}",
             user=self.user, domain=self.domain, tag=tag, to=to, call_id=call_id, cseq=cseq, extra=extra,
         )  # fmt: skip
         kind = "Content-Type: application/sdp\r\n" if body else ""
         return f"{head}{kind}Content-Length: {len(body)}\r\n\r\n{body}".encode()
 
-    async def _ask(self, method: str, uri: str, to: str, call_id: str, tag: str, cseq: int, extra: str = "",
+    async def ask(self, method: str, uri: str, to: str, call_id: str, tag: str, cseq: int, extra: str = "",
                    body: str = "") -> Answer:  # fmt: skip
+        """Send a request, again if need be, and wait for its final response; 408 where none comes."""
         data = self.request(method, uri, to, call_id, tag, cseq, extra, body)
         now = self._loop.time()
         asked = Asked(data, self._loop.create_future(), self.t1, now + REDIAL * self.t1, method == "INVITE")
@@ -208,12 +209,19 @@ class Telephone(asyncio.DatagramProtocol):
         elif not asked.answer.done():
             asked.answer.set_result(answer)
 
-    def _remember(self, answer: Answer) -> None:
-        self._challenge = dict(re.findall(r'(\w+)="([^"]*)"', answer.header("WWW-Authenticate")))
+    def remember(self, answer: Answer) -> None:
+        """Keep the challenge of a 401."""
+        self.remember_text(answer.head)
+
+    def remember_text(self, head: str) -> None:
+        """The same of a 401 as it came."""
+        challenge = re.search(r"^WWW-Authenticate: *([^\r]*)", head, re.MULTILINE | re.IGNORECASE)
+        self._challenge = dict(re.findall(r'(\w+)="([^"]*)"', challenge[1])) if challenge else {}
         self._uses = 0
 
-    def _proof(self, method: str, uri: str, password: str | None = None) -> str:
-        given, cnonce = self._challenge, self._token()[:8]
+    def proof(self, method: str, uri: str, password: str | None = None) -> str:
+        """The Authorization that answers the challenge of last time; password: another than its own."""
+        given, cnonce = self._challenge, self.token()[:8]
         self._uses += 1
         count = f"{self._uses:08x}"
         secret = _md5(f"{self.user}:{given['realm']}:{password or self.password}")
@@ -223,7 +231,8 @@ class Telephone(asyncio.DatagramProtocol):
             f'uri="{uri}", response="{response}", algorithm=MD5, qop=auth, nc={count}, cnonce="{cnonce}"\r\n'
         )
 
-    def _token(self) -> str:
+    def token(self) -> str:
+        """For a tag, a branch, a Call-ID."""
         return f"{self._rng.getrandbits(64):016x}{next(self._numbers):x}"
 
     # --- what it hears -----------------------------------------------------------------------------------------------
