@@ -8,7 +8,6 @@ its stream; frames that did not reach it: by its RTCP receiver reports (RFC 3550
 import asyncio
 import struct
 import time
-from typing import Any
 
 import numpy as np
 
@@ -149,11 +148,6 @@ class Talkers:
         for talker in self.all:
             talker.forget()
 
-    def judge(self) -> dict[str, Any]:
-        """Frames expected and lost of all, and the share of the one that lost most."""
-        heard = [talker for talker in self.all if talker.expected]
-        expected = sum(talker.expected for talker in heard)
-        lost = sum(talker.lost for talker in heard)
-        worst = max((talker.lost / talker.expected for talker in heard), default=1.0)
-        return {"legs": len(heard), "frames": expected, "lost_percent": 100 * lost / max(1, expected),
-                "worst_leg_lost_percent": 100 * worst}  # fmt: skip
+    def lost(self) -> list[int]:
+        """Frames lost by each that is talking, in both directions, since `forget`."""
+        return [talker.lost for talker in self.all if talker.expected]
