@@ -12,14 +12,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import uvloop
 
+from benchmarks.load_generator import processor_seconds
 from benchmarks.placement import settle
-from benchmarks.server import HOST, TALKS_IN, Server, memory_mb, own_host, running
+from benchmarks.server import HOST, TALKS_IN, NotStarted, Server, memory_mb, own_host, running
 from benchmarks.talkers import PERIOD, Talker, Talkers
 from benchmarks.telephones import Refused, Telephone
 
@@ -125,6 +125,7 @@ async def flooded(server: Server, name: str, flood: Flood, seconds: float, settl
     watch = Watch(server)
     watching = asyncio.create_task(watch.run())
     talkers.forget()
+    used = processor_seconds(server.pid)
     sender = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "benchmarks.flood_sender", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     target = (HOST, server.ports[flood.get("listener", "udp")])
@@ -136,6 +137,7 @@ async def flooded(server: Server, name: str, flood: Flood, seconds: float, settl
     by_tcp = await honest(server, lambda phone: register_by_tcp(server, phone))
     after_flood = sending.done()
     sent, _ = await sending
+    used = processor_seconds(server.pid) - used
     await asyncio.sleep(REPORT_WAIT)
     lost = talkers.lost()
     frames = seconds / PERIOD
@@ -145,7 +147,7 @@ async def flooded(server: Server, name: str, flood: Flood, seconds: float, settl
         "worst_leg_lost_percent": 100 * max(lost, default=frames) / frames,
         "honest_register_s": registered, "honest_call_s": called, "honest_register_tcp_s": by_tcp,
         "honest_ended_after_flood": after_flood,
-        **json.loads(sent or b"{}"),
+        **json.loads(sent or b"{}"), "front_core": used / seconds,
     }  # fmt: skip
     await asyncio.sleep(settle_for - REPORT_WAIT)
     watching.cancel()
@@ -171,14 +173,6 @@ def certificate(folder: str) -> str:
     return TLS.format(folder)
 
 
-def takes_tls(listen: tuple[str, ...], more: str) -> bool:
-    """Whether this version of the server has a TLS listener."""
-    with TemporaryDirectory() as folder:
-        file = Server(Path(folder), 1, listen, more).file
-        return subprocess.run([sys.executable, "-m", "sipconf", "check", str(file)], capture_output=True,
-                              check=False).returncode == 0  # fmt: skip
-
-
 def run(quick: bool = False, names: tuple[str, ...] = tuple(FLOODS)) -> list[Row]:
     """One row per flood, each against a server of its own."""
     settle(None)
@@ -189,12 +183,16 @@ def run(quick: bool = False, names: tuple[str, ...] = tuple(FLOODS)) -> list[Row
             listen, more = ("udp", "tcp"), ""
             if flood.get("listener") == "tls":
                 listen, more = ("udp", "tcp", "tls"), certificate(folder)
-                if not more or not takes_tls(listen, more):
-                    print(f"flood: {name}: left out, no TLS listener or no openssl", file=sys.stderr, flush=True)
-                    continue
             seconds = 3.0 if quick else TCP_SECONDS if "idle" in flood else SECONDS
-            with running(LEGS + 1, listen=listen, more=more) as server:
-                rows.append(uvloop.run(flooded(server, name, flood, seconds, REPORT_WAIT + 2 if quick else SETTLE)))
+            try:
+                with running(LEGS + 1, listen=listen, more=more) as server:
+                    rows.append(uvloop.run(flooded(server, name, flood, seconds, REPORT_WAIT + 2 if quick else SETTLE)))
+            except NotStarted as error:
+                if flood.get("listener") != "tls":
+                    raise
+                print(f"flood: {name}: left out, this version or machine has no TLS listener: {error}",
+                      file=sys.stderr, flush=True)
+                continue
             print(rows[-1], file=sys.stderr, flush=True)
     return rows
 

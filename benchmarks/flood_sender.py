@@ -29,6 +29,7 @@ MOST_SECONDS, MOST_RATE, MOST_CONNECTIONS = 60.0, 50_000, 8_000
 DIGITS = np.frombuffer(b"0123456789abcdef", np.uint8)
 COUNTER = "00000000"
 CONNECT_PATIENCE = 2.0
+AT_ONCE = 50
 CLIENT_HELLO = bytes.fromhex("16030101200100011c0303")
 """The first octets of a TLS record that announces 288 and of a ClientHello; the rest never comes."""
 
@@ -96,21 +97,11 @@ def hold_connections(plan: dict[str, Any]) -> dict[str, Any]:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     began = time.monotonic()
-    opened: list[socket.socket] = []
-    refused = 0
-    for number in range(min(plan["idle"] + plan["slow"] + plan["half"], MOST_CONNECTIONS)):
-        connection = socket.socket()
-        connection.settimeout(CONNECT_PATIENCE)
-        try:
-            connection.bind((f"127.66.1.{number % plan['addresses'] + 1}", 0))
-            connection.connect(tuple(plan["target"]))
-            opened.append(connection)
-        except OSError:
-            refused += 1
-            connection.close()
-    for connection in opened:
-        connection.setblocking(False)
+    tried = [_connecting(plan["target"], f"127.66.1.{number % plan['addresses'] + 1}", number)
+             for number in range(min(plan["idle"] + plan["slow"] + plan["half"], MOST_CONNECTIONS))]  # fmt: skip
     took = time.monotonic() - began
+    time.sleep(CONNECT_PATIENCE)
+    opened = [connection for connection in tried if _is_open(connection)]
     slow = opened[: plan["slow"]]
     for connection in opened[len(opened) - plan["half"] :] if plan["half"] else ():
         with contextlib.suppress(OSError):
@@ -125,9 +116,20 @@ def hold_connections(plan: dict[str, Any]) -> dict[str, Any]:
                 connection.send(bytes([octet]))
         time.sleep(1.0)
     still = sum(_is_open(connection) for connection in opened)
-    for connection in opened:
+    for connection in tried:
         connection.close()
-    return {"opened": len(opened), "not_opened": refused, "opening_seconds": took, "open_at_the_end": still}
+    return {"tried": len(tried), "opening_seconds": took, "open_then": len(opened), "open_at_the_end": still}
+
+
+def _connecting(target: list[Any], host: str, number: int) -> socket.socket:
+    """A connection that is on its way; a hundred at once leave room in the listener's queue."""
+    connection = socket.socket()
+    connection.setblocking(False)
+    connection.bind((host, 0))
+    connection.connect_ex((target[0], target[1]))
+    if number % AT_ONCE == AT_ONCE - 1:
+        time.sleep(SLICE)
+    return connection
 
 
 def _is_open(connection: socket.socket) -> bool:

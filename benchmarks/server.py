@@ -41,6 +41,10 @@ USER = '[[users]]\nextension = "{0}"\npassword = "secret of {0}"\n'
 ROOM = '[[conferences]]\nname = "Room {0}"\nextension = "{0}"\nmax_participants = 2000\n'
 
 
+class NotStarted(RuntimeError):
+    """The server ended at once, or was not healthy in time; says what it wrote."""
+
+
 class Server:
     """A running server with `users` users, 1001 and on, and rooms without access codes, 2000 and on."""
 
@@ -73,7 +77,7 @@ class Server:
         deadline = time.monotonic() + PATIENCE
         while not self.healthy():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the server did not start:\n{self.log.read_text()}")
+                raise NotStarted(f"the server did not start:\n{self.log.read_text()}")
             time.sleep(0.05)
         if core is not None:
             for pid in (self.pid, self.worker):
