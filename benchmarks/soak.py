@@ -42,7 +42,8 @@ SHORT_CALLS = 0.2
 """Share of calls that are given up at once."""
 REGISTER_EVERY = 15.0
 MOST_MEMORY_MB = 16.0
-"""Growth by which memory still counts as flat: the allocator keeps some pages."""
+"""Growth by which memory still counts as flat: right answers to the digest's nonces are remembered for five minutes, so
+that none is good twice (8 MB when that memory is full), and the allocator keeps some pages."""
 QUICK_T1, QUICK_T2, QUICK_T4 = 0.02, 0.16, 0.2
 QUICK_SETTLE = 64 * QUICK_T1 + 0.5
 AT_ONCE = 20
