@@ -149,6 +149,8 @@ def registrations(quick: bool) -> list[Row]:
     rows = []
     for name, afresh in (("REGISTER/s, challenged each", True), ("REGISTER/s, same nonce", False)):
         with bench() as (server, load):
+            load.order("registers", rate=CALLERS / 2, seconds=2.0, afresh=True)  # everybody has a binding and a nonce
+
             def step(rate: float, server: Server = server, load: Load = load, afresh: bool = afresh) -> Row:
                 return accounted(server, load, "registers", rate=rate, seconds=SHORT_SECONDS, afresh=afresh)
 

@@ -23,7 +23,7 @@ from benchmarks.telephones import Address, Refused, Telephone
 
 HOLD = 0.5
 """Seconds that a call lasts from its ACK to its BYE."""
-CALLERS, ATTACKERS = 200, 500
+CALLERS, ATTACKERS = 1000, 500
 UNKNOWN = "9"
 """Before a user's number: nobody has that one."""
 WRONG = "a password that nobody has"
