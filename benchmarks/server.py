@@ -19,7 +19,7 @@ from benchmarks.telephones import Address, Telephone, free_ports
 
 HOST = "127.0.0.1"
 PASSWORD = "only for this benchmark"
-FIRST_USER = 1001
+FIRST_USER = 10_001
 TALKS_IN = "2000"
 """The room of those who stay; the others come and go in the rooms behind it."""
 ROOMS = 10
@@ -46,7 +46,7 @@ class NotStarted(RuntimeError):
 
 
 class Server:
-    """A running server with `users` users, 1001 and on, and rooms without access codes, 2000 and on."""
+    """A running server with `users` users, 10001 and on, and rooms without access codes, 2000 and on."""
 
     def __init__(self, folder: Path, users: int, listen: tuple[str, ...] = ("udp", "tcp"), more: str = "") -> None:
         self.users = users
