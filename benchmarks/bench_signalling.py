@@ -73,6 +73,7 @@ def bench() -> Iterator[tuple[Server, Load]]:
     with running(CALLERS, core) as server:
         load = Load(server, load_core)
         try:
+            load.order("registers", rate=CALLERS / 4, seconds=4.0, afresh=True)  # everybody has a binding and a nonce
             yield server, load
         finally:
             load.close()
@@ -149,8 +150,6 @@ def registrations(quick: bool) -> list[Row]:
     rows = []
     for name, afresh in (("REGISTER/s, challenged each", True), ("REGISTER/s, same nonce", False)):
         with bench() as (server, load):
-            load.order("registers", rate=CALLERS / 2, seconds=2.0, afresh=True)  # everybody has a binding and a nonce
-
             def step(rate: float, server: Server = server, load: Load = load, afresh: bool = afresh) -> Row:
                 return accounted(server, load, "registers", rate=rate, seconds=SHORT_SECONDS, afresh=afresh)
 
