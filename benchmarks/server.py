@@ -58,6 +58,7 @@ class Server:
         text += "".join(USER.format(FIRST_USER + number) for number in range(users))
         text += "".join(ROOM.format(int(TALKS_IN) + number) for number in range(ROOMS))
         self.file = folder / "conferences.toml"
+        self.file.touch(mode=0o600)
         self.file.write_text(text)
         self.log = folder / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
