@@ -16,7 +16,7 @@ def stamp(request: Request, flow: Flow) -> tuple[Request, Flow]:
     """
     via = request.via
     host, port = flow.remote[0], flow.remote[1]
-    same_host = via.host == host or _written_out(via.host) == _written_out(host)
+    same_host = (normal_address(via.host) or via.host.lower()) == (normal_address(host) or host.lower())
     rport_asked = any(name.lower() == "rport" for name, _ in via.params)
     if rport_asked:
         request = _with_top_via(request, str(via.with_param("received", host).with_param("rport", str(port))))
@@ -25,10 +25,6 @@ def stamp(request: Request, flow: Flow) -> tuple[Request, Flow]:
     if flow.reliable or rport_asked or not same_host:
         return request, flow
     return request, Flow(flow.transport, (host, via.port or DEFAULT_PORT), flow.local, flow.connection)
-
-
-def _written_out(host: str) -> str:
-    return normal_address(host) or host.lower()
 
 
 def _with_top_via(request: Request, value: str) -> Request:
