@@ -16,11 +16,12 @@ from typing import Any
 
 from benchmarks.call_generator import CALLERS
 from benchmarks.load_generator import processor_seconds
-from benchmarks.placement import cores, described
-from benchmarks.server import HOST, Server, running, telephone_of
+from benchmarks.placement import cores, described, settle
+from benchmarks.server import HOST, Server, own_host, running, telephone_of
 from sipconf.media.supervisor import worker_environment
 from sipconf.sip.agent import UserAgent
 from sipconf.sip.digest import Authenticator
+from sipconf.sip.events import Send
 from sipconf.sip.flow import Flow
 from sipconf.sip.registrar import NoBindings, Registrar, RegistrarSettings
 from sipconf.sip.settings import AgentSettings
@@ -181,17 +182,21 @@ def in_process(kind: str) -> float:
     )  # fmt: skip
     phone = telephone_of((HOST, 5060), 0, HOST)
     phone.port = 5070
-    flow = Flow("udp", (HOST, phone.port), (HOST, 5060))
     uri = f"sip:2000@{HOST}"
-    agent.receive(phone.request("INVITE", uri, f"<{uri}>", "c", "t", 1), flow, 1.0)
-    phone.remember_text(agent.take_outputs()[0].data.decode())
+
+    def flow(number: int) -> Flow:
+        return Flow("udp", (own_host(number), phone.port), (HOST, 5060))  # nobody sends more than one may
+
+    agent.receive(phone.request("INVITE", uri, f"<{uri}>", "c", "t", 1), flow(0), 1.0)
+    phone.remember_text(next(out.data for out in agent.take_outputs() if isinstance(out, Send)).decode())
     proof = phone.proof("INVITE", uri, "wrong") if kind == "INVITE" else ""
-    requests = [phone.request(kind, uri, f"<{uri}>", phone.token(), phone.token(), 1, proof) for _ in range(IN_PROCESS)]
+    requests = [(phone.request(kind, uri, f"<{uri}>", phone.token(), phone.token(), 1, proof), flow(number))
+                for number in range(1, IN_PROCESS + 1)]  # fmt: skip
     answered = 0
     began = time.process_time()
-    for number, request in enumerate(requests):
-        agent.receive(request, flow, 1.0 + number / IN_PROCESS)
-        answered += len(agent.take_outputs())
+    for number, (request, source) in enumerate(requests):
+        agent.receive(request, source, 1.0 + number / REQUEST_RATE)
+        answered += sum(isinstance(out, Send) for out in agent.take_outputs())
     took = time.process_time() - began
     assert answered == IN_PROCESS, "each has one answer"
     return took / IN_PROCESS * 1e3
@@ -207,6 +212,7 @@ def who_is_a_user(quick: bool) -> list[Row]:
 
 def run(quick: bool = False) -> list[Row]:
     """All rows."""
+    settle(None)
     print(described(True), file=sys.stderr, flush=True)
     rows = [calls_while_mixing(quick), *one_answer(quick), *registrations(quick), *who_is_a_user(quick)]
     for row in rows:

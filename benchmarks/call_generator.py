@@ -130,6 +130,7 @@ class Generator:
             self.attackers = [await telephone_of(self.server, n % CALLERS, own_host(n, ATTACKERS_NET)).open()
                               for n in range(ATTACKERS)]  # fmt: skip
             for phone in self.attackers:
+                phone.acknowledges = False  # one message each, to tell what one costs
                 aor = f"<sip:{phone.user}@{HOST}>"
                 phone.remember(await phone.ask("REGISTER", f"sip:{HOST}", aor, phone.token(), phone.token(), 1))
         uri = f"sip:{TALKS_IN}@{HOST}"

@@ -91,6 +91,7 @@ class Telephone(asyncio.DatagramProtocol):
         self.server, self.domain, self.user, self.password, self.t1 = server, domain, user, password, t1
         self.host, self.port = host, 0
         self.repeats = 0
+        self.acknowledges = True  # False: it leaves a final answer to an INVITE at that
         self._rng = random.Random(f"{host} {user}")
         self._numbers = itertools.count(1)
         self._asked: dict[tuple[str, str], Asked] = {}
@@ -255,7 +256,7 @@ class Telephone(asyncio.DatagramProtocol):
             if asked is not None and asked.is_invite and asked.alarm is not None:
                 asked.alarm.cancel()
             return
-        if key[1].endswith("INVITE"):
+        if key[1].endswith("INVITE") and self.acknowledges:
             self._acknowledge(key, answer, asked)
         if asked is not None:
             self._done(key, answer)
