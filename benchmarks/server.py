@@ -75,7 +75,8 @@ class Server:
         """Start it, all of it on one core where that is named; it is healthy when this returns."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen([sys.executable, "-m", "sipconf", "serve", "--config", str(self.file)],
-                                             stdout=log, stderr=subprocess.STDOUT)  # fmt: skip
+                                             stdout=log, stderr=subprocess.STDOUT,
+                                             start_new_session=True)  # fmt: skip
         self.pid = self._process.pid
         deadline = time.monotonic() + PATIENCE
         while not self.healthy():
@@ -85,6 +86,7 @@ class Server:
         if core is not None:
             with contextlib.suppress(OSError):  # no right to it; the worker ranks higher still, as it always does
                 os.setpriority(os.PRIO_PROCESS, self.pid, FRONT_NICE)
+                Path(f"/proc/{self.pid}/autogroup").write_text(str(FRONT_NICE))
             for pid in (self.pid, self.worker):
                 for task in Path(f"/proc/{pid}/task").iterdir():
                     os.sched_setaffinity(int(task.name), {core})
