@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 CONFIG ?= config/conferences.toml
 export PYTHONUNBUFFERED = 1
 
-.PHONY: run test lint bench prompts lock clients clean
+.PHONY: run test lint bench soak days prompts lock clients clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/sipconf serve --config $(CONFIG)
@@ -18,6 +18,15 @@ lint: $(VENV)/test.stamp
 
 bench: $(VENV)/run.stamp
 	$(BIN)/python -m benchmarks.harness
+
+# Ten thousand calls with short timers, then twenty minutes of calls with sound: is everything as it was before?
+soak: $(VENV)/run.stamp
+	$(BIN)/python -m benchmarks.soak --calls 10000
+	$(BIN)/python -m benchmarks.soak
+
+# A thousand simulated days on a bad network, by seed; `make test` has the first of them.
+days: $(VENV)/test.stamp
+	SIPCONF_DAYS=1000 $(BIN)/pytest -q tests/scenarios/test_random_days.py
 
 prompts: $(VENV)/run.stamp
 	$(BIN)/python assets/make_prompts.py

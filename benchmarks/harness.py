@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 RESULTS = Path(__file__).parent / "results"
-UNJUDGED = {"legs", "seconds", "marks_sent", "marks_found", "talking"}
+UNJUDGED = {"legs", "seconds", "marks_sent", "marks_found", "talking", "made", "tries", "tried", "sent", "failed",
+            "answers", "beyond"}
 """Figures that describe a run; a ratio of them would say nothing."""
 
 Row = dict[str, Any]

@@ -122,6 +122,9 @@ class House:
                 "calls_now": lambda: len(self._switchboard.lines),
                 "participants_now": lambda: sum(room["participants"] for room in self._conferences.conferences()),
                 "bindings_now": self._count_telephones,
+                "dialogs_now": lambda: self._agent.calls,
+                "transactions_now": lambda: self._agent.transactions,
+                "tasks_now": lambda: len(asyncio.all_tasks()),
                 "healthy": lambda: float(self.healthy()),
             },
             totals={

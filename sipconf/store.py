@@ -1,8 +1,8 @@
 """The one SQLite file: registrations and lock-outs that outlive a restart. No other module knows SQLite.
 
 What is written here is decided elsewhere (registrar, conference). A save costs the caller a dictionary entry: a
-thread writes what has gathered in one transaction, the newest state of each key only, so that a slow disk never stops
-the event loop.
+thread writes what has gathered within a tenth of a second in one transaction, the newest state of each key only, so
+that neither a slow disk nor many telephones at once stop the event loop.
 """
 
 import logging
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 LOCKOUT_MEMORY = 30 * 86400.0  # seconds after which an old lock-out is not worth loading
 FLUSH_LIMIT = 5.0              # seconds that closing waits for the disk
+GATHER = 0.1                   # seconds that a save may wait for others, so that a thousand cost one transaction
 
 _MIGRATIONS = (
     """
@@ -87,6 +88,7 @@ class Store:
         self._connection_lock = threading.Lock()
         self._pending: dict[tuple[str, str], Write] = {}
         self._wake = threading.Condition()
+        self._hurry = threading.Event()  # somebody waits for the disk
         self._writing = False
         self._closing = False
         try:
@@ -115,14 +117,18 @@ class Store:
 
     def flush(self, timeout: float = FLUSH_LIMIT) -> bool:
         """Waits until nothing is queued; False where the disk took longer than the time-out."""
+        self._hurry.set()
         with self._wake:
-            return self._wake.wait_for(lambda: not self._pending and not self._writing, timeout)
+            done = self._wake.wait_for(lambda: not self._pending and not self._writing, timeout)
+        self._hurry.clear()
+        return done
 
     def close(self) -> None:
         """Writes what is queued and closes the file."""
         with self._wake:
             self._closing = True
             self._wake.notify_all()
+        self._hurry.set()
         self._thread.join(FLUSH_LIMIT)
         if self._thread.is_alive():
             log.error("the store %s did not finish its writes in time", self.path)
@@ -135,6 +141,8 @@ class Store:
                 self._wake.wait_for(lambda: self._pending or self._closing)
                 if not self._pending:
                     return
+            self._hurry.wait(GATHER)
+            with self._wake:
                 batch, self._pending = self._pending, {}
                 self._writing = True
             try:

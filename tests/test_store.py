@@ -131,3 +131,38 @@ def test_after_close_nothing_is_accepted_and_no_thread_is_left(tmp_path: Path) -
     with pytest.raises(MisuseError):
         store.lockouts.forget("x")
     assert not any(thread.name == "sipconf-store" for thread in threading.enumerate())
+
+
+def rows_on_disk(path: Path) -> int:
+    """What another reader of the file sees."""
+    with sqlite3.connect(path) as connection:
+        return connection.execute("SELECT count(*) FROM bindings").fetchone()[0]
+
+
+class Hurry(threading.Event):
+    """The writer's, that tells when the writer has begun to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waiting.set()
+        return super().wait(3600.0)
+
+
+def test_saves_gather_until_somebody_waits_for_them(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db", Hands(0.0, 1000.0).clock)
+    store._hurry = Hurry()
+    commits: list[str] = []
+    store._connection.set_trace_callback(lambda statement: commits.append(statement) if "COMMIT" in statement else None)
+    store.bindings.save("first", [binding("first")])
+    assert store._hurry.waiting.wait(10.0), "the writer waits for more"
+    for number in range(50):
+        store.bindings.save(str(number), [binding(str(number))])
+    assert rows_on_disk(tmp_path / "s.db") == 0
+    assert store.flush()
+    assert rows_on_disk(tmp_path / "s.db") == 51 and len(commits) == 1, "all in one transaction"
+    store.bindings.save("last", [binding("last")])
+    store.close()
+    assert rows_on_disk(tmp_path / "s.db") == 52, "closing does not wait for others either"

@@ -26,6 +26,8 @@ STOP_TIMEOUT = 0.8
 """Seconds for a worker to end after its pipe closed; then it is killed."""
 HANG_TIMEOUT = 5.0
 """Seconds without a report (they come once a second) after which a worker is taken for hung and killed."""
+BIRTH_TIMEOUT = 15.0
+"""The same until its first report: on a busy machine a start takes its time."""
 EVENTS_PER_READ = 4096
 
 _SINGLE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -77,7 +79,7 @@ class MediaSupervisor:
         self._gone = asyncio.Event()
         self._stopping = False
         self._flush_due = False
-        self._heard_at = 0.0
+        self._hung_at = 0.0
         self.restarts = 0
 
     @property
@@ -85,7 +87,7 @@ class MediaSupervisor:
         """Process id of the running worker."""
         return self._process.pid if self._process else None
 
-    async def start(self, timeout: float = 10.0) -> None:
+    async def start(self, timeout: float = BIRTH_TIMEOUT) -> None:
         """Start the worker and wait for its first report. Raises StartError when none comes."""
         if self._keeper is not None:
             raise MisuseError("the media supervisor is started already")
@@ -177,7 +179,7 @@ class MediaSupervisor:
                     *self._settings.arguments(), pass_fds=(theirs.fileno(),), stdin=DEVNULL,
                     env=worker_environment(), start_new_session=True,
                 )  # fmt: skip
-            self._heard_at = loop.time()
+            self._hung_at = loop.time() + BIRTH_TIMEOUT
             loop.add_reader(pipe.fileno(), self._read, pipe)
             if self._stopping:
                 self._gone.set()
@@ -192,12 +194,12 @@ class MediaSupervisor:
         """Until the worker is gone; kill it when it hangs."""
         loop = asyncio.get_running_loop()
         while not self._gone.is_set():
-            patience = self._heard_at + HANG_TIMEOUT - loop.time()
+            patience = self._hung_at - loop.time()
             if patience <= 0:
-                log.error("media worker %s is silent for %.0f s: killed", self.pid, HANG_TIMEOUT)
+                log.error("media worker %s has been silent for too long: killed", self.pid)
                 self._kill()
                 patience = HANG_TIMEOUT
-            await self._wait_gone(patience)
+            await self._wait_gone(min(patience, HANG_TIMEOUT))
 
     async def _wait_gone(self, timeout: float) -> None:
         try:
@@ -236,7 +238,7 @@ class MediaSupervisor:
             self._gone.set()
         if not messages:
             return
-        self._heard_at = asyncio.get_running_loop().time()
+        self._hung_at = asyncio.get_running_loop().time() + HANG_TIMEOUT
         self._ready.set()
         for event in messages:
             if isinstance(event, protocol.PlaneReport | protocol.LegReports):

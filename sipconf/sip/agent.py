@@ -125,6 +125,11 @@ class UserAgent:
         """Calls that are not yet over, those included whose BYE waits for its answer."""
         return len(self._sessions)
 
+    @property
+    def transactions(self) -> int:
+        """Requests, ours and theirs, whose repeats are still looked out for."""
+        return len(self._transactions)
+
     # --- orders ------------------------------------------------------------------------------------------------------
     def ring(self, session: str, now: float) -> None:
         """180 to an incoming call."""

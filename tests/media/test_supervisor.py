@@ -4,7 +4,9 @@ import asyncio
 import json
 import os
 import signal
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -99,6 +101,20 @@ async def test_a_hung_worker_is_killed_and_replaced(monkeypatch: pytest.MonkeyPa
         assert front.media.restarts == 1
     finally:
         await front.media.stop()
+
+
+async def test_a_worker_that_is_slow_to_start_is_not_taken_for_hung(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "slow-python"
+    slow.write_text(f'#!/bin/sh\nsleep 2\nexec {sys.executable} "$@"\n')
+    slow.chmod(0o755)
+    monkeypatch.setattr(supervisor.sys, "executable", str(slow))
+    monkeypatch.setattr(supervisor, "HANG_TIMEOUT", 1.0)
+    front = Front()
+    await front.media.start()
+    assert front.media.restarts == 0
+    await front.media.stop()
 
 
 async def test_a_worker_that_cannot_start_is_one_clear_error(capfd: pytest.CaptureFixture[str]) -> None:

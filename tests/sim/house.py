@@ -21,9 +21,10 @@ from sipconf.sip.agent import UserAgent
 from sipconf.sip.digest import Authenticator
 from sipconf.sip.flow import Address, Flow
 from sipconf.sip.offer import Capabilities, Format
-from sipconf.sip.registrar import NoBindings, Registrar, RegistrarSettings
+from sipconf.sip.registrar import Registrar, RegistrarSettings
 from sipconf.sip.settings import AgentSettings
 from sipconf.sip.trunk import Trunks, TrunkSpec
+from sipconf.store import StoredBinding
 from sipconf.switchboard import Settings, Switchboard
 from tests.sim.network import CLEAR, Network, Weather
 from tests.sim.rtp_phone import RtpPhone
@@ -63,6 +64,19 @@ def _clip(pitch: int) -> np.ndarray:
 CLIPS = ClipLibrary({name: (16000, _clip(pitch)) for name, pitch in CLIP_PITCH.items()})
 
 
+class KeptBindings:
+    """A BindingStore that outlives a server of the simulation, as the file does."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, list[StoredBinding]] = {}
+
+    def load(self) -> list[StoredBinding]:
+        return [binding for bindings in self.kept.values() for binding in bindings]
+
+    def save(self, extension: str, bindings: Sequence[StoredBinding]) -> None:
+        self.kept[extension] = list(bindings)
+
+
 class _Alarm:
     """The switchboard as an endpoint of the network: its timers run and what it publishes is kept."""
 
@@ -99,19 +113,27 @@ class House:
         self._plane_settings = PlaneSettings(silence_timeout, wall_offset=1.7e9)
         self._rng = rng
         self.plane = self._new_plane()
+        self._conference_settings = settings or ConferenceSettings()
+        self._media_address, self._max_calls = media_address, max_calls
+        self.bindings, self.lockouts = KeptBindings(), MemoryLockoutStore()
+        self._build(self.directory(*conferences))
+        self.network.attach(("switchboard", 0), _Alarm(self), lambda publish, now: self.published.append(publish))
+
+    def _build(self, directory: Directory) -> None:
+        """Everything that a process of the server holds, on what outlives it."""
+        rng = self._rng
         passwords = {user: f"secret-{user}" for user in USERS}
         authenticator = Authenticator(DOMAIN, lambda user, source: passwords.get(user), ("MD5",), rng)
         trunks = Trunks([TrunkSpec("provider", frozenset({TRUNK_HOST})), TrunkSpec("pbx", frozenset({PBX_HOST}), True)])
-        self.registrar = Registrar(NoBindings(), RegistrarSettings(), rng)
+        self.registrar = Registrar(self.bindings, RegistrarSettings(), rng)
         self.agent = UserAgent(AgentSettings(DOMAIN, "sipconf", lambda flow: SERVER), authenticator, trunks,
                                self.registrar, rng, lambda *call: self.switchboard.serves_trunk(*call))
-        self.conferences = ConferenceService(self.directory(*conferences), settings or ConferenceSettings(), rng,
-                                             MemoryLockoutStore(), lambda now: now + 1.7e9)
+        self.conferences = ConferenceService(directory, self._conference_settings, rng, self.lockouts,
+                                             lambda now: now + 1.7e9)
         self.switchboard = Switchboard(
             self.agent, self.registrar, self.conferences, self,
-            Settings(DOMAIN, CAPABILITIES, media_address, frozenset({"pbx"}), max_calls), rng)
+            Settings(DOMAIN, CAPABILITIES, self._media_address, frozenset({"pbx"}), self._max_calls), rng)
         self.network.attach(SERVER, self.agent, lambda event, now: self.switchboard.receive_sip([event], now))
-        self.network.attach(("switchboard", 0), _Alarm(self), lambda publish, now: self.published.append(publish))
 
     def __enter__(self) -> "House":
         return self
@@ -146,6 +168,21 @@ class House:
         """Another plane, with no leg."""
         self.plane.close()
         self.plane = self._new_plane()
+
+    def restart(self, directory: Directory, farewell: float | None = None) -> None:
+        """The server starts again: registrations and lock-outs are as they were, of calls nothing is left. farewell:
+        seconds between its BYEs and its end; None: it dies without a word."""
+        if farewell is not None:
+            self.switchboard.hang_up_all("the server is stopping", self.now)
+            self.run(farewell)
+        before = {user: self._contacts(user) for user in USERS}
+        self.replace_plane()
+        self._build(directory)
+        assert {user: self._contacts(user) for user in USERS} == before, "a registration did not outlive the restart"
+        assert not self.switchboard.lines and self.agent.idle()
+
+    def _contacts(self, user: str) -> set[tuple[str, Flow]]:
+        return {(each.header_value(), each.flow) for each in self.registrar.bindings(user, self.now)}
 
     def _new_plane(self) -> MediaPlane:
         return MediaPlane(self.wire, self.wire.streams, CLIPS, self._plane_settings, self._rng)
