@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 CONFIG ?= config/conferences.toml
 export PYTHONUNBUFFERED = 1
 
-.PHONY: run test lint bench prompts lock clients clean
+.PHONY: run test lint bench fuzz prompts lock clients clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/sipconf serve --config $(CONFIG)
@@ -18,6 +18,10 @@ lint: $(VENV)/test.stamp
 
 bench: $(VENV)/run.stamp
 	$(BIN)/python -m benchmarks.harness
+
+# Long runs: make fuzz FUZZ="--seconds 600"; what else FUZZ may say stands in tests/fuzz/__main__.py.
+fuzz: $(VENV)/test.stamp
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 prompts: $(VENV)/run.stamp
 	$(BIN)/python assets/make_prompts.py

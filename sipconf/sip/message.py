@@ -179,18 +179,21 @@ class Request(_Message):
             value = self.headers.get(name)
             if value is None:
                 continue
-            if name == "To" and to_tag is not None and status > 100 and not self._has_to_tag(value):
-                value = f"{value};tag={to_tag}"
+            if name == "To" and to_tag is not None and status > 100:
+                value = self._tagged(value, to_tag)
             headers.add(name, value)
         return Response(status, REASONS.get(status, "") if reason is None else reason, headers, b"")
 
-    def _has_to_tag(self, value: str) -> bool:
-        if "tag" not in value.lower():
-            return False
-        try:
-            return self.to.tag is not None
-        except MalformedMessage:
-            return _HAS_TAG.search(value) is not None
+    def _tagged(self, value: str, tag: str) -> str:
+        """The To with our tag where it has none. An empty one gives way: two would make our answer unreadable."""
+        if "tag" in value.lower():
+            try:
+                to = self.to
+            except MalformedMessage:
+                return value if _HAS_TAG.search(value) else f"{value};tag={tag}"
+            if (present := to.param("tag")) is not None:
+                return value if present else str(to.with_param("tag", tag))
+        return f"{value};tag={tag}"
 
     def __repr__(self) -> str:
         return f"Request({self.method} {self.uri.host})"
