@@ -2,6 +2,7 @@
 batches and digits keep their rules whatever comes."""
 
 import random
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -44,7 +45,7 @@ class RtpBlock(Target):
             )  # fmt: skip
 
     def make(self, rng: random.Random) -> bytes:
-        return _framed([self._packet(rng)])
+        return framed([self._packet(rng)])
 
     def _packet(self, rng: random.Random) -> bytes:
         """A third goes on in sequence, so that sources are believed between the others."""
@@ -59,16 +60,13 @@ class RtpBlock(Target):
         return mutate(rng, rng.choice(self._seeds), self._seeds)[:ROW]
 
     def judge(self, data: bytes) -> None:
-        at = 0
-        while at + 2 <= len(data):
-            length = int.from_bytes(data[at : at + 2])
-            self._pending.append(data[at + 2 : at + 2 + length][:ROW])
-            at += 2 + length
+        for datagram in datagrams(data):
+            self._pending.append(datagram[:ROW])
             if len(self._pending) == BLOCK:
                 self._feed()
 
     def evidence(self, data: bytes) -> bytes:
-        return _framed(self._last)
+        return framed(self._last)
 
     def end(self) -> None:
         """The rest of a block, and a stream that is whole is believed after all that."""
@@ -117,8 +115,18 @@ class RtpBlock(Target):
         expect(int(streams.received.sum()) <= self._fed, "more packets than came")
 
 
-def _framed(packets: list[bytes]) -> bytes:
+def framed(packets: list[bytes]) -> bytes:
+    """Datagrams one after the other, each behind its length in two octets (RFC 4571)."""
     return b"".join(len(packet).to_bytes(2) + packet for packet in packets)
+
+
+def datagrams(data: bytes) -> Iterator[bytes]:
+    """Back again; the last one may be cut short."""
+    at = 0
+    while at + 2 <= len(data):
+        length = int.from_bytes(data[at : at + 2])
+        yield data[at + 2 : at + 2 + length]
+        at += 2 + length
 
 
 def _payload(packet: bytes) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sipconf.sip import events
+from sipconf.sip.challenged import Credentials
 from sipconf.sip.dtmf_info import read_digit
 from sipconf.sip.flow import Flow
 from sipconf.sip.offer import OfferError, choose, make_answer, make_offer
@@ -133,6 +134,7 @@ class SipAgent(Target):
         placed = desk.agent.invite(
             target=SipUri.parse(f"sip:102@{CALLED.remote[0]}"), flow=CALLED, now=desk.now, from_name="Room",
             from_uri=SipUri.parse("sip:2001@example.test"), offer=make_offer(CAPABILITIES, LOCAL),
+            credentials=Credentials("us", "ours") if rng.random() < 0.5 else None,
         )  # fmt: skip
         if rng.random() < 0.3:
             desk.agent.hang_up(placed, desk.now)
@@ -161,6 +163,8 @@ class SipAgent(Target):
         expect(len(desk.registrar.bindings("101", desk.now)) <= MAX_BINDINGS, "more bindings than the limit")
         desk.now += self._rng.choice((0.0, 0.01, 0.6, 3.0))
         agent.handle_timer(desk.now)
+        if self._rng.random() < 0.01:
+            agent.flow_failed(TCP, desk.now)
         self._hear(desk.take(), None)
 
     def _hear(self, sent: list[str], asked: bytes | None) -> None:
