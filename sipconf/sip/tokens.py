@@ -95,9 +95,9 @@ def split_list(value: str) -> list[str]:
 
 
 def _pieces(text: str) -> list[str]:
-    """The text cut at semicolons outside quotes."""
+    """The text cut at semicolons outside quotes; behind more of them than parameters may be, it is left uncut."""
     if '"' not in text:
-        return text.split(";")
+        return text.split(";", MAX_PARAMS + 2)
     pieces, start, at = [], 0, 0
     while (found := _QUOTE_OR_SEMICOLON.search(text, at)) is not None:
         at = found.end()
