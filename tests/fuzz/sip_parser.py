@@ -92,12 +92,16 @@ def _judge_written(message: Request | Response) -> None:
     expect(again.body == message.body, "another body")
     if isinstance(message, Request) and isinstance(again, Request):
         expect((again.method, again.uri) == (message.method, message.uri), "another request line")
-    first = [row for row in message.headers.items() if row[0] != "Content-Length"]
-    second = [row for row in again.headers.items() if row[0] != "Content-Length"]
-    expect(first == second, "other headers")
-    for name in ("vias", "from_", "to", "call_id", "cseq", "contacts"):
-        expect(getattr(again, name) == getattr(message, name), f"another {name}")
+    expect(_octets(again) == _octets(message), "other headers")
+    if again.headers.charset == message.headers.charset:  # it changes where only the URI, now escaped, was no UTF-8
+        for name in ("vias", "from_", "to", "call_id", "cseq", "contacts"):
+            expect(getattr(again, name) == getattr(message, name), f"another {name}")
     expect(again.encode() == written, "written otherwise the second time")
+
+
+def _octets(message: Request | Response) -> list[tuple[str, bytes]]:
+    fields = ((name, value.encode(message.headers.charset)) for name, value in message.headers.items())
+    return [field for field in fields if field[0] != "Content-Length"]
 
 
 def _reread(written: bytes) -> Request | Response:
