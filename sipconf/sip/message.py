@@ -185,15 +185,17 @@ class Request(_Message):
         return Response(status, REASONS.get(status, "") if reason is None else reason, headers, b"")
 
     def _tagged(self, value: str, tag: str) -> str:
-        """The To with our tag where it has none. An empty one gives way: two would make our answer unreadable."""
+        """The To with our tag where it has none. An empty tag gives way, and so does a semicolon at the end: with them
+        nobody could read our answer."""
+        present: str | None = None
         if "tag" in value.lower():
             try:
-                to = self.to
-            except MalformedMessage:
-                return value if _HAS_TAG.search(value) else f"{value};tag={tag}"
-            if (present := to.param("tag")) is not None:
-                return value if present else str(to.with_param("tag", tag))
-        return f"{value};tag={tag}"
+                present = self.to.param("tag")
+            except MalformedMessage:  # copied as it is
+                present = "one" if _HAS_TAG.search(value) else None
+        if present is None:
+            return f"{value.removesuffix(';')};tag={tag}"
+        return value if present else str(self.to.with_param("tag", tag))
 
     def __repr__(self) -> str:
         return f"Request({self.method} {self.uri.host})"

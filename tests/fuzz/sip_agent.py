@@ -89,8 +89,8 @@ class SipAgent(Target):
         number = self._next()
         method = rng.choice(("REGISTER", "REGISTER", "INVITE"))
         uri, to = ("sip:x", "<sip:101@x>") if method == "REGISTER" else ("sip:2001*4321@x", "<sip:2001@x>")
-        challenge = self._desk.receive(request(method, uri=uri, to=to, call_id="asking"), PHONE)[0]
-        extra = proof(header(challenge, "WWW-Authenticate")[0], method, uri)
+        challenged = self._desk.receive(request(method, uri=uri, to=to, call_id="asking"), PHONE)
+        extra = proof(header(challenged[0], "WWW-Authenticate")[0], method, uri) if challenged else ""
         if method == "REGISTER":
             extra += rng.choice(
                 ("Expires: 600\r\n", "Expires: 0\r\nm: *\r\n", 'm: "B" <sip:b@c;ob>;q=0.5;expires=99\r\n')
