@@ -72,6 +72,7 @@ class StreamFramer:
             self._crlf = not self._crlf
         if at:
             del self._buffer[:at]
+            self._searched = 0  # half of a CRLF may have been looked at
 
     def _find_head(self) -> bool:
         """Look for the end of the header section; learn the message's length. Each byte is searched once."""

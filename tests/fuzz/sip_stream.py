@@ -37,7 +37,9 @@ class SipStream(Target):
         at = sorted(int(rng.random() * (len(data) + 1)) for _ in range(rng.choice((1, 2, 5, 20))))
         expect(_framed([data[a:b] for a, b in zip([0, *at], [*at, len(data)], strict=True)]) == whole, f"cut at {at}")
         if len(data) < 1500:
-            expect(_framed([data[i : i + 1] for i in range(len(data))]) == whole, "cut at every octet")
+            for step, first in ((1, 0), (2, 0), (2, 1)):
+                pieces = [data[:first], *(data[i : i + step] for i in range(first, len(data), step))]
+                expect(_framed(pieces) == whole, f"cut every {step} octets from {first}")
         for message in whole[0]:
             try:
                 parse_message(message)
