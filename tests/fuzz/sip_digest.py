@@ -61,22 +61,24 @@ class SipDigest(Target):
         return mutate(rng, data, CHALLENGES)
 
     def _answer(self, rng: random.Random, password: str) -> bytes:
-        challenge = rng.choice(self._authenticator.challenge(self._now).values)
+        challenge = rng.choice(self._verdict(Headers()).values)
         if rng.random() < 0.3:
             challenge = challenge.replace(', qop="auth"', "")
         return answer_challenge(
             challenge, method="INVITE", uri=str(TARGET), username=USER, password=password, cnonce="c"
         ).encode()
 
+    def _verdict(self, headers: Headers) -> Verified | Challenge | Denied:
+        return self._authenticator.verify(Request("INVITE", TARGET, headers), self._now, "192.0.2.9")
+
     def judge(self, data: bytes) -> None:
         text = data.decode("latin-1").replace("\r", " ").replace("\n", " ")
         self._judge_read(text)
-        request = Request("INVITE", TARGET, Headers([("Authorization", text)]))
-        verdict = self._authenticator.verify(request, self._now, "192.0.2.9")
+        proof = Headers([("Authorization", text)])
+        verdict = self._verdict(proof)
         if isinstance(verdict, Verified):
             expect(verdict.user == USER, "somebody without a password was believed")
-            again = self._authenticator.verify(request, self._now, "192.0.2.9")
-            expect(not isinstance(again, Verified), "an answer was good twice")
+            expect(not isinstance(self._verdict(proof), Verified), "an answer was good twice")
         elif isinstance(verdict, Challenge):
             expect(len(verdict.values) == 2 and "\n" not in "".join(verdict.values), "another challenge")
         else:
@@ -100,6 +102,5 @@ class SipDigest(Target):
     def end(self) -> None:
         """A right answer that nobody touched is still believed."""
         answer = self._answer(random.Random(0), PASSWORD)
-        request = Request("INVITE", TARGET, Headers([("Authorization", answer.decode())]))
-        verdict = self._authenticator.verify(request, self._now)
+        verdict = self._verdict(Headers([("Authorization", answer.decode())]))
         expect(isinstance(verdict, Verified), "the user is not believed any more")
