@@ -78,8 +78,7 @@ def spoil(rng: random.Random, text: bytes, fields: dict[str, list[Span]], value:
 
 
 def every_spoiling(text: bytes, fields: dict[str, list[Span]], values: tuple[bytes, ...]) -> Iterator[bytes]:
-    """The whole product: the first field of each kind, replaced by each value, missing and repeated."""
-    for spans in fields.values():
-        start, end = spans[0]
+    """The whole product: every field replaced by every value, missing and repeated."""
+    for start, end in sorted({span for spans in fields.values() for span in spans}):
         for value in (*values, text[start:end] * 2, text[start:end] * 100):
             yield text[:start] + value + text[end:]

@@ -20,6 +20,8 @@ BATCHES = {
 }
 """Batches of each target in a test run: about a second of CPU each."""
 LONGEST = 3000
+STRIDE = 53
+"""One of so many of the product of fields and anomalies: no divisor of the number of anomalies, so that all come up."""
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -37,8 +39,8 @@ def test_nothing_breaks(name: str) -> None:
 def test_every_field_stands_every_anomaly(name: str, seeds: tuple[bytes, ...], fields: object) -> None:
     target = TARGETS[name]()
     values = tuple(value for value in anomalies() if len(value) <= LONGEST)
-    for seed in (seeds[0], seeds[-1]):
-        for data in every_spoiling(seed, fields(seed), values):
+    for seed in seeds:
+        for data in islice(every_spoiling(seed, fields(seed), values), 0, None, STRIDE):
             assert breaks(target, data) is None, data
 
 
