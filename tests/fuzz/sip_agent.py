@@ -28,6 +28,12 @@ CALLED = Flow("udp", ("198.51.100.55", 5060), SERVER)
 HONEST = Flow("udp", ("198.51.100.8", 5060), SERVER)
 WITNESS = "witness"
 INSIDE = ("INVITE", "INVITE", "INFO", "INFO", "OPTIONS", "UPDATE", "ACK", "PRACK", "BYE", "NOTIFY", "REFER")
+WISHES = (
+    "", "", "", "Supported: timer, 100rel\r\nSession-Expires: 1800;refresher=uas\r\nMin-SE: 90\r\n",
+    "Supported: timer\r\nx: 90;refresher=uac\r\n", "Session-Expires: 10\r\nMin-SE: 10\r\n", "Require: 100rel\r\n",
+    "Require: timer\r\nSession-Expires: 1800\r\n", "RAck: 1 1 INVITE\r\n", "Reason: Q.850;cause=16\r\n",
+)
+"""Headers of extensions that we may have or not."""
 CODES = (100, 180, 183, 200, 200, 202, 302, 401, 407, 408, 422, 480, 481, 486, 487, 491, 500, 503, 603, 699)
 
 
@@ -82,7 +88,8 @@ class SipAgent(Target):
         if method in ("CANCEL", "ACK"):  # of the INVITE before
             return request(method, call_id=f"f{number - 1}", branch=f"z9hG4bKf{number - 1}")
         body = OFFER if method == "INVITE" and rng.random() < 0.8 else ""
-        return request(method, call_id=f"f{number}", branch=f"z9hG4bKf{number}", body=body)
+        extra = rng.choice(WISHES)
+        return request(method, call_id=f"f{number}", branch=f"z9hG4bKf{number}", extra=extra, body=body)
 
     def _proven(self, rng: random.Random) -> str:
         """From a user who knows the password, whoever spoils it afterwards."""
@@ -107,9 +114,9 @@ class SipAgent(Target):
             self._tag = self._answered(self._call_id)
         number = self._next()
         method = rng.choice(INSIDE)
-        extra, body = "", ""
+        extra, body = rng.choice(WISHES), ""
         if method == "INFO":
-            extra, body = "Content-Type: application/dtmf-relay\r\n", "Signal=5\r\nDuration=160\r\n"
+            extra, body = f"{extra}Content-Type: application/dtmf-relay\r\n", "Signal=5\r\nDuration=160\r\n"
         elif method in ("INVITE", "UPDATE"):
             body = OFFER
         cseq = 2 + number if method != "ACK" else 1 + number
