@@ -61,7 +61,9 @@ class SipAgent(Target):
         self._desk = Desk(max_sessions=MAX_SESSIONS, max_transactions=MAX_TRANSACTIONS)
         self._count = 0
         self._call_id = ""
-        self._ours: list[str] = []
+        self._ours: list[str] = []  # requests that somebody may answer
+        self._ringing: list[str] = []  # sessions that have no final answer yet
+        self._up: list[str] = []
         self._flow = TRUNK
         self._witness_tag = self._answered(WITNESS)
 
@@ -170,9 +172,22 @@ class SipAgent(Target):
         expect(len(desk.registrar.bindings("101", desk.now)) <= MAX_BINDINGS, "more bindings than the limit")
         desk.now += self._rng.choice((0.0, 0.01, 0.6, 3.0))
         agent.handle_timer(desk.now)
-        if self._rng.random() < 0.01:
-            agent.flow_failed(TCP, desk.now)
+        self._go_on()
         self._hear(desk.take(), None)
+
+    def _go_on(self) -> None:
+        """What happens by itself while the wire is quiet: somebody answers, hangs up, or a connection breaks."""
+        desk, rng = self._desk, self._rng
+        if self._ringing and rng.random() < 0.1:
+            session = self._ringing.pop(0)
+            if rng.random() < 0.5:
+                desk.agent.answer(session, make_offer(CAPABILITIES, LOCAL), desk.now)
+            else:
+                desk.agent.reject(session, 486, None, desk.now, retry_after=5)
+        if self._up and rng.random() < 0.02:
+            desk.agent.hang_up(self._up.pop(0), desk.now)
+        if rng.random() < 0.01:
+            desk.agent.flow_failed(TCP, desk.now)
 
     def _hear(self, sent: list[str], asked: bytes | None) -> None:
         """Judge what went out, then do what the floor above does with the news. asked: what it answers, if anything."""
@@ -194,6 +209,7 @@ class SipAgent(Target):
             case events.IncomingCall(session=session, offer=offer):
                 if rng.random() < 0.2:
                     desk.agent.ring(session, desk.now)
+                    self._ringing.append(session)
                 elif (answer := _answer_to(offer)) is None or rng.random() < 0.3:
                     desk.agent.reject(session, 488, "Not This", desk.now)
                 else:
@@ -207,8 +223,8 @@ class SipAgent(Target):
                 read_digit(content_type, body)
             case events.CallAnswered(session=session) if rng.random() < 0.3:
                 desk.agent.reoffer(session, make_offer(CAPABILITIES, LOCAL), desk.now)
-            case events.CallConfirmed(session=session) if rng.random() < 0.1:
-                desk.agent.hang_up(session, desk.now)
+            case events.CallConfirmed(session=session):
+                self._up.append(session)
             case _:
                 return
         self._hear(desk.take(), None)
