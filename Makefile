@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 CONFIG ?= config/conferences.toml
 export PYTHONUNBUFFERED = 1
 
-.PHONY: run test lint bench soak days prompts lock clients clean
+.PHONY: run test lint bench soak days fuzz prompts lock clients clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/sipconf serve --config $(CONFIG)
@@ -27,6 +27,10 @@ soak: $(VENV)/run.stamp
 # A thousand simulated days on a bad network, by seed; `make test` has the first of them.
 days: $(VENV)/test.stamp
 	SIPCONF_DAYS=1000 $(BIN)/pytest -q tests/scenarios/test_random_days.py
+
+# Long runs: make fuzz FUZZ="--seconds 600"; what else FUZZ may say stands in tests/fuzz/__main__.py.
+fuzz: $(VENV)/test.stamp
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 prompts: $(VENV)/run.stamp
 	$(BIN)/python assets/make_prompts.py

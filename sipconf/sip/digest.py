@@ -22,7 +22,7 @@ MAX_PARAMETERS = 32
 HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 
 _PARAMETER = re.compile(
-    r"""[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))[ \t]*(,|\Z)""",
+    r"""[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]++|\\.)*+)"|([^\s",]+))[ \t]*(,|\Z)""",
     re.DOTALL,
 )
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)

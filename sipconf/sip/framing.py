@@ -72,16 +72,21 @@ class StreamFramer:
             self._crlf = not self._crlf
         if at:
             del self._buffer[:at]
+            self._searched = 0  # half of a CRLF may have been looked at
 
     def _find_head(self) -> bool:
         """Look for the end of the header section; learn the message's length. Each byte is searched once."""
         end = self._buffer.find(b"\r\n\r\n", max(0, self._searched - 3))
         if end < 0:
-            self._refuse_bare_lf()
+            self._refuse_bare_lf(len(self._buffer))
             self._searched = len(self._buffer)
             if self._searched > self._max:
                 raise self._lost("header section too large", 513)
             return False
+        # What is refused while a head is under way is refused in a whole one too: how it was cut may not matter.
+        self._refuse_bare_lf(end + 2)
+        if end + 4 > self._max:
+            raise self._lost("header section too large", 513)
         head = bytes(self._buffer[: end + 2])
         try:
             length = content_length([found.strip(_BLANKS).decode("latin-1") for found in _LENGTH.findall(head)])
@@ -94,10 +99,11 @@ class StreamFramer:
             raise self._lost("message too large", 513)
         return True
 
-    def _refuse_bare_lf(self) -> None:
+    def _refuse_bare_lf(self, end: int) -> None:
         """A first line that ends in LF alone: its sender's header section would never end."""
+        end = min(end, self._max + 1)
         if not self._searched or self._buffer.find(b"\n", 0, self._searched) < 0:
-            first = self._buffer.find(b"\n", max(0, self._searched - 1))
+            first = self._buffer.find(b"\n", max(0, self._searched - 1), end)
             if first == 0 or (first > 0 and self._buffer[first - 1] != 0x0D):
                 raise self._lost("line ends in LF alone", 400)
 

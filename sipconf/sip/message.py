@@ -179,18 +179,23 @@ class Request(_Message):
             value = self.headers.get(name)
             if value is None:
                 continue
-            if name == "To" and to_tag is not None and status > 100 and not self._has_to_tag(value):
-                value = f"{value};tag={to_tag}"
+            if name == "To" and to_tag is not None and status > 100:
+                value = self._tagged(value, to_tag)
             headers.add(name, value)
         return Response(status, REASONS.get(status, "") if reason is None else reason, headers, b"")
 
-    def _has_to_tag(self, value: str) -> bool:
-        if "tag" not in value.lower():
-            return False
-        try:
-            return self.to.tag is not None
-        except MalformedMessage:
-            return _HAS_TAG.search(value) is not None
+    def _tagged(self, value: str, tag: str) -> str:
+        """The To with our tag where it has none. An empty tag gives way, and so does a semicolon at the end: with them
+        nobody could read our answer."""
+        present: str | None = None
+        if "tag" in value.lower():
+            try:
+                present = self.to.param("tag")
+            except MalformedMessage:  # copied as it is
+                present = "one" if _HAS_TAG.search(value) else None
+        if present is None:
+            return f"{value.removesuffix(';')};tag={tag}"
+        return value if present else str(self.to.with_param("tag", tag))
 
     def __repr__(self) -> str:
         return f"Request({self.method} {self.uri.host})"

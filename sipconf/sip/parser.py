@@ -92,7 +92,10 @@ def _cut(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _lines(head: bytes) -> tuple[list[str], str]:
-    """Start line and unfolded header lines, decoded as UTF-8, or as Latin-1 where the bytes are not UTF-8."""
+    """Start line and unfolded header lines, decoded as UTF-8, or as Latin-1 where the bytes are not UTF-8.
+
+    Lines beyond the limit are left together in the last one: a list of them would cost many times their length.
+    """
     charset = "utf-8"
     try:
         text = head.decode()
@@ -103,10 +106,10 @@ def _lines(head: bytes) -> tuple[list[str], str]:
     if first > 0 and text[first - 1] != "\r":
         if "\n " in text or "\n\t" in text:
             text = _LF_FOLD.sub(" ", text)
-        return text.split("\n"), charset
+        return text.split("\n", MAX_HEADERS + 1), charset
     if "\r\n " in text or "\r\n\t" in text:
         text = _FOLD.sub(" ", text)
-    return text.split("\r\n"), charset
+    return text.split("\r\n", MAX_HEADERS + 1), charset
 
 
 def _read_headers(lines: list[str], charset: str) -> Headers:

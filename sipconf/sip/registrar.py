@@ -308,7 +308,7 @@ def _refuse_straggler(binding: Binding, request: Request, now: float) -> None:
 
 def _uri_text(contact: str) -> str:
     """The URI inside a Contact value exactly as it was written: SIP.js looks for its own in the answer."""
-    match = re.match(r'[ \t]*(?:"(?:[^"\\]|\\.)*"|[^<"]*)[ \t]*<([^>]*)>', contact, re.DOTALL)
+    match = re.match(r'[ \t]*(?:"(?:[^"\\]++|\\.)*+"[ \t]*|[^<"]*+)<([^>]*)>', contact, re.DOTALL)
     return match[1].strip() if match else contact.partition(";")[0].strip()
 
 

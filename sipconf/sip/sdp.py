@@ -14,6 +14,7 @@ MAX_SDP = 65536
 MAX_MEDIA = 64
 MAX_ATTRIBUTES = 256
 MAX_FORMATS = 64
+MAX_ADDRESS = 255  # a host name's length (RFC 1035 section 2.3.4)
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 # RFC 3551 table 4: what a payload type means where no rtpmap says so.
 STATIC_FORMATS: dict[str, tuple[str, int, int]] = {
@@ -25,7 +26,8 @@ STATIC_FORMATS: dict[str, tuple[str, int, int]] = {
 
 Attribute = tuple[str, str | None]
 _LINE = re.compile(r"[a-z]=")
-_MEDIA = re.compile(r"(\S+)[ \t]+([0-9]{1,10})(?:/([0-9]{1,5}))?[ \t]+(\S+)((?:[ \t]+\S+)*)[ \t]*")
+_LINES = re.compile(r"[^\n]+")
+_MEDIA = re.compile(r"(\S+)[ \t]+([0-9]{1,10})(?:/([0-9]{1,5}))?[ \t]+(\S+)((?:[ \t]++\S++)*+)[ \t]*")
 _RTPMAP = re.compile(r"([0-9]{1,3})[ \t]+([^\s/]+)[ \t]*/[ \t]*([0-9]{1,7})(?:/([0-9]{1,3}))?[ \t]*")
 
 
@@ -196,15 +198,16 @@ def _read(data: bytes) -> dict:
     """The fields of a SessionDescription."""
     if len(data) > MAX_SDP:
         raise _fault("session description too large")
-    lines = data.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
-    lines = [line for line in lines if line.strip("\0\r \t")]
-    if not lines or lines[0].rstrip() != "v=0":
+    # One line after the other: a list of them all would cost many times their length.
+    every = (found.group() for found in _LINES.finditer(data.decode("utf-8", "replace").replace("\r\n", "\n")))
+    lines = (line for line in every if line.strip("\0\r \t"))
+    if next(lines, "").rstrip() != "v=0":
         raise _fault("no session description")
     origin: Origin | None = None
     connection: str | None = None
     name, times, attributes = "-", [], []
     sections: list[_Section] = []
-    for line in lines[1:]:
+    for line in lines:
         if _LINE.match(line) is None:
             raise _fault("malformed line in the session description")
         letter, value = line[0], line[2:].rstrip("\r")
@@ -246,7 +249,7 @@ def _read_attribute(value: str) -> Attribute:
 
 def _connection_address(value: str) -> str:
     words = value.split()
-    if len(words) != 3 or words[0] != "IN" or words[1] not in ("IP4", "IP6"):
+    if len(words) != 3 or words[0] != "IN" or words[1] not in ("IP4", "IP6") or len(words[2]) > MAX_ADDRESS:
         raise _fault("malformed c= line")
     return words[2]
 

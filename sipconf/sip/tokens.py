@@ -19,6 +19,7 @@ MAX_ROUTES = 32
 MAX_CONTACTS = 32
 MAX_CSEQ = 2**31 - 1
 MAX_PARAMS = 64
+MAX_ELEMENTS = 512
 
 Params = tuple[tuple[str, str | None], ...]
 
@@ -62,10 +63,15 @@ def quote(text: str) -> str:
 
 
 def split_list(value: str) -> list[str]:
-    """The elements of a comma list, stripped; commas in quotes or angle brackets do not count. Empty ones are kept."""
+    """The elements of a comma list, stripped; commas in quotes or angle brackets do not count. Empty ones are kept.
+
+    Raises MalformedMessage for more than MAX_ELEMENTS, for a list of nothing but commas costs many times its length.
+    """
     if "," not in value:
         return [value.strip()]
     if '"' not in value and "<" not in value:
+        if value.count(",") >= MAX_ELEMENTS:
+            raise MalformedMessage("too many elements in a list")
         return [element.strip() for element in value.split(",")]
     elements, start, at, inside = [], 0, 0, False
     while (found := _SPLIT_AT.search(value, at)) is not None:
@@ -82,14 +88,16 @@ def split_list(value: str) -> list[str]:
         elif mark == "," and not inside:
             elements.append(value[start : found.start()].strip())
             start = at
+            if len(elements) >= MAX_ELEMENTS:
+                raise MalformedMessage("too many elements in a list")
     elements.append(value[start:].strip())
     return elements
 
 
 def _pieces(text: str) -> list[str]:
-    """The text cut at semicolons outside quotes."""
+    """The text cut at semicolons outside quotes; behind more of them than parameters may be, it is left uncut."""
     if '"' not in text:
-        return text.split(";")
+        return text.split(";", MAX_PARAMS + 2)
     pieces, start, at = [], 0, 0
     while (found := _QUOTE_OR_SEMICOLON.search(text, at)) is not None:
         at = found.end()

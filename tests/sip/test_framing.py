@@ -92,3 +92,18 @@ def test_a_slow_stream_is_bounded_and_shows_what_it_holds():
     with pytest.raises(MalformedMessage):
         framer.feed(b"x")
     assert framer.pending == 0
+
+
+@pytest.mark.parametrize(("stream", "status"), [
+    (EMPTY.replace(b"\r\n", b"\n", 1), 400),
+    (b"\n" + EMPTY, 400),
+    (b"\r\n\n" + EMPTY, 400),
+    (HEAD + b"X: " + b"y" * 200 + b"\r\nContent-Length: 1, 2\r\n\r\n", 513),
+])
+def test_a_fault_in_a_whole_block_is_the_fault_of_its_pieces(stream, status):
+    for pieces in ([stream], [stream[i : i + 1] for i in range(len(stream))], [stream[:1], stream[1:]]):
+        framer = StreamFramer(max_message=200)
+        with pytest.raises(MalformedMessage) as bad:
+            for piece in pieces:
+                framer.feed(piece)
+        assert bad.value.status == status
