@@ -311,7 +311,7 @@ class UserAgent:
                 dialled(request.uri),
                 caller.number,
                 caller.name,
-                request.body or None,
+                request.session_description,
                 reply,
             )
         )

@@ -13,6 +13,7 @@ from sipconf.sip.tokens import (
     MAX_HEADER_BYTES,
     MAX_HEADERS,
     MAX_MESSAGE,
+    MAX_ROUTES,
     MalformedMessage,
     is_token,
     parse_number,
@@ -176,6 +177,11 @@ def _check(message: Request | Response) -> None:
     if isinstance(message, Request) and cseq.method != message.method:
         raise MalformedMessage("CSeq names another method")
     _ = message.vias, message.from_, message.to, message.call_id, message.contacts
+    for name in ("Route", "Record-Route"):  # their values wait for whoever follows them
+        values = headers.get_fields(name)
+        if sum(value.count(",") for value in values) + len(values) > MAX_ROUTES:
+            if len(headers.get_all(name)) > MAX_ROUTES:
+                raise MalformedMessage(f"too many {name}")
 
 
 def _body(headers: Headers, rest: bytes) -> bytes:

@@ -206,7 +206,7 @@ class Peer(asyncio.DatagramProtocol, asyncio.Protocol):
         self._take(data)
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
+        self._buffer = (self._buffer + data).lstrip(b"\r\n")  # a pong, perhaps
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             length = int((header(self._buffer[: end + 2].decode("latin-1"), "Content-Length") or ["0"])[0])
             if len(self._buffer) < end + 4 + length:

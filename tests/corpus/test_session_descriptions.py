@@ -1,5 +1,7 @@
 """Session descriptions of browsers, servers and telephones as offers: read, and answered section for section."""
 
+import re
+
 import pytest
 
 from sipconf.sip.offer import LocalMedia, OfferError, choose, make_answer
@@ -13,15 +15,17 @@ LOCAL = LocalMedia("192.0.2.1", 10000, 10001, 1, 1)
 PLAIN = ("RTP/AVP", "RTP/AVPF")
 SHARED = {"0", "8"}
 """Payload types that mean a codec of ours without further words."""
+OURS = {"PCMU/8000", "PCMA/8000", "L16/8000", "L16/16000", "L16/48000"}
 
 
 def offers_us_something(description: SessionDescription) -> bool:
     """Whether a plain, open audio section has a codec of ours, judged by its own lines."""
     for media in description.media:
-        maps = " ".join(value.upper() for name, value in media.attributes if name == "rtpmap" and value)
-        if media.kind == "audio" and media.port and media.protocol in PLAIN:
-            if SHARED & set(media.formats) or " L16/8000" in maps or " L16/16000" in maps or "L16/48000" in maps:
-                return not maps.endswith("L16/48000/2") and "L16/48000/2" not in maps
+        maps = {re.sub(r"\s*/\s*", "/", value.strip()).upper().partition(" ")[2].strip()
+                for name, value in media.attributes if name == "rtpmap" and value}
+        open_and_plain = media.kind == "audio" and media.port and media.protocol in PLAIN
+        if open_and_plain and (SHARED & set(media.formats) or OURS & maps):
+            return True
     return False
 
 
