@@ -141,10 +141,12 @@ class MediaPlane:
                 data = block[index, : lengths[index]].tobytes()
                 self._reports.receive(int(slots[index]), data, now, self._streams)
         for slot, data in self._transport.drain_rtcp(now):
+            bad = self._reports.bad
             self._reports.receive(slot, data, now, self._streams)
-        for slot in [slot for slot in self._house.unlatched if self._streams.latched(slot) is not None]:
-            if (leg := self._legs.at(slot)) is not None:
-                self._changes.direct(leg)
+            if self._reports.bad == bad:
+                self._changes.hear_rtcp(slot)
+        if self._house.unlatched:
+            self._changes.watch_unlatched()
 
     def _store(self, batch: Batch, block: NDArray[np.uint8]) -> None:
         """One packet of each of many legs into their banks' jitter buffers."""
@@ -198,5 +200,5 @@ class MediaPlane:
                 leg = self._legs.at(slot)
                 if leg is not None and leg.terms is not None:
                     data = self._reports.compose(slot, now, wall, streams=self._streams, sent=sent(leg))
-                    self._transport.send_rtcp(slot, data)
+                    self._changes.send_rtcp(leg, data)
         self._events += self._watch.tick(now)
