@@ -135,7 +135,7 @@ class MediaPlane:
             for batch in received.batches:
                 self._store(batch, block)
             if len(received.events):
-                for slot, digit in self._digits.receive(slots, received.events, parsed, block):
+                for slot, digit in self._digits.receive(slots, received.events, parsed, block, now):
                     self._events.append(protocol.DigitReceived(self._legs.number_at(slot), digit))
             for index in received.rtcp.tolist():
                 data = block[index, : lengths[index]].tobytes()
