@@ -21,7 +21,6 @@ KNOWN = frozenset({"UPDATE", "PRACK", "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE",
 SUPPORTED: frozenset[str] = frozenset()
 VISUAL = str.maketrans("", "", "-.()")
 SDP_RANGES = frozenset({SDP, "application/*", "*/*"})
-ACCEPTED = f"{SDP}, multipart/mixed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +90,10 @@ def _inspect_invite(request: Request) -> Refused | None:
     # us place a call in turn, and a loop has to end somewhere.
     if request.max_forwards == 0:
         return Refused(483)
+    if request.body and request.content_type not in ("", SDP):
+        return Refused(415, headers=(("Accept", SDP),))
     if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
         return Refused(415, headers=(("Accept-Encoding", "identity"),))
-    if request.body and request.session_description is None:
-        return Refused(415, headers=(("Accept", ACCEPTED),))
     accepted = [value.split(";")[0].strip().lower() for value in request.headers.get_all("Accept")]
     if accepted and not any(media.strip() in SDP_RANGES for value in accepted for media in value.split(",")):
         return Refused(406)

@@ -311,7 +311,7 @@ class UserAgent:
                 dialled(request.uri),
                 caller.number,
                 caller.name,
-                request.session_description,
+                request.body or None,
                 reply,
             )
         )

@@ -42,7 +42,7 @@ def ring(session: Session, _: None, now: float) -> None:
 
 def answer(session: Session, sdp: bytes, now: float) -> None:
     """200 with our SDP, repeated until its ACK comes, whatever the transport (section 13.3.1.4)."""
-    session.we_offered = session.invite.session_description is None
+    session.we_offered = not session.invite.body
     session.last_ok = _answer_invite(session, 200, now, sdp)
     session.wait_for_ack(now)
 
@@ -90,7 +90,7 @@ def lost(session: Session, _: None, now: float) -> None:
 def confirm(session: Session, ack: Request, now: float) -> None:
     """The ACK; it holds the answer where the 200 held the offer."""
     session.stop_timers()
-    session.tell(CallConfirmed(session.id, ack.session_description if session.we_offered else None))
+    session.tell(CallConfirmed(session.id, (ack.body or None) if session.we_offered else None))
 
 
 def ignore(session: Session, _: object, now: float) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from sipconf.sip.headers import CSeq, Headers, Via
-from sipconf.sip.multipart import SDP, find_description, is_multipart
 from sipconf.sip.tokens import (
     CONTROL,
     MAX_CONTACTS,
@@ -129,17 +128,6 @@ class _Message:
     def content_type(self) -> str:
         """The body's type in lower case without parameters; "" where none is given."""
         return (self.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
-
-    @property
-    def session_description(self) -> bytes | None:
-        """The session description in the body, also one of several parts; None where there is none.
-
-        A body without a type is taken for one. Raises MalformedMessage for parts that cannot be told apart.
-        """
-        kind = self.content_type
-        if not self.body or kind in ("", SDP):
-            return self.body or None
-        return find_description(self.headers.get("Content-Type") or "", self.body) if is_multipart(kind) else None
 
     @property
     def max_forwards(self) -> int | None:

@@ -15,8 +15,8 @@ _UNENCODED = frozenset({"", "7bit", "8bit", "binary"})
 
 
 def is_multipart(content_type: str) -> bool:
-    """Whether a Content-Type, in lower case, announces parts."""
-    return content_type.startswith("multipart/")
+    """Whether a Content-Type value announces parts."""
+    return content_type[:10].lower() == "multipart/"
 
 
 def find_description(content_type: str, body: bytes, depth: int = 1) -> bytes | None:

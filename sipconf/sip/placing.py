@@ -52,14 +52,14 @@ def _send(session: Session, invite: Request, proof: Authorization, now: float) -
 def progress(session: Session, response: Response, now: float) -> None:
     """180, 183: something to tell; 100: only that somebody is there."""
     if response.status > 100:
-        session.tell(CallProgress(session.id, response.status, response.reason, response.session_description))
+        session.tell(CallProgress(session.id, response.status, response.reason, response.body or None))
 
 
 def answered(session: Session, response: Response, now: float) -> None:
     """The first 2xx makes the dialog."""
     _confirm(session, response)
     session.stop_timers()
-    session.tell(CallAnswered(session.id, response.session_description))
+    session.tell(CallAnswered(session.id, response.body or None))
 
 
 def _confirm(session: Session, response: Response) -> None:

@@ -24,7 +24,7 @@ def peer_reoffers(session: Session, arrived: Arrived, now: float) -> None:
     session.invite, session.invite_key = arrived.request, arrived.key
     session.dialog.refresh_target(arrived.request)
     session.stop_timers()
-    session.tell(Reoffered(session.id, arrived.request.session_description))
+    session.tell(Reoffered(session.id, arrived.request.body or None))
 
 
 def peer_reoffers_without_ack(session: Session, arrived: Arrived, now: float) -> None:
@@ -90,7 +90,7 @@ def reoffer_answered(session: Session, response: Response, now: float) -> None:
     session.stop_timers()
     session.dialog.refresh_target(response)
     session.acknowledge(session.invite.cseq.number)
-    session.tell(CallAnswered(session.id, response.session_description))
+    session.tell(CallAnswered(session.id, response.body or None))
 
 
 def wait_for_turn(session: Session, response: Response, now: float) -> None:

@@ -2,7 +2,6 @@
 
 import pytest
 
-from sipconf.sip.message import Request
 from sipconf.sip.multipart import MAX_PARTS, find_description
 from sipconf.sip.parser import parse_message
 from sipconf.sip.tokens import MalformedMessage
@@ -62,13 +61,29 @@ def test_limits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "body", "found"),
-    [("application/sdp", SDP, SDP), ("Application/SDP;x=y", SDP, SDP), ("", SDP, SDP), ("text/plain", SDP, None),
-     ("application/sdp", b"", None), (KIND, part("application/sdp", SDP) + b"--x--", SDP), (KIND, b"", None)],
+    ("kind", "body", "left_type", "left"),
+    [
+        ("application/sdp", SDP, "application/sdp", SDP), ("", SDP, "", SDP), ("text/plain", SDP, "text/plain", SDP),
+        (KIND, part("application/sdp", SDP) + b"--x--", "application/sdp", SDP), (KIND, b"", "multipart/mixed", b""),
+        ("Multipart/Mixed ;boundary=x", ISUP + part("application/sdp", SDP) + b"--x--", "application/sdp", SDP),
+        (KIND, ISUP + b"--x--", "multipart/mixed", ISUP + b"--x--"),
+    ],
 )  # fmt: skip
-def test_a_messages_description(kind: str, body: bytes, found: bytes | None) -> None:
+def test_what_a_message_keeps(kind: str, body: bytes, left_type: str, left: bytes) -> None:
+    request = parse_message(message(kind, body))
+    assert (request.content_type, request.body) == (left_type, left)
+    again = parse_message(request.encode())
+    assert (again.content_type, again.body) == (left_type, left)
+
+
+def message(kind: str, body: bytes) -> bytes:
     line = f"Content-Type: {kind}\r\n" if kind else ""
-    request = parse_message((
+    return (
         f"INVITE sip:1@x SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\n"
-        f"Call-ID: c\r\nCSeq: 1 INVITE\r\n{line}\r\n").encode() + body)  # fmt: skip
-    assert isinstance(request, Request) and request.session_description == found
+        f"Call-ID: c\r\nCSeq: 1 INVITE\r\n{line}\r\n").encode() + body
+
+
+def test_parts_that_nobody_can_tell_apart_are_answered() -> None:
+    with pytest.raises(MalformedMessage) as bad:
+        parse_message(message("multipart/mixed", part("application/sdp", SDP)))
+    assert bad.value.status == 400 and bad.value.salvage is not None
