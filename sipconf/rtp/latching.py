@@ -97,14 +97,15 @@ class Latch:
     def allows_rtcp(self, address: Address, ssrc_known: bool) -> bool:
         """The same question for RTCP; ssrc_known: it names the SSRC of the stream we take.
 
-        A host alone proves little (many telephones may share it), so an unannounced port must know the SSRC, and come
-        before any other.
+        Where a NAT has changed the address of the stream it has chosen a port for RTCP too. A host alone proves little
+        (many telephones may share it), so such a port must know the SSRC, and come before any other.
         """
         expected = [self.remote_rtcp]
         if self.latched is not None:
             host, port = self.latched
             expected += [self.latched, (host, port + 1)]
-            if self._rtcp is None and address[0] == host and ssrc_known:
+            behind_nat = self.latched != self.remote
+            if behind_nat and self._rtcp is None and address[0] == host and ssrc_known:
                 expected.append(address)
         if address not in expected and address != self._rtcp:
             return False

@@ -106,16 +106,18 @@ def test_strangers_when_new_signalling_finds_the_telephone_silent(rig: Rig) -> N
     rig.listen(1.0, attack=10)
 
 
-def test_rtcp_of_strangers_is_counted_and_changes_nothing(rig: Rig) -> None:
+@pytest.mark.parametrize("shows_itself", [True, False])
+def test_rtcp_of_strangers_is_counted_and_changes_nothing(rig: Rig, shows_itself: bool) -> None:
     first, _ = talking(rig)
-    report = b"\x80\xc9\x00\x01" + struct.pack("!I", first.ssrc)
-    first.rtcp.sendto(report, (LOCAL, first.port + 1))
-    rig.run(0.1)
+    if shows_itself:
+        report = b"\x80\xc9\x00\x01" + struct.pack("!I", first.ssrc)
+        first.rtcp.sendto(report, (LOCAL, first.port + 1))
+        rig.run(0.1)
     before = int(rig.streams.strangers[0])
     rig.listen(1.0, rtcp=True)
     assert rig.streams.strangers[0] > before + 100 and rig.streams.started[0]
     read_all(first.rtcp)
-    rig.listen(15.0)
+    rig.listen(15.0, rtcp=True)
     assert len(read_all(first.rtcp)) >= 2, "our reports still go to the telephone"
 
 
