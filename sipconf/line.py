@@ -50,6 +50,7 @@ class Line:
     made_offer: bytes | None = None     # ours, waiting for its answer
     opened: bool = False                # the media plane knows the leg
     held: bool = False
+    trunk: bool = False                 # it came from a trunk, whose media may be anywhere
     talking: bool = False
     calling: CallOut | None = None      # whom an outgoing call rings
     room: str | None = None
@@ -130,6 +131,7 @@ class Line:
             rtcp_mux=agreed.rtcp_mux,
             direction=agreed.direction,
             ptime_ms=20,
+            trusted=self.trunk,
         )
 
 

@@ -108,6 +108,7 @@ class Switchboard:
             return
         line = self.lines.open(event.session, Stage.ARRIVED, event.flow, event.call_id, now)
         self.lines.add_session(line, event.session, event.flow)
+        line.trunk = event.identity.kind == "trunk"
         log.info("call from %s (%s %s) to %s", event.caller_number, event.identity.kind, event.identity.name,
                  number_for_log(event.dialled), extra={"call": event.call_id})
         if event.offer is not None:

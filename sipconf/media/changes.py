@@ -4,7 +4,7 @@ Not here: the tick itself (plane) and what rooms sound like (mixer).
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sipconf.errors import MisuseError, SipconfError
 from sipconf.media import protocol
@@ -12,9 +12,11 @@ from sipconf.media.bank import Bank
 from sipconf.media.legs import SENDING, Leg, Legs
 from sipconf.media.protocol import Command, ConnectLeg, Event
 from sipconf.media.transport import Transport
+from sipconf.media.unproven import UNPROVEN_PACKETS, is_proven, usable
 from sipconf.mixer.mix import Mixer
 from sipconf.mixer.prompts import ClipLibrary, RoomPlayer
 from sipconf.rtp.formats import FrameFormat, lookup
+from sipconf.rtp.latching import plain
 from sipconf.rtp.rtcp import Reports, Sent
 from sipconf.rtp.streams import Streams
 from sipconf.rtp.telephone_event import EventReceiver
@@ -41,7 +43,7 @@ class House:
     legs: Legs
     banks: list[Bank]
     unlatched: set[int]
-    """Slots that may send but know no address yet."""
+    """Slots that may send but whose peer has not shown itself: they send nothing, or little (media.unproven)."""
 
 
 def sent(leg: Leg) -> Sent | None:
@@ -98,6 +100,7 @@ class Changes:
         leg = house.legs.open(
             command.leg, command.cname, rng.getrandbits(32), rng.getrandbits(16), rng.getrandbits(32)
         )
+        leg.allowance = UNPROVEN_PACKETS
         try:
             port = house.transport.open(leg.slot, command.address)
         except SipconfError as error:
@@ -110,7 +113,8 @@ class Changes:
     def _connect(self, leg: Leg, terms: ConnectLeg, now: float) -> None:
         house = self._house
         format = lookup(terms.tx_format.encoding, terms.tx_format.clock_rate)
-        leg.terms = terms
+        remote = usable(terms.remote, terms.signalling_host)
+        leg.terms = terms = replace(terms, remote=remote, remote_rtcp=usable(terms.remote_rtcp, terms.signalling_host))
         if leg.bank is None or leg.bank.format != format:
             self._move(leg, self._bank(format), terms, now)
         assert leg.bank is not None
@@ -168,12 +172,55 @@ class Changes:
         if leg.bank is None or leg.terms is None:
             return
         wants = leg.terms.direction in SENDING
-        known = leg.terms.remote is not None or house.streams.latched(leg.slot) is not None
-        leg.bank.send_from(leg.row, wants and known)
-        if wants and not known:
-            house.unlatched.add(leg.slot)
-        else:
+        leg.bank.send_from(leg.row, wants and self._may_send(leg))
+        if self._is_settled(leg):
             house.unlatched.discard(leg.slot)
+        else:
+            house.unlatched.add(leg.slot)
+
+    def _is_settled(self, leg: Leg) -> bool:
+        """Whether the leg knows whom it talks to."""
+        assert leg.terms is not None
+        if self._house.streams.latched(leg.slot) is not None:
+            return True
+        return leg.terms.remote is not None and is_proven(leg)
+
+    def _may_send(self, leg: Leg) -> bool:
+        """Whether there is an address to send to, and it may have another packet."""
+        assert leg.terms is not None
+        return self._is_settled(leg) or (leg.terms.remote is not None and leg.allowance > 0)
+
+    def watch_unlatched(self) -> None:
+        """Every tick: who has latched meanwhile, and who has sent all that he may."""
+        for slot in list(self._house.unlatched):
+            leg = self._house.legs.at(slot)
+            if leg is None or leg.bank is None:
+                continue
+            if (latched := self._house.streams.latched(slot)) is not None:
+                leg.heard_from.add(latched)
+                self.direct(leg)
+            elif leg.bank.sending[leg.row]:
+                self._spend(leg)
+
+    def _spend(self, leg: Leg) -> None:
+        leg.allowance -= 1
+        if leg.allowance <= 0:
+            self.direct(leg)
+
+    def hear_rtcp(self, slot: int) -> None:
+        """The leg's peer has sent a report: where it was sent from is a place that wants our packets."""
+        leg = self._house.legs.at(slot)
+        if slot in self._house.unlatched and leg is not None and leg.terms is not None and leg.terms.remote is not None:
+            leg.heard_from.add(plain(leg.terms.remote))
+            self.direct(leg)
+
+    def send_rtcp(self, leg: Leg, data: bytes) -> None:
+        """Send a report to the leg's peer, if it may have one."""
+        if not self._is_settled(leg):
+            if not self._may_send(leg):
+                return
+            self._spend(leg)
+        self._house.transport.send_rtcp(leg.slot, data)
 
     def _place(self, leg: Leg) -> None:
         if leg.bank is not None:
@@ -188,7 +235,7 @@ class Changes:
         house, slot = self._house, leg.slot
         if leg.terms is not None:
             wall = now + self._wall_offset
-            house.transport.send_rtcp(slot, house.reports.compose_bye(slot, now, wall, house.streams, sent(leg)))
+            self.send_rtcp(leg, house.reports.compose_bye(slot, now, wall, house.streams, sent(leg)))
         self.drop(leg)
 
     def drop(self, leg: Leg) -> None:

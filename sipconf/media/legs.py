@@ -5,12 +5,12 @@ columns).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from sipconf.media.bank import Bank
-from sipconf.media.protocol import ConnectLeg, PlayToLeg
+from sipconf.media.protocol import Address, ConnectLeg, PlayToLeg
 from sipconf.media.rows import FIRST_CAPACITY, Numbers, grown
 
 SENDING = frozenset({"sendrecv", "sendonly"})
@@ -19,7 +19,9 @@ RECEIVING = frozenset({"sendrecv", "recvonly"})
 
 @dataclass(slots=True)
 class Leg:
-    """One leg. bank and row are set once it is connected; sender numbers outlive a change of bank."""
+    """One leg. bank and row are set once it is connected; sender numbers outlive a change of bank.
+
+    heard_from: addresses that something has come from; allowance: packets left for others (media.unproven)."""
 
     number: int
     slot: int
@@ -33,6 +35,8 @@ class Leg:
     room: int | None = None
     muted: bool = False
     playing: PlayToLeg | None = None
+    heard_from: set[Address] = field(default_factory=set)
+    allowance: int = 0
 
     @property
     def heard(self) -> bool:

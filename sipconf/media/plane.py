@@ -138,10 +138,12 @@ class MediaPlane:
             elif frames is None:
                 self._receive(slots, block, lengths, now)
         for slot, data in self._transport.drain_rtcp(now):
+            bad = self._reports.bad
             self._reports.receive(slot, data, now, self._streams)
-        for slot in [slot for slot in self._house.unlatched if self._streams.latched(slot) is not None]:
-            if (leg := self._legs.at(slot)) is not None:
-                self._changes.direct(leg)
+            if self._reports.bad == bad:
+                self._changes.hear_rtcp(slot)
+        if self._house.unlatched:
+            self._changes.watch_unlatched()
 
     def _receive(
         self, slots: NDArray[np.intp], block: NDArray[np.uint8], lengths: NDArray[np.int64], now: float
@@ -152,7 +154,7 @@ class MediaPlane:
         for batch in received.batches:
             self._store(batch, block)
         if len(received.events):
-            for slot, digit in self._digits.receive(slots, received.events, parsed, block):
+            for slot, digit in self._digits.receive(slots, received.events, parsed, block, now):
                 self._events.append(protocol.DigitReceived(self._legs.number_at(slot), digit))
         for index in received.rtcp.tolist():
             data = block[index, : lengths[index]].tobytes()
@@ -220,5 +222,5 @@ class MediaPlane:
                 leg = self._legs.at(slot)
                 if leg is not None and leg.terms is not None:
                     data = self._reports.compose(slot, now, wall, streams=self._streams, sent=sent(leg))
-                    self._transport.send_rtcp(slot, data)
+                    self._changes.send_rtcp(leg, data)
         self._events += self._watch.tick(now)

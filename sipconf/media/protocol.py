@@ -41,6 +41,8 @@ class ConnectLeg:
     signalling_host: where the signalling came from, the only other place that latching may choose.
     direction: ours, "sendrecv", "sendonly", "recvonly" or "inactive". rx_formats: what the peer may send, all of one
     clock rate; tx_format: what we send. telephone_event: payload type or None. ptime_ms: of what we send, 20.
+    trusted: the peer is a trunk, whose media may come from and go to anywhere it says; to anybody else's address that
+    is not where the signalling came from only a little is sent until something comes back (media.unproven).
     """
 
     leg: int
@@ -53,6 +55,7 @@ class ConnectLeg:
     rtcp_mux: bool
     direction: str
     ptime_ms: int = 20
+    trusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

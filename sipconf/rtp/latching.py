@@ -52,6 +52,7 @@ class Latch:
     remote_rtcp: Address | None
     since: float
     latched: Address | None = None
+    _rtcp: Address | None = None  # where the last RTCP came from
     _remote_heard: float = float("-inf")
     _candidates: dict[Address, _Candidate] = field(default_factory=dict)
 
@@ -96,14 +97,20 @@ class Latch:
     def allows_rtcp(self, address: Address, ssrc_known: bool) -> bool:
         """The same question for RTCP; ssrc_known: it names the SSRC of the stream we take.
 
-        A host alone proves little (many telephones may share it), so an unannounced port must know the SSRC.
+        Where a NAT has changed the address of the stream it has chosen a port for RTCP too. A host alone proves little
+        (many telephones may share it), so such a port must know the SSRC, and come before any other.
         """
-        if address == self.remote_rtcp:
-            return True
-        if self.latched is None:
+        expected = [self.remote_rtcp]
+        if self.latched is not None:
+            host, port = self.latched
+            expected += [self.latched, (host, port + 1)]
+            behind_nat = self.latched != self.remote
+            if behind_nat and self._rtcp is None and address[0] == host and ssrc_known:
+                expected.append(address)
+        if address not in expected and address != self._rtcp:
             return False
-        host, port = self.latched
-        return address in ((host, port), (host, port + 1)) or (address[0] == host and ssrc_known)
+        self._rtcp = address
+        return True
 
 
 def plain(address: tuple) -> Address:

@@ -105,7 +105,7 @@ class StreamFramer:
         if not self._searched or self._buffer.find(b"\n", 0, self._searched) < 0:
             first = self._buffer.find(b"\n", max(0, self._searched - 1), end)
             if first == 0 or (first > 0 and self._buffer[first - 1] != 0x0D):
-                raise self._lost("line ends in LF alone", 400)
+                raise MalformedMessage("line ends in LF alone", metric="lost_framing")  # no answer: no head to copy
 
     def _lost(self, reason: str, status: int) -> MalformedMessage:
         fault = MalformedMessage(reason, status=status, metric="lost_framing")

@@ -9,10 +9,12 @@ import re
 
 from sipconf.sip.headers import CANONICAL, Headers, canonical_name
 from sipconf.sip.message import Request, Response
+from sipconf.sip.multipart import SDP, find_description, is_multipart
 from sipconf.sip.tokens import (
     MAX_HEADER_BYTES,
     MAX_HEADERS,
     MAX_MESSAGE,
+    MAX_ROUTES,
     MalformedMessage,
     is_token,
     parse_number,
@@ -33,7 +35,9 @@ def parse_message(data: bytes) -> Request | Response:
     """Read one datagram or one framed message.
 
     Bytes beyond Content-Length are ignored (RFC 3261 section 18.3); without Content-Length the body is the rest. Lines
-    may end in LF alone if all of them do. Raises MalformedMessage.
+    may end in LF alone if all of them do. Of several parts the session description alone is kept, and its type.
+
+    Raises MalformedMessage.
     """
     if len(data) > MAX_MESSAGE:
         raise MalformedMessage("message too large", status=513)
@@ -43,7 +47,7 @@ def parse_message(data: bytes) -> Request | Response:
         headers = _read_headers(lines, charset)
         message = _read_start(lines[0], headers)
         _check(message)
-        message.body = _body(headers, body)
+        message.body = _understood(headers, _body(headers, body))
     except MalformedMessage as fault:
         fault.salvage = _salvage(lines, charset)
         raise
@@ -179,6 +183,11 @@ def _check(message: Request | Response) -> None:
     if isinstance(message, Request) and cseq.method != message.method:
         raise MalformedMessage("CSeq names another method")
     _ = message.vias, message.from_, message.to, message.call_id, message.contacts
+    for name in ("Route", "Record-Route"):  # their values wait for whoever follows them
+        values = headers.get_fields(name)
+        if sum(value.count(",") for value in values) + len(values) > MAX_ROUTES:
+            if len(headers.get_all(name)) > MAX_ROUTES:
+                raise MalformedMessage(f"too many {name}")
 
 
 def _body(headers: Headers, rest: bytes) -> bytes:
@@ -188,6 +197,18 @@ def _body(headers: Headers, rest: bytes) -> bytes:
     if length > len(rest):
         raise MalformedMessage("body shorter than Content-Length")
     return rest[:length]
+
+
+def _understood(headers: Headers, body: bytes) -> bytes:
+    """The body, or of several parts the session description (RFC 5621): nobody here has a use for the others."""
+    kind = headers.get("Content-Type") or ""
+    if not body or not is_multipart(kind):
+        return body
+    description = find_description(kind, body)
+    if description is None:
+        return body
+    headers.set("Content-Type", SDP)
+    return description
 
 
 def _salvage(lines: list[str], charset: str) -> Request | None:

@@ -151,7 +151,8 @@ def address_type(address: str) -> str:
 
 
 def unicast_address(address: str | None) -> str | None:
-    """The address in its plain form; None for none, for a name and for 0.0.0.0 or :: (old-style hold).
+    """The address in its plain form; None for none, for a name, for 0.0.0.0 or :: (old-style hold) and for one of a
+    single link (169.254/16, fe80::/10), where a telephone without DHCP may be, but a cloud's own services are too.
 
     Raises MalformedMessage with status 488 for multicast and broadcast: nothing is ever sent there.
     """
@@ -163,7 +164,7 @@ def unicast_address(address: str | None) -> str | None:
         return None
     if read.is_multicast or str(read) == "255.255.255.255":
         raise MalformedMessage("media address is not unicast", status=488, metric="malformed_sdp")
-    return None if read.is_unspecified else str(read)
+    return None if read.is_unspecified or read.is_link_local else str(read)
 
 
 @dataclass(slots=True)

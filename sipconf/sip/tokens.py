@@ -11,7 +11,7 @@ from sipconf.errors import PeerError
 if TYPE_CHECKING:
     from sipconf.sip.message import Request
 
-MAX_MESSAGE = 65536
+MAX_MESSAGE = 131072  # on a stream; a datagram has at most 64 KiB
 MAX_HEADERS = 256
 MAX_HEADER_BYTES = 8192
 MAX_VIAS = 70

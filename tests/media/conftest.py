@@ -74,6 +74,8 @@ class Network:
         self, slot: int, remote: Address | None, remote_rtcp: Address | None, rtcp_mux: bool, restart: bool
     ) -> None:
         self.peer_rtcp[slot] = remote if rtcp_mux else remote_rtcp
+        if not restart and self.streams.latched(slot) is not None:
+            return
         if remote is not None:
             self.peer[slot] = remote
         else:

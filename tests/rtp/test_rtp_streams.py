@@ -205,9 +205,20 @@ def test_rtcp_is_taken_from_the_peer_only():
     judge(streams, HOME, range(4), 0.0)
     receive(streams, [(0, packet(3))], 0.0)
     assert streams.rtcp_source_of(0, (HOME[0], 4001), report)
-    assert streams.rtcp_source_of(0, (HOME[0], 9999), report)
-    assert not streams.rtcp_source_of(0, (HOME[0], 9999), report[:-1] + b"\x06")
+    assert not streams.rtcp_source_of(0, (HOME[0], 9999), report)
     assert not streams.rtcp_source_of(0, ("203.0.113.9", 4001), report)
+
+
+def test_behind_a_nat_rtcp_comes_from_the_first_port_that_knows_the_stream():
+    streams = connected(0, remote=("192.168.1.5", 4000), remote_rtcp=("192.168.1.5", 4001))
+    report = bytes.fromhex("80c9000100000005")
+    judge(streams, HOME, range(4), 1.0)
+    receive(streams, [(0, packet(3))], 1.0)
+    assert not streams.rtcp_source_of(0, (HOME[0], 9999), report[:-1] + b"\x06")
+    assert streams.rtcp_source_of(0, (HOME[0], 9999), report)
+    assert not streams.rtcp_source_of(0, (HOME[0], 9998), report)
+    assert streams.rtcp_source_of(0, (HOME[0], 4001), report)  # where it is to be expected
+    assert not streams.rtcp_source_of(0, (HOME[0], 9999), report)
 
 
 def test_kinds_are_small_numbers():

@@ -57,7 +57,7 @@ def digits_of(receiver, datagrams):
         row[: len(one)] = list(one)
     parsed = parse(block, np.array([len(one) for one in datagrams]))
     slots = np.full(len(datagrams), 3)
-    return [d for _, d in receiver.receive(slots, np.arange(len(datagrams)), parsed, block)]
+    return [d for _, d in receiver.receive(slots, np.arange(len(datagrams)), parsed, block, 0.0)]
 
 
 def press(digit, sequence, timestamp, **more):

@@ -97,12 +97,14 @@ class _Alarm:
 
 
 class House:
-    """Conferences to serve; sip, rtp: the weather on the way; pairs: how many calls have a port."""
+    """Conferences to serve; sip, rtp: the weather on the way; pairs: how many calls have a port; authenticator: who
+    proves identities, the real one by default."""
 
     def __init__(
         self, *conferences: ConferenceSpec, seed: int = 1, sip: Weather = CLEAR, rtp: Weather = CLEAR,
         silence_timeout: float = 30.0, pairs: int = 1000, settings: ConferenceSettings | None = None,
         max_calls: int = 100, media_address: Callable[[Flow], str] = lambda flow: HOST,
+        authenticator: Any = None,
     ) -> None:
         rng = random.Random(seed)
         self.network = Network(seed, sip)
@@ -123,7 +125,8 @@ class House:
         """Everything that a process of the server holds, on what outlives it."""
         rng = self._rng
         passwords = {user: f"secret-{user}" for user in USERS}
-        authenticator = Authenticator(DOMAIN, lambda user, source: passwords.get(user), ("MD5",), rng)
+        authenticator = authenticator or Authenticator(
+            DOMAIN, lambda user, source: passwords.get(user), ("MD5",), rng)
         trunks = Trunks([TrunkSpec("provider", frozenset({TRUNK_HOST})), TrunkSpec("pbx", frozenset({PBX_HOST}), True)])
         self.registrar = Registrar(self.bindings, RegistrarSettings(), rng)
         self.agent = UserAgent(AgentSettings(DOMAIN, "sipconf", lambda flow: SERVER), authenticator, trunks,

@@ -93,7 +93,10 @@ class RtpWire:
     def connect(
         self, slot: int, remote: Address | None, remote_rtcp: Address | None, rtcp_mux: bool, restart: bool
     ) -> None:
-        for table, peer in ((self._peers, remote), (self._rtcp_peers, remote if rtcp_mux else remote_rtcp)):
+        tables = [(self._rtcp_peers, remote if rtcp_mux else remote_rtcp)]
+        if restart or self.streams.latched(slot) is None:
+            tables.append((self._peers, remote))
+        for table, peer in tables:
             table.pop(slot, None)
             if peer is not None:
                 table[slot] = peer

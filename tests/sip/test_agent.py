@@ -1,8 +1,6 @@
 """The user agent judged by raw text: who is let in, what each bad or strange request gets, whose a message is."""
 
-import csv
 import random
-from pathlib import Path
 
 import pytest
 
@@ -10,9 +8,7 @@ from sipconf.errors import MisuseError
 from sipconf.sip import events
 from sipconf.sip.events import Send
 from sipconf.sip.flow import Flow
-from tests.sim.desk import PHONE, SDP, SERVER, TCP, TRUNK, Desk, header, proof, reply, request, status, to_tag
-
-CORPORA = Path(__file__).resolve().parents[2].parent / "shared" / "corpora"
+from tests.sim.desk import PHONE, SDP, SERVER, TRUNK, Desk, header, proof, reply, request, status, to_tag
 
 
 # --- admission -------------------------------------------------------------------------------------------------------
@@ -339,31 +335,6 @@ def test_an_ipv6_address_has_many_spellings(spelled: str) -> None:
 
 
 # --- anything at all -------------------------------------------------------------------------------------------------
-def corpus() -> list[dict[str, str]]:
-    index = CORPORA / "index.tsv"
-    if not index.exists():
-        return []
-    with index.open(newline="") as rows:
-        return [row for row in csv.DictReader(rows, delimiter="\t") if row["corpus"] in ("rfc4475", "phones")]
-
-
-@pytest.mark.skipif(not CORPORA.exists(), reason="no corpora beside the repository")
-@pytest.mark.parametrize("row", corpus(), ids=lambda row: row["name"])
-def test_corpus(row: dict[str, str]) -> None:
-    """Allowed answers where the corpus names them, and never an exception or anything left behind."""
-    desk = Desk()
-    data = (CORPORA / row["file"]).read_bytes()
-    flow = Flow("udp", ("198.51.100.7", 5060), SERVER) if row["transport"] != "TCP" else TCP
-    desk.agent.receive(data, flow, desk.now)
-    codes = {str(status(text)) for text in desk.take()}
-    allowed = set(row["allowed_responses"].split(","))
-    if allowed == {"NONE"}:
-        assert not codes
-    elif allowed.isdisjoint({"NONE", "POLICY", "-"}) and not data.startswith(b"SIP/2.0"):
-        assert codes and codes <= allowed | {"401"}
-    desk.rest()
-
-
 @pytest.mark.parametrize("seed", range(20))
 def test_noise_never_raises(seed: int) -> None:
     rng = random.Random(seed)

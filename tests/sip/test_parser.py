@@ -174,7 +174,7 @@ def test_met_with_silence(data):
 
 
 def test_too_large_is_refused_without_being_read():
-    assert fault(message(body=b"x" * 70000)).status == 513
+    assert fault(message(body=b"x" * 140000)).status == 513
 
 
 def test_responses():

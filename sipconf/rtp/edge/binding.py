@@ -45,6 +45,17 @@ def reachable(address: Address | None, family: int) -> Address | None:
     return (f"::ffff:{host}", address[1]) if host.version == 4 else address
 
 
+def is_own(host: str) -> bool:
+    """Whether an address literal is one of this machine's: only those can be bound."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as one:
+        try:
+            one.bind((host, 0))
+        except (OSError, UnicodeError):
+            return False
+        return True
+
+
 def disconnect(rtp: socket.socket) -> None:
     """Take datagrams from anyone again, on the same port: connect(2) to AF_UNSPEC, which Python has no word for."""
     libc = ctypes.CDLL(None, use_errno=True)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sipconf.errors import MisuseError, SipconfError
 from sipconf.rtp.edge.batch import BatchCalls
-from sipconf.rtp.edge.binding import bind_pair, disconnect, reachable
+from sipconf.rtp.edge.binding import bind_pair, disconnect, is_own, reachable
 from sipconf.rtp.edge.settled import ROWS_PER_SOCKET, Settled
 from sipconf.rtp.latching import Address, Verdict
 from sipconf.rtp.packet import ROW
@@ -71,6 +71,7 @@ class Ports:
         self._rng = rng
         self._streams = streams
         self._pairs: dict[int, _Pair] = {}
+        self._in_use: set[int] = set()  # the even ports of all pairs
         self._epoll = select.epoll()
         self._rtcp_epoll = select.epoll()
         self._receivers: list[Callable[[memoryview], int] | None] = []
@@ -127,6 +128,7 @@ class Ports:
     def _enter(self, pair: _Pair) -> None:
         slot, fd = pair.slot, pair.rtp.fileno()
         self._pairs[slot] = pair
+        self._in_use.add(pair.port)
         highest = max(fd, pair.rtcp.fileno())
         if highest >= len(self._receivers):
             more = 2 * highest + 1 - len(self._receivers)
@@ -141,8 +143,12 @@ class Ports:
     def connect(
         self, slot: int, remote: Address | None, remote_rtcp: Address | None, rtcp_mux: bool, restart: bool
     ) -> None:
-        """Send to the signalled address; restart, as Streams.connect returned it: sources prove themselves anew."""
+        """Send to the signalled address; restart, as Streams.connect returned it: sources prove themselves anew.
+
+        Nothing is sent to a port of a leg of ours: two such legs would feed each other for ever.
+        """
         pair = self._pair(slot)
+        remote, remote_rtcp = self._not_ours(remote), self._not_ours(remote_rtcp)
         pair.remote = reachable(remote, pair.rtp.family)
         pair.mux = rtcp_mux
         if restart or pair.rtcp_to is None:
@@ -158,10 +164,16 @@ class Ports:
             self._receivers[pair.rtp.fileno()] = self._judging(pair)
         self._sends[slot] = _sender_to(pair.rtp, pair.remote) if pair.remote else _send_nowhere
 
+    def _not_ours(self, address: Address | None) -> Address | None:
+        if address is None or address[1] & ~1 not in self._in_use or not is_own(address[0]):
+            return address
+        return None
+
     def close(self, slot: int) -> None:
         """Close a leg's sockets; its ports may be given to another."""
         pair = self._pair(slot)
         del self._pairs[slot]
+        self._in_use.discard(pair.port)
         if pair.connected and self._settled is not None:
             self._settled.remove(slot)
         else:
