@@ -21,7 +21,7 @@ FLOORS: list[set[str]] = [
     {"switchboard", "reload", "config_template"},
     {"line"},
     {"media", "sip", "config"},
-    {"rtp", "mixer", "conference", "store"},
+    {"rtp", "mixer", "conference", "store", "certificate", "watchdog"},
     {"errors", "clock", "log", "metrics"},
 ]
 """Highest first. A room may import rooms of lower floors only."""

@@ -33,8 +33,8 @@ def parse_listen(url: str) -> ListenAddress:
     host, colon, port = rest.rpartition(":")
     if not separator or not colon or not port.isdecimal() or int(port) > 65535:
         raise StartError(f"cannot listen on {url}: write it like udp://0.0.0.0:5060")
-    if transport not in ("udp", "tcp"):
-        raise StartError(f"cannot listen on {url}: {transport} is not available; use udp:// or tcp://")
+    if transport not in ("udp", "tcp", "tls"):
+        raise StartError(f"cannot listen on {url}: {transport} is not available; use udp://, tcp:// or tls://")
     return ListenAddress(transport, host.removeprefix("[").removesuffix("]"), int(port))
 
 

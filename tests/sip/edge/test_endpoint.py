@@ -224,7 +224,8 @@ async def test_a_busy_port_is_one_clear_line_and_leaves_nothing_bound(scheme: st
 @pytest.mark.parametrize(
     ("url", "part"),
     [
-        ("tls://127.0.0.1:5061", "tls is not available"),
+        ("tls://127.0.0.1:5061", "without a certificate"),
+        ("sctp://127.0.0.1:5061", "sctp is not available"),
         ("udp://127.0.0.1", "write it like"),
         ("5060", "write it like"),
         ("udp://127.0.0.1:70000", "write it like"),
