@@ -4,6 +4,7 @@ They go to the terminal, never to the log. A secret is repeated only where it is
 can read there anyway.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sipconf.config import EXAMPLE_CODES, ConferenceConfig, Config, UserConfig, is_example_secret
@@ -13,12 +14,16 @@ ANYWHERE = ("0.0.0.0", "::")
 SHOWN_ROOMS = 12
 
 
-def welcome(config: Config, file: Path, here: str, own_password: str) -> str:
+def welcome(config: Config, file: Path, here: str, own_password: str, names: Sequence[str] = ()) -> str:
     """The whole text. here: an address of this machine that others can reach; own_password: the administrator's where
-    the file names none."""
+    the file names none; names: whom the TLS certificate speaks for, where TLS is listened on."""
     lines = ["sipconf is ready.", "",
              f"  telephones   {'  '.join(config.sip.listen)}",
              f"  HTTP         http://{config.http.listen}/healthz  /metrics  /api"]
+    if config.http.tls_listen is not None:
+        lines.append(f"  HTTPS        https://{config.http.tls_listen}/healthz  /metrics  /api")
+    if names:
+        lines.append(f"  TLS          the certificate is for {', '.join(names)}: telephones use that name")
     if config.http.admin_password is None:
         lines.append(f"  administrator's password for this run: {own_password}")
     lines += ["", *_first_call(config, file, here)]

@@ -76,7 +76,7 @@ class Connection(asyncio.Protocol):
         self.number = number
         self.outgoing = outgoing
         self.in_call = False
-        self.proven = outgoing  # a complete message has come
+        self.proven = False  # accepted: a complete message has come; opened by us: it stands
         self.flow: Flow | None = None
         self.asked_for: set[Flow] = set()  # flows without a connection that ended up here
         self._owner = owner
@@ -162,11 +162,17 @@ class Connection(asyncio.Protocol):
             self.abort("too many connections")
             return
         if self._tls is None:
-            self.ready.set_result(None)
+            self._stands()
         elif self.outgoing:
             self._tls.start()
             self._flush()
         self._watch()
+
+    def _stands(self) -> None:
+        """Messages can go both ways."""
+        self._ready_at = self._owner.clock.monotonic()
+        self.proven = self.outgoing
+        self.ready.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
@@ -213,9 +219,8 @@ class Connection(asyncio.Protocol):
             return b""
         self._flush()
         if self._tls.ready and not was_ready:
-            self._ready_at = self._owner.clock.monotonic()
             self._owner.shaken(self)
-            self.ready.set_result(None)
+            self._stands()
             self._watch()
         return plain
 

@@ -74,10 +74,10 @@ class Endpoint:
         self._clock = clock
         self._limits = limits or StreamLimits()
         self._udp: list[UdpListener] = []
-        crowd = Crowd(self._limits.connections, self._limits.per_source, self._limits.handshakes)
+        self._crowd = Crowd(self._limits.connections, self._limits.per_source, self._limits.handshakes)
         self._turns = Turns(clock.monotonic)
         floor = Floor(self.receive, self.flow_failed, in_use or (lambda flow: True), self._count, clock, self._limits,
-                      crowd, self._turns)
+                      self._crowd, self._turns)
         self._has_certificate = tls is not None
         self._streams = {
             "tcp": StreamCarrier("tcp", floor),
@@ -93,6 +93,11 @@ class Endpoint:
         self._traceback_second = -1.0
         self._tracebacks = 0
         self.addresses: tuple[tuple[str, Address], ...] = ()
+
+    @property
+    def connections(self) -> int:
+        """Stream connections that peers have open."""
+        return len(self._crowd)
 
     # --- start and stop ----------------------------------------------------------------------------------------------
     async def start(self) -> None:
@@ -261,6 +266,9 @@ class Endpoint:
             log.error("a fault of this program, met by %s:\n%s", where, traceback.format_exc())
 
     def _count(self, metric: str) -> None:
+        """Told with the next events, at the latest when this round of the loop is over."""
+        if not self._counted and self._running:
+            self._loop.call_soon(lambda: self.pump(self._clock.monotonic()))
         self._counted.append(Counted(metric))
 
     def _take_counted(self) -> list[Counted]:

@@ -11,7 +11,7 @@ from sipconf.sip.flow import Address
 from sipconf.sip.trunk import normal_address
 
 UDP_RECEIVE_BUFFER = 1 << 20  # bytes asked for; a burst of requests waits here while one is worked on
-BACKLOG = 1024
+BACKLOG = 512             # connections that may wait to be taken; all of them are taken in one go
 
 
 @dataclass(frozen=True, slots=True)

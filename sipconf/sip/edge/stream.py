@@ -11,6 +11,7 @@ from itertools import count
 from sipconf.clock import Clock
 from sipconf.sip.edge.connection import Connection, StreamLimits
 from sipconf.sip.edge.crowd import Crowd
+from sipconf.sip.edge.sockets import BACKLOG
 from sipconf.sip.edge.tls import TlsFault, TlsLayer
 from sipconf.sip.edge.turns import Turns
 from sipconf.sip.flow import Address, Flow
@@ -65,7 +66,7 @@ class StreamCarrier:
     async def listen(self, sock: socket.socket) -> None:
         """Takes connections from a listening socket."""
         loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_server(self._accepted, sock=sock))
+        self._servers.append(await loop.create_server(self._accepted, sock=sock, backlog=BACKLOG))
 
     async def stop(self) -> None:
         """Closes everything and reports nothing: we go, the bindings of our peers stay."""
@@ -130,7 +131,7 @@ class StreamCarrier:
         place = (connection.flow.remote, connection.flow.server_name)
         if self._by_remote.get(place) is connection:
             del self._by_remote[place]
-        if known and not self._stopped:
+        if known and connection.proven and not self._stopped:  # of any other nobody has heard
             for flow in (connection.flow, *connection.asked_for):
                 self._floor.failed(flow)
 
