@@ -79,6 +79,7 @@ def read(certificate: Path, key: Path) -> Certificate:
         at_fault = ("key", key) if reason == "KEY_VALUES_MISMATCH" else ("certificate", certificate)
         raise CertificateError(*at_fault, _WHY.get(reason) or f"it cannot be used: {reason}") from error
     names = tuple(value for kind, value in shown.get("subjectAltName", ()) if kind in ("DNS", "IP Address"))
+    _note_names(context, names)
     return Certificate(context, names, ssl.cert_time_to_seconds(shown["notBefore"]),
                        ssl.cert_time_to_seconds(shown["notAfter"]))
 
@@ -89,6 +90,21 @@ def server_context() -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     return context
+
+
+def speaks_for(names: tuple[str, ...], asked: str) -> bool:
+    """Is the asked name one of a certificate's, exactly or by a wildcard for its first label (RFC 6125)?"""
+    asked = asked.lower().rstrip(".")
+    wild = f"*.{asked.partition('.')[2]}"
+    return any(name.lower() in (asked, wild) for name in names)
+
+
+def _note_names(context: ssl.SSLContext, names: tuple[str, ...]) -> None:
+    """Each connection gets an attribute `called`: the name that its peer asked for, where we go by it."""
+    def note(connection: ssl.SSLObject, asked: str | None, _: ssl.SSLContext) -> None:
+        connection.called = asked if asked is not None and speaks_for(names, asked) else None  # type: ignore
+
+    context.sni_callback = note  # type: ignore[assignment]
 
 
 def day(wall: float) -> str:

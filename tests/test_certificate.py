@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sipconf.certificate import DAY, CertificateError, CertificateKeeper, read
+from sipconf.certificate import DAY, CertificateError, CertificateKeeper, read, speaks_for
 from sipconf.clock import Clock
 from sipconf.config import ConfigError, load
 from tests.sim.certificates import Authority
@@ -44,6 +44,13 @@ def test_a_good_pair_tells_its_names_and_dates(authority: Authority, tmp_path: P
     assert found.fault_at(IN_2026) is None
     assert found.fault_at(found.not_after) == "it expired on 2030-01-01; renew it"
     assert "valid from 2020-01-01 only" in (found.fault_at(0.0) or "")
+
+
+def test_whom_a_certificate_speaks_for() -> None:
+    names = ("Conf.example.com", "*.sip.example.com")
+    for asked, expected in (("conf.example.com", True), ("CONF.EXAMPLE.COM.", True), ("a.sip.example.com", True),
+                            ("a.b.sip.example.com", False), ("sip.example.com", False), ("example.com", False)):
+        assert speaks_for(names, asked) is expected, asked
 
 
 def test_what_is_wrong_with_a_pair_is_said_of_the_right_file(

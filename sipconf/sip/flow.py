@@ -12,7 +12,7 @@ class Flow:
     transport: "udp", "tcp", "tls", "ws" or "wss"; remote: the peer's address as the kernel saw it;
     local: our address (for UDP the listener's); connection: the edge's number of a stream connection, None for UDP
     and for a stream that has yet to be opened. server_name: over TLS, the name that a peer to whom we open a connection
-    has to prove (RFC 5922); None for its address.
+    has to prove (RFC 5922), None for its address. called: over TLS, the name of ours that the peer asked for.
     """
 
     transport: str
@@ -20,6 +20,7 @@ class Flow:
     local: Address
     connection: int | None = None
     server_name: str | None = None
+    called: str | None = None
 
     @property
     def reliable(self) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sipconf.clock import Clock
@@ -172,6 +172,8 @@ class Connection(asyncio.Protocol):
         """Messages can go both ways."""
         self._ready_at = self._owner.clock.monotonic()
         self.proven = self.outgoing
+        if self._tls is not None and not self.outgoing:
+            self.flow = replace(self.flow, called=self._tls.called)
         self.ready.set_result(None)
 
     def data_received(self, data: bytes) -> None:

@@ -25,6 +25,11 @@ class TlsLayer:
         self.ready = False
         self.ended = False
 
+    @property
+    def called(self) -> str | None:
+        """The name of ours that a peer asked for (RFC 6066 section 3), where the certificate speaks for it."""
+        return getattr(self._tls, "called", None)
+
     def start(self) -> None:
         """The first flight of a connection that we opened."""
         self._shake()

@@ -13,6 +13,7 @@ import pytest
 
 from sipconf.certificate import CertificateKeeper
 from sipconf.clock import SYSTEM_CLOCK
+from sipconf.sip.edge.addresses import Addresses
 from sipconf.sip.edge.connection import StreamLimits
 from sipconf.sip.events import Counted, Send
 from sipconf.sip.flow import Flow
@@ -59,6 +60,8 @@ async def test_messages_whole_and_in_crumbs(keeper: CertificateKeeper, authority
             assert await read(reader, len(OPTIONS)) == OPTIONS
             flow = here.agent.heard[0][1]
             assert flow.transport == "tls" and flow.reliable and flow.connection is not None
+            assert flow.called == "localhost", "our Contact has to be a name that the certificate speaks for"
+            assert Addresses().contact_for(flow) == ("localhost", here.port())
             big = b"x" * 300_000
             here.agent.outputs.append(Send(flow, big))
             here.endpoint.pump(SYSTEM_CLOCK.monotonic())
