@@ -43,6 +43,7 @@ from sipconf.sip.settings import AgentSettings
 from sipconf.sip.trunk import Trunks, TrunkSpec
 from sipconf.store import Store
 from sipconf.switchboard import Settings, Switchboard
+from sipconf.watchdog import Watchdog
 from sipconf.web.app import WebServer, build_app
 from sipconf.web.events import EventFeed
 from sipconf.welcome import welcome
@@ -83,6 +84,7 @@ class House:
         self._own_password = secrets.token_urlsafe(12)
         self._events = EventFeed(first_id=int(time.time() * 1000))
         self._certificate = keeper_of(config)
+        self._watchdog = Watchdog()
         self._store = Store(config.store.path)
         self._build_signalling(config)
         first, last = config.rtp.port_range
@@ -131,6 +133,8 @@ class House:
             totals={
                 "media_restarts": lambda: self._media.restarts,
                 "store_failures": lambda: self._store.failures,
+                "loop_stalls": lambda: self._watchdog.stalls,
+                "loop_stalled_seconds": lambda: self._watchdog.stalled,
             })
 
     # --- start and stop ----------------------------------------------------------------------------------------------
@@ -141,7 +145,8 @@ class House:
         self._resolve_trunks()
         await asyncio.wait({self._resolving}, timeout=TRUNK_PATIENCE)
         self._tasks = [self._loop.create_task(self._reloader.watch(), name="watch the configuration"),
-                       self._loop.create_task(self._keep_trunks_resolved(), name="resolve trunks")]
+                       self._loop.create_task(self._keep_trunks_resolved(), name="resolve trunks"),
+                       self._loop.create_task(self._watchdog.watch(), name="watch the event loop")]
         if self._certificate is not None:
             self._tasks.append(self._loop.create_task(self._certificate.watch(), name="watch the certificate"))
         for task in self._tasks:

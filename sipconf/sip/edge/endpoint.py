@@ -120,9 +120,9 @@ class Endpoint:
         )
         for address, sock in zip(wanted, sockets, strict=True):
             if address.transport == "udp":
-                listener = UdpListener(sock, self.receive)
+                listener = UdpListener(sock, self.receive, self._clock.monotonic)
                 self._udp.append(listener)
-                await listener.start()
+                listener.start()
             else:
                 await self._streams[address.transport].listen(sock)
         self.pump(self._clock.monotonic())

@@ -4,13 +4,15 @@ import contextlib
 import errno
 import os
 import socket
+import sys
 from dataclasses import dataclass
 
 from sipconf.errors import StartError
 from sipconf.sip.flow import Address
 from sipconf.sip.trunk import normal_address
 
-UDP_RECEIVE_BUFFER = 1 << 20  # bytes asked for; a burst of requests waits here while one is worked on
+UDP_RECEIVE_BUFFER = 4 << 20  # bytes asked for; a burst of requests waits here while one is worked on
+SO_RCVBUFFORCE = 33           # Linux: more than net.core.rmem_max allows, for those with the right to it
 BACKLOG = 512             # connections that may wait to be taken; all of them are taken in one go
 
 
@@ -51,7 +53,7 @@ def open_listener(address: ListenAddress, *, v6_only: bool) -> socket.socket:
         if kind == socket.SOCK_STREAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         else:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BUFFER)
+            _ask_for_room(sock)
         sock.bind(target)
         if kind == socket.SOCK_STREAM:
             sock.listen(BACKLOG)
@@ -60,6 +62,13 @@ def open_listener(address: ListenAddress, *, v6_only: bool) -> socket.socket:
             sock.close()
         raise StartError(f"cannot listen on {address}: {_why(error)}") from error
     return sock
+
+
+def _ask_for_room(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BUFFER)  # as much as everybody may have
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # without the right to more that is what it stays at
+            sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, UDP_RECEIVE_BUFFER)
 
 
 def plain_address(name: tuple) -> Address:

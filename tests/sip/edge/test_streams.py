@@ -1,6 +1,7 @@
 """Streams of the endpoint on real loopback sockets: TCP, its limits, and connections that we open."""
 
 import asyncio
+import contextlib
 import socket
 
 import pytest
@@ -179,3 +180,48 @@ async def test_stopping_closes_connections_and_reports_none() -> None:
             assert here.agent.failed == []
         async with house(f"udp://127.0.0.1:{here.port(1)}"):
             pass
+
+
+async def test_a_flood_of_keep_alives_is_not_echoed() -> None:
+    limits = StreamLimits(keep_alives=3)
+    async with house("tcp://127.0.0.1:0", limits=limits) as here, dial("127.0.0.1", here.port()) as (reader, writer):
+        writer.write(b"\r\n\r\n" * 20_000 + OPTIONS)
+        answer = await read(reader, len(OPTIONS) + 6)
+        assert answer.endswith(OPTIONS) and len(answer) < 1000
+
+
+async def test_what_came_in_one_breath_is_answered_to_the_last_even_where_the_peer_ends() -> None:
+    async with house("tcp://127.0.0.1:0") as here, dial("127.0.0.1", here.port()) as (reader, writer):
+        writer.write(OPTIONS * 500)
+        writer.write_eof()
+        assert await ended(reader) == OPTIONS * 500
+        assert len(here.agent.heard) == 500
+
+
+async def test_an_honest_newcomer_finds_room_beside_hundreds_who_hold_connections() -> None:
+    """Idle ones, slow ones and strangers who said something once, from another address and from the same."""
+    limits = StreamLimits(connections=200, per_source=60)
+    async with house("tcp://0.0.0.0:0", limits=limits, in_use=lambda flow: False) as here:
+        async with contextlib.AsyncExitStack() as stack:
+            for number in range(300):
+                source = (f"127.0.0.{10 + number % 5}", 0)
+                reader, writer = await asyncio.open_connection("127.0.0.1", here.port(), local_addr=source)
+                stack.callback(writer.close)
+                writer.write((b"", OPTIONS[:40], OPTIONS)[number % 3])
+            assert here.endpoint.connections <= 200
+            for address in ("127.0.0.2", "127.0.0.10"):
+                reader, writer = await asyncio.open_connection("127.0.0.1", here.port(), local_addr=(address, 0))
+                stack.callback(writer.close)
+                writer.write(OPTIONS)
+                assert await read(reader, len(OPTIONS)) == OPTIONS
+
+
+async def test_a_message_of_the_largest_size_passes_and_a_larger_one_ends_the_connection() -> None:
+    async with house("tcp://127.0.0.1:0") as here:
+        head = OPTIONS.replace(b"Content-Length: 4\r\n\r\nbody", b"Content-Length: 65000\r\n\r\n")
+        async with dial("127.0.0.1", here.port()) as (reader, writer):
+            writer.write(head + b"x" * 65000)
+            assert len(await read(reader, len(head) + 65000)) == len(head) + 65000
+        async with dial("127.0.0.1", here.port()) as (reader, writer):
+            writer.write(head.replace(b"65000", b"650000000"))
+            assert (await ended(reader)).startswith(b"SIP/2.0 513 ")
