@@ -1,5 +1,6 @@
 """Where a SIP message came from and where its answer goes: one socket, one peer (RFC 3261 section 18, RFC 3581)."""
 
+import ipaddress
 from dataclasses import dataclass
 
 Address = tuple[str, int]
@@ -26,3 +27,10 @@ class Flow:
     def reliable(self) -> bool:
         """True where the transport itself retransmits (RFC 3261 section 17.1.1.2)."""
         return self.transport != "udp"
+
+
+def source_of(host: str) -> str:
+    """What counts as one source: an IPv4 address, or the /64 that one IPv6 customer has."""
+    if ":" not in host:
+        return host
+    return str(ipaddress.ip_network((host.partition("%")[0], 64), strict=False))

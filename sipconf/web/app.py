@@ -12,6 +12,7 @@ from sipconf.errors import StartError
 from sipconf.metrics import CONTENT_TYPE as METRICS_TYPE
 from sipconf.web import api
 from sipconf.web.api import OPERATIONS, Operations
+from sipconf.web.door import DOOR, Door, administrators_only
 from sipconf.web.problems import Handler, problems
 
 Listener = tuple[str, ssl.SSLContext | None]
@@ -25,11 +26,12 @@ _WHY = {
 }
 
 
-def build_app(operations: Operations) -> web.Application:
+def build_app(operations: Operations, door: Door | None = None) -> web.Application:
     """The whole web side as an aiohttp application."""
-    middlewares = [_counted, problems, api.administrators_only]
+    middlewares = [_counted, problems, administrators_only]
     app = web.Application(middlewares=middlewares, client_max_size=api.MAX_BODY_BYTES)
     app[OPERATIONS] = operations
+    app[DOOR] = door or Door()
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/metrics", metrics)
     api.add_routes(app)

@@ -4,9 +4,10 @@ Room is made by those who never said anything, the oldest first; then by strange
 connection that carries a registration or a call stays. Knows no bytes.
 """
 
-import ipaddress
 from collections.abc import Iterator
 from typing import Protocol
+
+from sipconf.sip.flow import source_of
 
 
 class Guest(Protocol):
@@ -113,10 +114,3 @@ class Crowd:
     def _drop(self, guest: Guest) -> None:
         self.leave(guest)  # now: the loop reports its end later
         guest.abort("it makes room for another")
-
-
-def source_of(host: str) -> str:
-    """What counts as one source: an IPv4 address, or the /64 that one IPv6 customer has."""
-    if ":" not in host:
-        return host
-    return str(ipaddress.ip_network((host.partition("%")[0], 64), strict=False))

@@ -3,8 +3,9 @@
 import asyncio
 import random
 
-from sipconf.sip.edge.crowd import Crowd, source_of
+from sipconf.sip.edge.crowd import Crowd
 from sipconf.sip.edge.turns import Turns
+from sipconf.sip.flow import source_of
 
 
 class Peer:
