@@ -34,7 +34,7 @@ from sipconf.sip.agent import UserAgent
 from sipconf.sip.digest import Authenticator
 from sipconf.sip.edge.addresses import Addresses
 from sipconf.sip.edge.endpoint import Endpoint
-from sipconf.sip.edge.resolver import resolve_trunks
+from sipconf.sip.edge.resolver import Resolver, resolve_trunks
 from sipconf.sip.events import CallEvent, RegistrationChanged
 from sipconf.sip.flow import Flow
 from sipconf.sip.offer import Capabilities, Format
@@ -85,6 +85,7 @@ class House:
         self._events = EventFeed(first_id=int(time.time() * 1000))
         self._certificate = keeper_of(config)
         self._watchdog = Watchdog()
+        self._resolver = Resolver()
         self._store = Store(config.store.path)
         self._build_signalling(config)
         first, last = config.rtp.port_range
@@ -261,7 +262,7 @@ class House:
         """Look up where the trunks are now; until that is known they are where they were."""
         if self._resolving is not None:
             self._resolving.cancel()
-        self._resolving = self._loop.create_task(resolve_trunks(self._trunks, self._config.trunks))
+        self._resolving = self._loop.create_task(resolve_trunks(self._resolver, self._trunks, self._config.trunks))
 
     # --- configuration -----------------------------------------------------------------------------------------------
     @property

@@ -28,7 +28,7 @@ from sipconf.sip.challenged import Credentials
 from sipconf.sip.digest import Authenticator
 from sipconf.sip.edge.addresses import Addresses
 from sipconf.sip.edge.endpoint import Endpoint
-from sipconf.sip.edge.resolver import resolve
+from sipconf.sip.edge.resolver import Resolver
 from sipconf.sip.flow import Flow
 from sipconf.sip.offer import Capabilities, Format, LocalMedia, OfferError
 from sipconf.sip.registrar import NoBindings, Registrar, RegistrarSettings
@@ -126,7 +126,7 @@ class Softphone:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._end, "interrupted")
-        found = await resolve(self._target.host, self._target.port or 5060)
+        found = await Resolver().resolve(self._target.host, self._target.port or 5060)
         if not found:
             raise SipconfError(f"{self._target.host} has no address that can be found")
         remote = found[0]

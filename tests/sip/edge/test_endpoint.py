@@ -1,16 +1,14 @@
-"""The endpoint on real loopback sockets: UDP, its alarm, its faults, and names. Streams are in test_streams."""
+"""The endpoint on real loopback sockets: UDP, its alarm, its faults. Streams are in
+test_streams, names in test_resolver."""
 
-import asyncio
 import socket
 
 import pytest
 
 from sipconf.clock import SYSTEM_CLOCK
 from sipconf.errors import MisuseError, StartError
-from sipconf.sip.edge.resolver import resolve, resolve_trunks
 from sipconf.sip.events import Counted, IncomingCall, RegistrationChanged, Send
 from sipconf.sip.flow import Flow
-from sipconf.sip.trunk import Trunks, TrunkSpec
 from tests.sip.edge.endpoint_house import OPTIONS, House, free_port, house, phone
 
 
@@ -162,39 +160,3 @@ async def test_another_transport_brings_its_carrier() -> None:
         here.endpoint.receive(OPTIONS, flow)
         here.endpoint.receive(b"close me", flow)
         assert carrier.sent == [(flow, OPTIONS), (flow, b"")]
-
-
-# --- names -----------------------------------------------------------------------------------------------------------
-async def test_names_are_resolved_with_limits() -> None:
-    assert await resolve("192.0.2.1", 5060) == (("192.0.2.1", 5060),)
-    assert ("127.0.0.1", 5060) in await resolve("localhost", 5060)
-
-    async def crowd(host: str, port: int) -> list[tuple[str, int]]:
-        odd = ["0.0.0.0", "239.1.1.1", "192.0.2.1", "::ffff:192.0.2.1"]
-        return [(address, port) for address in odd + [f"198.51.100.{n}" for n in range(50)]]
-
-    found = await resolve("h.example", 5060, lookup=crowd)
-    assert found[0] == ("192.0.2.1", 5060) and len(found) == 8 and len(set(found)) == 8
-
-    async def never(host: str, port: int) -> list[tuple[str, int]]:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    assert await resolve("h.example", 5060, lookup=never, timeout=0.01) == ()
-
-
-async def test_trunks_learn_their_addresses() -> None:
-    class Named:
-        def __init__(self, name: str, host: str) -> None:
-            self.name = name
-            self.host_port = (host, 5060)
-
-    async def book(host: str, port: int) -> list[tuple[str, int]]:
-        if host != "sip.example":
-            raise OSError("no such name")
-        return [("203.0.113.7", port)]
-
-    trunks = Trunks([TrunkSpec("a", frozenset()), TrunkSpec("b", frozenset({"192.0.2.9"}))])
-    named = [Named("a", "sip.example"), Named("b", "x.invalid"), Named("gone", "sip.example")]
-    await resolve_trunks(trunks, named, lookup=book)
-    assert trunks.match("203.0.113.7").name == "a" and trunks.match("192.0.2.9").name == "b"
