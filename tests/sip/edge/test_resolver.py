@@ -44,7 +44,7 @@ async def test_a_crowd_of_answers_is_cut_and_nobody_is_everybody() -> None:
 @pytest.mark.parametrize(
     "answer",
     [OSError("no such name"), UnicodeError("x" * 300), ValueError("a loop of aliases"), KeyError("x"), 7, None, [None],
-     [()], [("192.0.2.1",)], [(None, 1)], [("not an address", 1)], [("192.0.2.999", 1)], [("", 1)], []],
+     [()], [(None, 1)], [("not an address", 1)], [("192.0.2.999", 1)], [("", 1)], []],
 )  # fmt: skip
 async def test_a_broken_answer_is_no_answer(answer: object) -> None:
     assert await Resolver(NameServer(answer)).resolve("h.example", 5060) == ()
