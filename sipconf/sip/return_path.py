@@ -42,7 +42,10 @@ def host_text(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def address_uri(host: str, port: int, transport: str) -> SipUri:
-    """Our contact: bare for UDP, because some telephones cannot read parameters behind it."""
+def address_uri(host: str, port: int, transport: str, *, sips: bool = False) -> SipUri:
+    """Our contact: bare for UDP, because some telephones cannot read parameters behind it. sips: towards a peer that
+    was called by or calls a sips URI (RFC 3261 sections 8.1.1.8 and 12.1.1), where TLS goes without saying."""
+    if sips and transport == "tls":
+        return SipUri.parse(f"sips:{host_text(host)}:{port}")
     suffix = "" if transport == "udp" else f";transport={transport}"
     return SipUri.parse(f"sip:{host_text(host)}:{port}{suffix}")
