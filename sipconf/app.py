@@ -12,7 +12,6 @@ import random
 import resource
 import secrets
 import signal
-import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from sipconf.conference.directory import ConferenceSpec, Directory, IncomingNumb
 from sipconf.conference.service import ConferenceService, ConferenceSettings
 from sipconf.config import Config, is_example_secret, is_loopback, load
 from sipconf.errors import StartError
+from sipconf.listeners import keeper_of, stream_limits, web_listeners
 from sipconf.media.supervisor import MediaSupervisor, WorkerSettings
 from sipconf.meters import MeteredAgent, Meters
 from sipconf.operations import ServerOperations
@@ -34,7 +34,7 @@ from sipconf.sip.agent import UserAgent
 from sipconf.sip.digest import Authenticator
 from sipconf.sip.edge.addresses import Addresses
 from sipconf.sip.edge.endpoint import Endpoint
-from sipconf.sip.edge.resolver import resolve_trunks
+from sipconf.sip.edge.resolver import Resolver, resolve_trunks
 from sipconf.sip.events import CallEvent, RegistrationChanged
 from sipconf.sip.flow import Flow
 from sipconf.sip.offer import Capabilities, Format
@@ -43,6 +43,7 @@ from sipconf.sip.settings import AgentSettings
 from sipconf.sip.trunk import Trunks, TrunkSpec
 from sipconf.store import Store
 from sipconf.switchboard import Settings, Switchboard
+from sipconf.watchdog import Watchdog
 from sipconf.web.app import WebServer, build_app
 from sipconf.web.events import EventFeed
 from sipconf.welcome import welcome
@@ -82,7 +83,9 @@ class House:
         self._resolving: asyncio.Task[None] | None = None
         self._own_password = secrets.token_urlsafe(12)
         self._events = EventFeed(first_id=int(time.time() * 1000))
-        listeners = web_listeners(config)
+        self._certificate = keeper_of(config)
+        self._watchdog = Watchdog()
+        self._resolver = Resolver()
         self._store = Store(config.store.path)
         self._build_signalling(config)
         first, last = config.rtp.port_range
@@ -96,11 +99,13 @@ class House:
                      config.limits.max_calls), self._rng)
         self._meters = self._build_meters()
         self._endpoint = Endpoint(MeteredAgent(self._agent, self._meters.metrics), config.sip.listen, self._hear_sip,
-                                  self._clock, in_use=self._registrar.uses)
+                                  self._clock, in_use=self._registrar.uses, limits=stream_limits(config),
+                                  tls=None if self._certificate is None else self._certificate.context)
         self._reloader = Reloader(path, self._use, current=config, on_result=self._reloaded)
         self._web = WebServer(build_app(ServerOperations(
             self._reloader, self._conferences, self._meters, self._events,
-            act=self._act, healthy=self.healthy, own_password=self._own_password)), listeners)
+            act=self._act, healthy=self.healthy, own_password=self._own_password)),
+            web_listeners(config, self._certificate))
 
     def _build_signalling(self, config: Config) -> None:
         """The quiet rooms that know who somebody is and what may be dialled."""
@@ -117,8 +122,10 @@ class House:
 
     def _build_meters(self) -> Meters:
         """Figures that are read from the rooms whenever somebody looks."""
+        tls = {} if self._certificate is None else {"tls_certificate_seconds_left": self._certificate.seconds_left}
         return Meters(
-            gauges={
+            gauges=tls | {
+                "connections_now": lambda: float(self._endpoint.connections),
                 "calls_now": lambda: len(self._switchboard.lines),
                 "participants_now": lambda: sum(room["participants"] for room in self._conferences.conferences()),
                 "bindings_now": self._count_telephones,
@@ -130,6 +137,8 @@ class House:
             totals={
                 "media_restarts": lambda: self._media.restarts,
                 "store_failures": lambda: self._store.failures,
+                "loop_stalls": lambda: self._watchdog.stalls,
+                "loop_stalled_seconds": lambda: self._watchdog.stalled,
             })
 
     # --- start and stop ----------------------------------------------------------------------------------------------
@@ -140,7 +149,10 @@ class House:
         self._resolve_trunks()
         await asyncio.wait({self._resolving}, timeout=TRUNK_PATIENCE)
         self._tasks = [self._loop.create_task(self._reloader.watch(), name="watch the configuration"),
-                       self._loop.create_task(self._keep_trunks_resolved(), name="resolve trunks")]
+                       self._loop.create_task(self._keep_trunks_resolved(), name="resolve trunks"),
+                       self._loop.create_task(self._watchdog.watch(), name="watch the event loop")]
+        if self._certificate is not None:
+            self._tasks.append(self._loop.create_task(self._certificate.watch(), name="watch the certificate"))
         for task in self._tasks:
             task.add_done_callback(note_end)
         gc.collect()
@@ -151,7 +163,8 @@ class House:
                  len(self._config.users), len(self._config.conferences), len(self._config.trunks),
                  self._count_telephones())
         here = self._addresses.host_for(SOMEWHERE)
-        print(welcome(self._config, self._path, here, self._own_password), flush=True)
+        names = () if self._certificate is None else self._certificate.current.names
+        print(welcome(self._config, self._path, here, self._own_password, names), flush=True)
 
     async def stop(self, why: str) -> None:
         """Say BYE to everyone, give their answers a moment, close everything."""
@@ -252,7 +265,7 @@ class House:
         """Look up where the trunks are now; until that is known they are where they were."""
         if self._resolving is not None:
             self._resolving.cancel()
-        self._resolving = self._loop.create_task(resolve_trunks(self._trunks, self._config.trunks))
+        self._resolving = self._loop.create_task(resolve_trunks(self._resolver, self._trunks, self._config.trunks))
 
     # --- configuration -----------------------------------------------------------------------------------------------
     @property
@@ -271,6 +284,8 @@ class House:
         self._config = config
         logs.setup(config.log.level, config.log.format)
         now = self._clock.monotonic()
+        if self._certificate is not None and config.tls is not None:
+            self._certificate.move(config.tls.certificate, config.tls.key)
         self._trunks.replace(trunks_of(config))
         self._resolve_trunks()
         self._registrar.keep_only(self._users, now)
@@ -287,8 +302,10 @@ class House:
             self._events.publish("configuration-broken", {"errors": str(error).splitlines()})
 
     def reload(self) -> None:
-        """SIGHUP: read the file again."""
+        """SIGHUP: read the file again, and the certificate where it changed."""
         self._reloader.reload("SIGHUP")
+        if self._certificate is not None:
+            self._certificate.look(settled=True)
 
 
 def directory_of(config: Config) -> Directory:
@@ -337,21 +354,6 @@ def note_end(task: "asyncio.Task[Any]") -> None:
     """A task that should run for ever has ended: say so, unless it was told to."""
     if not task.cancelled() and task.exception() is not None:
         log.error("the task to %s ended; restart the server", task.get_name(), exc_info=task.exception())
-
-
-def web_listeners(config: Config) -> list[tuple[str, ssl.SSLContext | None]]:
-    """The addresses of the HTTP server with their TLS contexts. Raises StartError for a certificate that is none."""
-    listeners: list[tuple[str, ssl.SSLContext | None]] = [(config.http.listen, None)]
-    if config.http.tls_listen is not None and config.tls is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        try:
-            context.load_cert_chain(config.tls.certificate, config.tls.key)
-        except (OSError, ssl.SSLError) as error:
-            raise StartError(f"[tls] {config.tls.certificate}: {error}; a certificate chain and its key in PEM are "
-                             "needed") from error
-        listeners.append((config.http.tls_listen, context))
-    return listeners
 
 
 def raise_file_limit() -> None:

@@ -56,9 +56,10 @@ def check(file: Path) -> None:
 
     Exit status 1, and FILE:LINE: what is wrong and what would be right for each fault, when it is not.
     """
+    from sipconf.clock import SYSTEM_CLOCK
     from sipconf.config import load
 
-    config = load(file)
+    config = load(file, SYSTEM_CLOCK.wall())
     if config.prompts.directory is not None:
         from sipconf.mixer.edge.wavfile import load_sounds  # NumPy: only where there is something to look at
 

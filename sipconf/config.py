@@ -169,11 +169,13 @@ class RtpConfig(_Section):
 
 
 class HttpConfig(_Section):
-    """[http]: console, API, SIP over WebSocket. origins: empty means any."""
+    """[http]: console, API, SIP over WebSocket. trusted_proxies: addresses or networks whose word counts for where a
+    request came from; origins: empty means any."""
 
     listen: Annotated[str, AfterValidator(_listen_address)] = "127.0.0.1:8080"
     tls_listen: Annotated[str, AfterValidator(_listen_address)] | None = None
     admin_password: Secret | None = Field(default=None, repr=False)
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
     origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
 
 
@@ -210,9 +212,12 @@ class RecordingsConfig(_Section):
 
 
 class LimitsConfig(_Section):
-    """[limits]: what this server takes on at most."""
+    """[limits]: what this server takes on at most. Connections are those of SIP over TCP and TLS; a source is an IPv4
+    address or an IPv6 network of 64 bits."""
 
     max_calls: Annotated[StrictInt, Field(ge=1, le=100_000)] = 5000
+    max_connections: Annotated[StrictInt, Field(ge=1, le=100_000)] = 4096
+    max_connections_per_source: Annotated[StrictInt, Field(ge=1, le=100_000)] = 512
 
 
 class UserConfig(_Section):
@@ -289,8 +294,9 @@ class Config(_Section):
         return holders
 
 
-def load(path: Path) -> Config:
-    """Read and validate the file. Raises ConfigError with every fault."""
+def load(path: Path, wall: float | None = None) -> Config:
+    """Read and validate the file. Raises ConfigError with every fault. wall: the time, for `sipconf check`: a
+    certificate that is not valid then is a fault too, where a server goes on with it and complains."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
@@ -306,10 +312,10 @@ def load(path: Path) -> Config:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigError([Fault(str(path), line, "not UTF-8 text; save the file as UTF-8")]) from None
-    return parse(text, path)
+    return parse(text, path, wall)
 
 
-def parse(text: str, path: Path) -> Config:
+def parse(text: str, path: Path, wall: float | None = None) -> Config:
     """Validate the text of a file; path names it in faults, and relative paths are relative to its folder."""
     try:
         raw: dict[str, Any] = tomllib.loads(text)
@@ -322,7 +328,7 @@ def parse(text: str, path: Path) -> Config:
         config = Config.model_validate(raw, context={"base": path.parent})
     except ValidationError as error:
         faults += validation_faults(error, Config, raw)
-    faults += cross_faults(raw, path.parent)
+    faults += cross_faults(raw, path.parent, wall)
     if config is None or faults:
         located = {Fault(str(path), line_of(lines, where), message) for where, message in faults}
         raise ConfigError(sorted(located, key=lambda fault: (fault.line, fault.message)))

@@ -22,11 +22,12 @@ Found = Iterator[tuple[KeyPath, str]]
 Raw = dict[str, Any]
 
 
-def cross_faults(raw: Raw, folder: Path) -> list[tuple[KeyPath, str]]:
-    """Every fault between parts, as (path in the file, message). folder: what relative paths are relative to."""
+def cross_faults(raw: Raw, folder: Path, wall: float | None = None) -> list[tuple[KeyPath, str]]:
+    """Every fault between parts, as (path in the file, message). folder: what relative paths are relative to; wall:
+    with a time given, a certificate that is not valid then is a fault too."""
     checks = (_extensions, _names, _numbers, _references, _administrators, _listeners)
     faults = [fault for check in checks for fault in check(raw)]
-    return faults + list(_files(raw, folder))
+    return faults + list(_files(raw, folder)) + list(_certificates(raw, folder, wall))
 
 
 def _items(raw: Raw, section: str) -> Iterator[tuple[KeyPath, Raw]]:
@@ -163,7 +164,6 @@ def _quietly(read: Any, text: str) -> Any:
 
 
 def _files(raw: Raw, folder: Path) -> Found:
-    yield from _certificates(raw, folder)
     directory = _text(raw.get("prompts"), "directory")
     if directory is not None and not (folder / Path(directory).expanduser()).is_dir():
         yield ("prompts", "directory"), f'there is no folder "{folder / directory}"; make it, or correct the path'
@@ -174,8 +174,8 @@ def _files(raw: Raw, folder: Path) -> Found:
         )
 
 
-def _certificates(raw: Raw, folder: Path) -> Found:
-    """Certificate files must exist, but only where something listens with TLS."""
+def _certificates(raw: Raw, folder: Path, wall: float | None) -> Found:
+    """The certificate and its key must be a pair that TLS can be spoken with, but only where something listens."""
     sip, tls, http = raw.get("sip"), raw.get("tls"), raw.get("http")
     listen = sip.get("listen") if isinstance(sip, dict) else None
     users: list[KeyPath] = [
@@ -190,7 +190,22 @@ def _certificates(raw: Raw, folder: Path) -> Found:
     if not isinstance(tls, dict):
         yield users[0], "TLS needs a certificate; add a section [tls] with certificate and key"
         return
-    for key in ("certificate", "key"):
-        file = _text(tls, key)
-        if file is not None and not (folder / Path(file).expanduser()).is_file():
-            yield ("tls", key), f'there is no file "{folder / file}"; TLS is listened on and needs it'
+    files = {key: folder / Path(file).expanduser() for key in ("certificate", "key") if (file := _text(tls, key))}
+    missing = [key for key, file in files.items() if not file.is_file()]
+    for key in missing:
+        yield ("tls", key), f'there is no file "{files[key]}"; TLS is listened on and needs it'
+    if len(files) == 2 and not missing:
+        yield from _pair(files["certificate"], files["key"], wall)
+
+
+def _pair(certificate: Path, key: Path, wall: float | None) -> Found:
+    from sipconf.certificate import CertificateError, read  # the ssl module: only where there is something to read
+
+    try:
+        pair = read(certificate, key)
+    except CertificateError as error:
+        yield ("tls", error.key), str(error)
+        return
+    fault = None if wall is None else pair.fault_at(wall)
+    if fault is not None:
+        yield ("tls", "certificate"), f'"{certificate}": {fault}'

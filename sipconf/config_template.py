@@ -113,6 +113,7 @@ ports = "10000-19999"                          # one port, "10000": everything o
 listen = "127.0.0.1:8080"                      # API /api, /healthz, /metrics
 # tls_listen = "0.0.0.0:8443"                  # the same over TLS
 admin_password = $admin_password # the API's bearer token; left out: one is made and printed at start
+# trusted_proxies = ["127.0.0.1"]              # reverse proxies: they are believed where a request came from
 # origins = ["https://odoo.example.com"]       # from where browsers may connect; default: anywhere
 
 # [tls]
@@ -196,4 +197,6 @@ conference = "2001"
 
 # [limits]
 # max_calls = 5000
+# max_connections = 4096                       # of SIP over TCP and TLS, those of peers
+# max_connections_per_source = 512             # raise it where more telephones than that share one address
 """

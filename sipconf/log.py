@@ -17,6 +17,8 @@ from typing import TextIO
 ROOT = "sipconf"
 HIDDEN = "[hidden]"
 MAX_LINE = 8192
+LINES_A_SECOND = 100   # of one kind; what is left out is counted in the next that is written
+KINDS_REMEMBERED = 1024
 
 _call: contextvars.ContextVar[str] = contextvars.ContextVar("call", default="")
 
@@ -35,7 +37,11 @@ _SECRETS = (
     re.compile(r"(?i)(\bsips?:[^\s:@;<>*,%]*(?:\*|,|%2a|%2c))[^\s@<>]+(?=@)"),
     re.compile(r"(?i)(\bsips?:[^\s:@;<>]+:)[^\s@<>]+(?=@)"),
 )
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad"                      # C0, DEL, C1, soft hyphen
+    "\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # invisible, direction, line ends
+    "\ud800-\udfff\U000e0000-\U000e007f]"           # halves of characters, tags
+)
 
 
 @contextlib.contextmanager
@@ -66,6 +72,30 @@ class RedactSecrets(logging.Filter):
         return True
 
 
+class LimitRate(logging.Filter):
+    """Lets so many lines of one kind (one place in the code) through in a second, by the time of the records."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kinds: dict[tuple[str, str], list[float]] = {}  # second, lines written in it, lines left out
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = (record.name, str(record.msg))
+        if len(self._kinds) >= KINDS_REMEMBERED and kind not in self._kinds:
+            self._kinds.clear()
+        second, written, left_out = self._kinds.setdefault(kind, [record.created, 0, 0])
+        if not 0 <= record.created - second < 1.0:
+            second, written = record.created, 0
+        if written >= LINES_A_SECOND:
+            self._kinds[kind] = [second, written, left_out + 1]
+            return False
+        self._kinds[kind] = [second, written + 1, 0]
+        if left_out:
+            record.msg = f"{record.getMessage()} (and {left_out:.0f} lines like it)"
+            record.args = None
+        return True
+
+
 class TextFormatter(logging.Formatter):
     """2026-03-01T08:15:02.123Z INFO    sipconf.reload call=x7Gh the message"""
 
@@ -90,7 +120,8 @@ class JsonFormatter(logging.Formatter):
         entry["message"] = record.getMessage()[:MAX_LINE]
         if record.exc_info:
             entry["exception"] = redact(self.formatException(record.exc_info))
-        return json.dumps(entry, ensure_ascii=False)
+        # Outside of its strings JSON has none of these characters.
+        return _CONTROL.sub(_json_escape, json.dumps(entry, ensure_ascii=False))
 
 
 def setup(level: str = "info", form: str = "text", stream: TextIO | None = None) -> None:
@@ -100,6 +131,7 @@ def setup(level: str = "info", form: str = "text", stream: TextIO | None = None)
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    handler.addFilter(LimitRate())  # before the other, which writes every message out
     handler.addFilter(RedactSecrets())
     root = logging.getLogger()
     for old in root.handlers[:]:
@@ -113,6 +145,11 @@ def setup(level: str = "info", form: str = "text", stream: TextIO | None = None)
 
 def _time(record: logging.LogRecord) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+
+
+def _json_escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\u{code:04x}" if code < 0x10000 else json.dumps(match[0])[1:-1]
 
 
 def _printable(text: str) -> str:

@@ -25,7 +25,8 @@ RESTART_KEYS = frozenset(
     {
         ("sip", "domain"), ("sip", "listen"), ("sip", "advertise"), ("sip", "local_networks"), ("sip", "digest"),
         ("rtp", "ports"), ("rtp", "silence_timeout"), ("http", "listen"), ("http", "tls_listen"),
-        ("tls", "certificate"), ("tls", "key"), ("prompts", "directory"), ("store", "path"), ("limits", "max_calls"),
+        ("prompts", "directory"), ("store", "path"), ("limits", "max_calls"), ("limits", "max_connections"),
+        ("limits", "max_connections_per_source"),
     }
 )  # fmt: skip
 

@@ -28,19 +28,20 @@ from sipconf.sip.challenged import Credentials
 from sipconf.sip.digest import Authenticator
 from sipconf.sip.edge.addresses import Addresses
 from sipconf.sip.edge.endpoint import Endpoint
-from sipconf.sip.edge.resolver import resolve
+from sipconf.sip.edge.resolver import Resolver
 from sipconf.sip.flow import Flow
 from sipconf.sip.offer import Capabilities, Format, LocalMedia, OfferError
 from sipconf.sip.registrar import NoBindings, Registrar, RegistrarSettings
 from sipconf.sip.settings import AgentSettings
-from sipconf.sip.trunk import Trunks
+from sipconf.sip.trunk import Trunks, normal_address
 from sipconf.sip.uri import SipUri
 
 FRAME = 0.02
 FIRST_PORT, LAST_PORT = 30000, 39999
 FAREWELL = 1.0
 KEYS = frozenset(DIGITS + ",")
-TRANSPORTS = ("udp", "tcp")
+TRANSPORTS = ("udp", "tcp", "tls")
+DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
 CAPABILITIES = Capabilities(formats=(Format("PCMU", 8000, 0), Format("PCMA", 8000, 8)))
 
 
@@ -86,7 +87,9 @@ def target_of(text: str) -> tuple[SipUri, str]:
     except PeerError as error:
         raise WishError(right) from error
     transport = (target.param("transport") or "udp").lower()
-    if target.scheme != "sip" or not target.user or transport not in TRANSPORTS:
+    if target.scheme == "sips":
+        transport = "tls"
+    if not target.is_sip or not target.user or transport not in TRANSPORTS:
         raise WishError(right)
     return target, transport
 
@@ -126,7 +129,7 @@ class Softphone:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._end, "interrupted")
-        found = await resolve(self._target.host, self._target.port or 5060)
+        found = await Resolver().resolve(self._target.host, self._target.port or DEFAULT_PORTS[self._transport])
         if not found:
             raise SipconfError(f"{self._target.host} has no address that can be found")
         remote = found[0]
@@ -142,7 +145,8 @@ class Softphone:
         listen = f"udp://[{anywhere}]:0" if ":" in anywhere else f"udp://{anywhere}:0"
         endpoint = Endpoint(Audible(agent), [listen], self._hear, SYSTEM_CLOCK)
         await endpoint.start()
-        session = self._dial(agent, Flow(self._transport, remote, (own_host, endpoint.addresses[0][1][1])), own_host)
+        here = (own_host, endpoint.addresses[0][1][1])
+        session = self._dial(agent, Flow(self._transport, remote, here, server_name=self._server_name()), own_host)
         endpoint.pump(self._now())
         talking = asyncio.create_task(self._talk())
         over = asyncio.create_task(self._over.wait())
@@ -161,6 +165,11 @@ class Softphone:
         if talking.done() and not talking.cancelled():
             talking.result()  # it ends by itself only by a fault of ours
         return 0 if self.answered else 1
+
+    def _server_name(self) -> str | None:
+        """Over TLS: who the server must prove to be; a bare address proves itself."""
+        host = self._target.host
+        return host if self._transport == "tls" and normal_address(host) is None else None
 
     def _dial(self, agent: UserAgent, flow: Flow, own_host: str) -> str:
         """Send the INVITE; the session's name."""

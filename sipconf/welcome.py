@@ -4,6 +4,7 @@ They go to the terminal, never to the log. A secret is repeated only where it is
 can read there anyway.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sipconf.config import EXAMPLE_CODES, ConferenceConfig, Config, UserConfig, is_example_secret
@@ -13,15 +14,19 @@ ANYWHERE = ("0.0.0.0", "::")
 SHOWN_ROOMS = 12
 
 
-def welcome(config: Config, file: Path, here: str, own_password: str) -> str:
+def welcome(config: Config, file: Path, here: str, own_password: str, names: Sequence[str] = ()) -> str:
     """The whole text. here: an address of this machine that others can reach; own_password: the administrator's where
-    the file names none."""
+    the file names none; names: whom the TLS certificate speaks for, where TLS is listened on."""
     lines = ["sipconf is ready.", "",
              f"  telephones   {'  '.join(config.sip.listen)}",
              f"  HTTP         http://{config.http.listen}/healthz  /metrics  /api"]
+    if config.http.tls_listen is not None:
+        lines.append(f"  HTTPS        https://{config.http.tls_listen}/healthz  /metrics  /api")
+    if names:
+        lines.append(f"  TLS          the certificate is for {', '.join(names)}: telephones use that name")
     if config.http.admin_password is None:
         lines.append(f"  administrator's password for this run: {own_password}")
-    lines += ["", *_first_call(config, file, here)]
+    lines += ["", *_first_call(config, file, here, names)]
     lines += [f"  dial {room.extension:<6} {room.name}{' (access code)' if room.access_code else ''}"
               for room in config.conferences[:SHOWN_ROOMS]]
     if len(config.conferences) > SHOWN_ROOMS:
@@ -32,13 +37,15 @@ def welcome(config: Config, file: Path, here: str, own_password: str) -> str:
     return "\n".join(lines)
 
 
-def _first_call(config: Config, file: Path, here: str) -> list[str]:
+def _first_call(config: Config, file: Path, here: str, names: Sequence[str]) -> list[str]:
     """What to type into a softphone; nothing where nobody could call."""
     if not config.users or not config.conferences:
         return [f"  Nobody can call yet: {file} needs [[users]] and [[conferences]].", ""]
     user, room = config.users[0], config.conferences[0]
     transport, host, port = listen_parts(config.sip.listen[0])
-    if host in ANYWHERE:
+    if transport == "tls" and names:
+        host = names[0]
+    elif host in ANYWHERE:
         host = "127.0.0.1" if is_example_secret(user.password) else here
     server = f"{f'[{host}]' if ':' in host else host}:{port}"
     password = user.password if is_example_secret(user.password) else None

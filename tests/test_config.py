@@ -8,6 +8,7 @@ from sipconf import config
 from sipconf.config import Config, ConfigError, is_example_secret, is_loopback, load, parse
 from sipconf.config_template import example
 from sipconf.config_values import host_and_port, listen_parts, number_key, port_range
+from tests.sim.certificates import Authority
 
 REPO = Path(__file__).resolve().parents[1]
 EXAMPLE = REPO / "config" / "conferences.toml"
@@ -45,8 +46,7 @@ def test_the_example_with_every_remark_made_true_is_in_order(tmp_path):
         else line
         for line in example().splitlines()
     )
-    for name in ("fullchain.pem", "privkey.pem"):
-        (tmp_path / name).touch()
+    Authority(tmp_path).sign(tmp_path)
     (tmp_path / "prompts").mkdir()
     loaded = parse(text, tmp_path / "x.toml")
     assert loaded.trunks[0].addresses == ("198.51.100.7",)

@@ -5,6 +5,7 @@ from pathlib import Path
 from sipconf.config import parse
 from sipconf.config_template import example, fresh
 from sipconf.welcome import welcome
+from tests.sim.certificates import Authority
 
 HERE = "192.0.2.7"
 
@@ -40,3 +41,14 @@ def test_tcp_and_ipv6():
     text = text_of('[sip]\nlisten = ["tcp://[::]:5070"]\n[[users]]\nextension = "1"\npassword = "p-w"\n'
                    '[[conferences]]\nextension = "2"\n')
     assert f"server {HERE}:5070, TCP" in text and f"'sip:2@{HERE}:5070;transport=tcp'" in text and "--dtmf" not in text
+
+
+def test_tls_by_the_name_of_the_certificate(tmp_path):
+    Authority(tmp_path).sign(tmp_path)
+    config = parse('[sip]\nlisten = ["tls://0.0.0.0:5061"]\n[http]\ntls_listen = "0.0.0.0:8443"\n[tls]\n'
+                   'certificate = "fullchain.pem"\nkey = "privkey.pem"\n[[users]]\nextension = "1"\npassword = "p-w"\n'
+                   '[[conferences]]\nextension = "2"\n', tmp_path / "my.toml")
+    text = welcome(config, tmp_path / "my.toml", HERE, "", ("conf.example.com", "localhost"))
+    assert "the certificate is for conf.example.com, localhost: telephones use that name" in text
+    assert "https://0.0.0.0:8443" in text and "tls://0.0.0.0:5061" in text
+    assert "server conf.example.com:5061, TLS" in text and "'sip:2@conf.example.com:5061;transport=tls'" in text

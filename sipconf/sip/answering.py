@@ -98,7 +98,7 @@ def ignore(session: Session, _: object, now: float) -> None:
 
 
 def _answer_invite(session: Session, status: int, now: float, body: bytes = b"") -> Response:
-    contact = session.wire.contact(session.flow)
+    contact = session.wire.contact(session.flow, session.invite.uri)
     return session.wire.respond(
         session.invite_key, session.invite, status, now, tag=session.local_tag, contact=contact, body=body
     )

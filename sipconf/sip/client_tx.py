@@ -25,6 +25,10 @@ class State(Enum):
     TERMINATED = "terminated"
 
 
+UNANSWERED = frozenset({State.CALLING, State.TRYING})
+"""Nothing has come back yet."""
+
+
 class Input(Enum):
     """What can happen to it: responses by class, its timers (A or E, B or F, D, K or M), a broken transport."""
 

@@ -69,7 +69,7 @@ class Registration:
         """What the registrar gave our contact (section 10.2.4)."""
         if self._expires == 0:
             return 0
-        ours = self._wire.contact(self._flow).strip("<>")
+        ours = self._wire.contact(self._flow, self._aor).strip("<>")
         for contact in response.contacts:
             if str(contact.uri) == ours and contact.param("expires") is not None:
                 return _seconds(contact.param("expires"))
@@ -92,7 +92,7 @@ class Registration:
             cseq=self._cseq,
             flow=self._flow,
         )
-        request.headers.add("Contact", self._wire.contact(self._flow))
+        request.headers.add("Contact", self._wire.contact(self._flow, self._aor))
         request.headers.add("Expires", str(self._expires))
         self._request = self._wire.finished(request, self._flow, proof=proof)
         self._key = self._wire.transactions.send_request(self._request, self._flow, self, now)

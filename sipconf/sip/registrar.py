@@ -23,7 +23,7 @@ from sipconf.store import StoredBinding
 # How long a message may stay under way (T4 of RFC 3261 section 17.1.2.2). A CSeq that falls back within this time is a
 # straggler; later it is a phone that started again with the Call-ID of its last life, as pyVoIP does.
 STRAGGLER_TIME = 5.0
-DEFAULT_PORTS = {"tcp": 5060, "tls": 5061}
+TCP_PORT = 5060
 _URI_PARAMETERS_THAT_MUST_AGREE = frozenset({"transport", "user", "ttl", "method", "maddr"})  # section 19.1.4
 
 
@@ -313,14 +313,15 @@ def _uri_text(contact: str) -> str:
 
 
 def _literal_address(uri: SipUri, transport: str) -> tuple[str, int] | None:
-    """The address in a URI; None for a host name and for transports that only a client can open."""
-    if transport not in DEFAULT_PORTS:
+    """The address in a URI; None for a host name and for transports that only a client can open. Over TLS a telephone
+    would have to prove its address, for which none has a certificate."""
+    if transport != "tcp":
         return None
     try:
         ipaddress.ip_address(uri.host)
     except ValueError:
         return None
-    return uri.host, uri.port or DEFAULT_PORTS[transport]
+    return uri.host, uri.port or TCP_PORT
 
 
 def _to_stored(extension: str, binding: Binding) -> StoredBinding:

@@ -19,15 +19,16 @@ def stamp(request: Request, flow: Flow) -> tuple[Request, Flow]:
     same_host = (normal_address(via.host) or via.host.lower()) == (normal_address(host) or host.lower())
     rport_asked = any(name.lower() == "rport" for name, _ in via.params)
     if rport_asked:
-        request = _with_top_via(request, str(via.with_param("received", host).with_param("rport", str(port))))
+        request = with_top_via(request, str(via.with_param("received", host).with_param("rport", str(port))))
     elif not same_host:
-        request = _with_top_via(request, str(via.with_param("received", host)))
+        request = with_top_via(request, str(via.with_param("received", host)))
     if flow.reliable or rport_asked or not same_host:
         return request, flow
     return request, Flow(flow.transport, (host, via.port or DEFAULT_PORT), flow.local, flow.connection)
 
 
-def _with_top_via(request: Request, value: str) -> Request:
+def with_top_via(request: Request, value: str) -> Request:
+    """The request with another topmost Via."""
     headers = request.headers.copy()
     others = headers.get_all("Via")[1:]
     headers.set("Via", value)
@@ -41,7 +42,10 @@ def host_text(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def address_uri(host: str, port: int, transport: str) -> SipUri:
-    """Our contact: bare for UDP, because some telephones cannot read parameters behind it."""
+def address_uri(host: str, port: int, transport: str, *, sips: bool = False) -> SipUri:
+    """Our contact: bare for UDP, because some telephones cannot read parameters behind it. sips: towards a peer that
+    was called by or calls a sips URI (RFC 3261 sections 8.1.1.8 and 12.1.1), where TLS goes without saying."""
+    if sips and transport == "tls":
+        return SipUri.parse(f"sips:{host_text(host)}:{port}")
     suffix = "" if transport == "udp" else f";transport={transport}"
     return SipUri.parse(f"sip:{host_text(host)}:{port}{suffix}")

@@ -92,6 +92,13 @@ class ServerTransaction:
         """The flow is broken."""
         self._step(Input.TRANSPORT_ERROR, None, now)
 
+    def reroute(self, flow: Flow) -> None:
+        """Answer by another flow from now on. What was said last is said again: whether anybody is there is known at
+        once."""
+        self.flow = flow
+        if self._last is not None:
+            self._outputs.append(Send(flow, self._last))
+
     def handle_timer(self, now: float) -> None:
         """Fire every timer whose time has come, earliest first."""
         self._due.fire(now, lambda what: self._step(what, None, now))

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from sipconf.errors import PeerError
 from sipconf.sip import client_tx, server_tx
 from sipconf.sip.client_tx import ClientTransaction, Heard, NoAnswer, NoPath
+from sipconf.sip.detour import PATIENCE, Datagram, LargeRequests, response_again
 from sipconf.sip.events import Send
 from sipconf.sip.flow import Flow
 from sipconf.sip.message import Request, Response
+from sipconf.sip.return_path import with_top_via
 from sipconf.sip.server_tx import AckHeard, PathLost, ServerTransaction
 from sipconf.sip.timers import Deadlines, Timers
 
@@ -48,6 +50,8 @@ class Transactions:
         self._clients: dict[Key, ClientTransaction] = {}
         self._owners: dict[Key, object] = {}
         self._merging: dict[Key, Key] = {}
+        self._large = LargeRequests()
+        self._datagrams: dict[Key, Datagram] = {}
         self._deadlines: Deadlines[Key] = Deadlines()
         self._outputs: list[Output] = []
 
@@ -101,11 +105,30 @@ class Transactions:
     def send_request(self, request: Request, flow: Flow, owner: object, now: float) -> Key:
         """A new client transaction; the topmost Via holds its branch."""
         key: Key = (request.via.branch, request.method)
+        if request.method == "CANCEL":
+            request, flow = self._way_of_invite(request, flow)
+        elif (large := self._large.by_tcp(request, flow, now)) is not None:
+            self._datagrams[key] = Datagram(request, flow, now + PATIENCE)
+            request, flow = large
         transaction = ClientTransaction(request, flow, self._timers, now)
         self._clients[key] = transaction
         self._owners[key] = owner
         self._settle_client(key, transaction)
         return key
+
+    def _way_of_invite(self, cancel: Request, flow: Flow) -> tuple[Request, Flow]:
+        """A CANCEL takes its INVITE's way (RFC 3261 section 9.1), and has its Via."""
+        invite = self._clients.get((cancel.via.branch, "INVITE"))
+        if invite is None or invite.flow == flow:
+            return cancel, flow
+        return with_top_via(cancel, str(invite.request.via)), invite.flow
+
+    def _send_datagram(self, key: Key, now: float) -> None:
+        """TCP leads nowhere: the request goes by UDP after all (RFC 3261 section 18.1.1)."""
+        datagram = self._datagrams.pop(key)
+        self._large.refused(datagram.flow.remote, now)
+        self._clients[key] = ClientTransaction(datagram.request, datagram.flow, self._timers, now)
+        self._settle_client(key, self._clients[key])
 
     def receive_response(self, response: Response, now: float) -> bool:
         """False for a response that belongs to nobody."""
@@ -130,16 +153,24 @@ class Transactions:
     def flow_failed(self, flow: Flow, now: float) -> None:
         """Nothing more can be sent by this flow."""
         for key, client in [item for item in self._clients.items() if item[1].flow == flow]:
+            if key in self._datagrams:
+                self._send_datagram(key, now)
+                continue
             client.transport_failed(now)
             self._settle_client(key, client)
         for key, server in [item for item in self._servers.items() if item[1].flow == flow]:
-            server.transport_failed(now)
+            if (again := response_again(server.request, flow)) is not None:
+                server.reroute(again)
+            else:
+                server.transport_failed(now)
             self._settle_server(key, server)
 
     def handle_timer(self, now: float) -> None:
         """Fire what is due."""
         for key in self._deadlines.pop_due(now):
-            if (client := self._clients.get(key)) is not None:
+            if key in self._datagrams and self._datagrams[key].due <= now:
+                self._send_datagram(key, now)
+            elif (client := self._clients.get(key)) is not None:
                 client.handle_timer(now)
                 self._settle_client(key, client)
             elif (server := self._servers.get(key)) is not None:
@@ -157,7 +188,10 @@ class Transactions:
 
     def _settle_client(self, key: Key, transaction: ClientTransaction) -> None:
         self._collect(key, transaction.take_outputs())
-        self._deadlines.set(key, transaction.next_timer())
+        if transaction.state not in client_tx.UNANSWERED:
+            self._datagrams.pop(key, None)
+        waiting = (transaction.next_timer(), self._datagrams[key].due if key in self._datagrams else None)
+        self._deadlines.set(key, min((when for when in waiting if when is not None), default=None))
         if transaction.state is client_tx.State.TERMINATED:
             del self._clients[key]
             self._forget(key)

@@ -43,10 +43,11 @@ class Wire:
         sent_by = f"{host_text(host)}:{port}"
         return f"SIP/2.0/{flow.transport.upper()} {sent_by};branch={BRANCH_COOKIE}{self.token()};rport"
 
-    def contact(self, flow: Flow) -> str:
-        """Our Contact as this flow's peer reaches us, with nothing behind the bracket."""
+    def contact(self, flow: Flow, asked: SipUri) -> str:
+        """Our Contact as this flow's peer reaches us, with nothing behind the bracket. asked: the Request-URI, theirs
+        or ours: where it is a sips one, so is our Contact."""
         host, port = self.settings.contact_address(flow)
-        return f"<{address_uri(host, port, flow.transport)}>"
+        return f"<{address_uri(host, port, flow.transport, sips=asked.scheme == 'sips')}>"
 
     def respond(
         self,
@@ -109,7 +110,7 @@ class Wire:
         if request.method in ("INVITE", "REGISTER"):
             headers.add("Allow", ALLOW)
         if request.method == "INVITE" and "Contact" not in headers:
-            headers.add("Contact", self.contact(flow))
+            headers.add("Contact", self.contact(flow, request.uri))
         if proof is not None:
             headers.add(*proof)
         if self.settings.user_agent:

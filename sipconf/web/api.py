@@ -1,21 +1,20 @@
 """The HTTP API under /api: JSON in and out, for scripts, the shell verbs and the console.
 
-Conferences and the configuration are behind `Operations`, which `app` implements. Here: who may ask, what a
-request must look like, and how answers and refusals look.
+Conferences and the configuration are behind `Operations`, which `app` implements. Here: what a request must look like,
+and how answers and refusals look. Who may ask: door.
 """
 
-import hmac
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from aiohttp import web
 
-from sipconf.config import Config, ConfigError, is_example_secret, is_loopback
+from sipconf.config import Config, ConfigError
 from sipconf.errors import SipconfError
 from sipconf.reload import Change
 from sipconf.web.events import EventFeed, stream
-from sipconf.web.problems import Handler, Problem
+from sipconf.web.problems import Problem
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -44,24 +43,6 @@ class Operations(Protocol):
 
 
 OPERATIONS: web.AppKey[Operations] = web.AppKey("operations", Operations)  # type: ignore[type-abstract]
-
-
-@web.middleware
-async def administrators_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Everything under /api takes the administrator's password as a bearer token (RFC 6750 section 2.1)."""
-    if not (request.path == "/api" or request.path.startswith("/api/")):
-        return await handler(request)
-    password = request.app[OPERATIONS].admin_password()
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    right = hmac.compare_digest(token.strip().encode("utf-8", "surrogateescape"), password.encode())
-    if scheme.lower() != "bearer" or not right:
-        detail = "The administrator's password is needed: Authorization: Bearer <admin_password>."
-        raise Problem(401, detail, headers={"WWW-Authenticate": 'Bearer realm="sipconf"'})
-    if is_example_secret(password) and not is_loopback(request.remote or ""):
-        raise Problem(
-            403, "The shipped example's password works from this machine only; set another [http] admin_password."
-        )
-    return await handler(request)
 
 
 def add_routes(app: web.Application) -> None:

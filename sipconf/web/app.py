@@ -1,5 +1,6 @@
 """The HTTP server: builds the application, binds and unbinds it. /healthz and /metrics are here, /api in `api`."""
 
+import asyncio
 import errno
 import ssl
 from collections.abc import Sequence
@@ -11,8 +12,12 @@ from sipconf.errors import StartError
 from sipconf.metrics import CONTENT_TYPE as METRICS_TYPE
 from sipconf.web import api
 from sipconf.web.api import OPERATIONS, Operations
+from sipconf.web.door import DOOR, Door, administrators_only
 from sipconf.web.problems import Handler, problems
 
+Listener = tuple[str, ssl.SSLContext | None]
+"""host:port, and the TLS context to serve it with, None for plain HTTP."""
+HANDSHAKE_SECONDS = 5.0  # for TLS
 SHUTDOWN_SECONDS = 0.5  # for requests under way when the server ends
 _WHY = {
     errno.EADDRINUSE: "address already in use; stop the other program or choose another port",
@@ -21,11 +26,12 @@ _WHY = {
 }
 
 
-def build_app(operations: Operations) -> web.Application:
+def build_app(operations: Operations, door: Door | None = None) -> web.Application:
     """The whole web side as an aiohttp application."""
-    middlewares = [_counted, problems, api.administrators_only]
+    middlewares = [_counted, problems, administrators_only]
     app = web.Application(middlewares=middlewares, client_max_size=api.MAX_BODY_BYTES)
     app[OPERATIONS] = operations
+    app[DOOR] = door or Door()
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/metrics", metrics)
     api.add_routes(app)
@@ -33,11 +39,28 @@ def build_app(operations: Operations) -> web.Application:
     return app
 
 
+class _Site(web.BaseSite):
+    """One address. aiohttp's own site leaves a peer a minute for its TLS handshake."""
+
+    def __init__(self, runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        super().__init__(runner, ssl_context=tls)
+        self._address = (host, port)
+
+    @property
+    def name(self) -> str:
+        return "{}://{}:{}".format("http" if self._ssl_context is None else "https", *self._address)
+
+    async def start(self) -> None:
+        await super().start()
+        limits = {} if self._ssl_context is None else {"ssl_handshake_timeout": HANDSHAKE_SECONDS}
+        self._server = await asyncio.get_running_loop().create_server(
+            self._runner.server, *self._address, ssl=self._ssl_context, reuse_address=True, **limits)
+
+
 class WebServer:
     """The application on its addresses."""
 
-    def __init__(self, app: web.Application, listen: Sequence[tuple[str, ssl.SSLContext | None]]) -> None:
-        """listen: pairs of "host:port" and the TLS context to serve it with, None for plain HTTP."""
+    def __init__(self, app: web.Application, listen: Sequence[Listener]) -> None:
         self._listen = listen
         self._runner = web.AppRunner(
             app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS, keepalive_timeout=75
@@ -49,7 +72,7 @@ class WebServer:
         for address, tls in self._listen:
             host, port = host_and_port(address, default_port=None)
             try:
-                await web.TCPSite(self._runner, host, port, ssl_context=tls, reuse_address=True).start()
+                await _Site(self._runner, host, port, tls).start()
             except OSError as error:
                 await self._runner.cleanup()
                 why = _WHY.get(error.errno or 0) or error.strerror or str(error)

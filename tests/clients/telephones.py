@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pytest
@@ -51,6 +52,9 @@ class Telephone:
     """What the tests need of any telephone."""
 
     program = ""
+    transport = "udp"
+    authority: Path | None = None
+    """Who must have signed the server's certificate, over TLS."""
 
     def __init__(self, folder: Path, server: tuple[str, int], extension: str, password: str, tone_hz: float) -> None:
         if self.program and shutil.which(self.program) is None:
@@ -62,6 +66,11 @@ class Telephone:
         self.recording = self.folder / "heard.wav"
         self.log = self.folder / "log.txt"
         self.process: subprocess.Popen | None = None
+
+    def over(self, transport: str, authority: Path | None = None) -> Self:
+        """The same telephone, told to use this transport."""
+        self.transport, self.authority = transport, authority
+        return self
 
     def run(self, *command: str, console: bool = False) -> subprocess.Popen:
         """Start a program in the telephone's folder, its output in the log; console: with a pipe to type into."""
@@ -129,13 +138,15 @@ class Linphone(Telephone):
         configuration = self.folder / "rc"
         configuration.write_text(
             f"[sip]\nsip_port={free_port()}\nsip_tcp_port=-1\nsip_tls_port=-1\nguess_hostname=0\nuse_ipv6=0\n"
+            f"root_ca={self.authority or ''}\nverify_server_certs=1\nverify_server_cn=1\n"
             f"[rtp]\naudio_rtp_port={free_port()}\naudio_jitt_comp=60\n"
             "[sound]\nechocancellation=0\nagc=0\nea_tx_gain=0\nnoisegate=0\n[video]\nenabled=0\n[net]\nmtu=0\n")
         self.process = self.run("linphonec", "-c", str(configuration), console=True)
         self.type("soundcard use files")
         self.type(f"play {self.microphone}")
         self.type(f"record {self.recording}")
-        self.type(f"register sip:{self.extension}@{host} sip:{host}:{port} {self.password}")
+        self.type(f"register sip:{self.extension}@{host} sip:{host}:{port};transport={self.transport} "
+                  f"{self.password}")
 
     def wait_registered(self) -> None:
         """Wait until the registrar has said yes."""
@@ -155,7 +166,7 @@ class Linphone(Telephone):
     def call(self, number: str) -> None:
         """Dial and wait for the answer."""
         before = self.times_said("connected.")
-        self.type(f"call sip:{number}@{self.server[0]}:{self.server[1]}")
+        self.type(f"call sip:{number}@{self.server[0]}:{self.server[1]};transport={self.transport}")
         wait_for(f"linphonec to be answered by {number}", lambda: self.times_said("connected.") > before)
 
     def press(self, digits: str) -> None:
@@ -202,11 +213,12 @@ class Baresip(Telephone):
             "audio_player aubridge,player\naudio_alert aubridge,alert\nausrc_srate 8000\nauplay_srate 8000\n"
             f"ausrc_channels 1\nauplay_channels 1\nrtp_ports {first_rtp}-{first_rtp + 20}\nrtcp_mux no\n"
             "jitter_buffer_delay 2-10\naudio_buffer 20-160\n"
+            f"{f'sip_cafile {self.authority}' if self.authority else ''}\n"
             f"net_interface 127.0.0.1\nmodule_path {modules}\nmodule g711.so\nmodule aufile.so\nmodule aubridge.so\n"
             "module sndfile.so\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n"
             f"ctrl_tcp_listen 127.0.0.1:{self.control}\nsnd_path {self.folder}\n")
         (self.folder / "accounts").write_text(
-            f"<sip:{self.extension}@{host}:{port};transport=udp>;auth_user={self.extension};auth_pass={self.password}"
+            f"<sip:{self.extension}@{host}:{port};transport={self.transport}>;auth_user={self.extension};auth_pass={self.password}"
             ";audio_codecs=PCMU/8000/1,PCMA/8000/1;regint=60\n")
         (self.folder / "contacts").write_text("")
         self.process = self.run("baresip", "-f", str(self.folder))
@@ -232,7 +244,7 @@ class Baresip(Telephone):
     def call(self, number: str) -> None:
         """Dial and wait for the answer."""
         before = self.times_said("Call established")
-        self.command("dial", f"sip:{number}@{self.server[0]}:{self.server[1]}")
+        self.command("dial", f"sip:{number}@{self.server[0]}:{self.server[1]};transport={self.transport}")
         wait_for(f"baresip to be answered by {number}", lambda: self.times_said("Call established") > before)
 
     def press(self, digits: str) -> None:

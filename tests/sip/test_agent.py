@@ -320,6 +320,9 @@ def test_lost_connection_cancels_a_call_that_came_by_it() -> None:
     (call,) = desk.told(events.IncomingCall)
     desk.agent.flow_failed(flow, desk.now)
     desk.take()
+    assert not desk.told(events.CallCancelled), "the caller may be reached by another connection"
+    desk.agent.flow_failed(Flow("tcp", (TRUNK.remote[0], 5060), SERVER), desk.now)
+    desk.take()
     assert desk.told(events.CallCancelled) == [events.CallCancelled(call.session)]
     assert desk.agent.idle()
 

@@ -156,7 +156,9 @@ def test_failed_flow_ends_what_went_by_it_and_nothing_else(transactions: Transac
     theirs = transactions.open_server(request(branch="z9hG4bK3"), TCP, "caller")
     transactions.take_outputs()
     transactions.flow_failed(TCP, 1.0)
-    assert transactions.take_outputs() == [Told("me", mine, NoPath()), Told("caller", theirs, PathLost())]
+    assert transactions.take_outputs() == [Told("me", mine, NoPath())]
+    transactions.flow_failed(Flow("tcp", (TCP.remote[0], 5060), TCP.local), 1.0)  # where an answer would have gone
+    assert transactions.take_outputs() == [Told("caller", theirs, PathLost())]
     assert len(transactions) == 1
     transactions.respond(theirs, request().response(200, to_tag="t"), 1.0)  # nobody is left: no error, no bytes
     assert transactions.take_outputs() == []

@@ -6,6 +6,7 @@ from web_house import PASSWORD, TEXT
 
 from sipconf.web import api
 from sipconf.web.app import build_app
+from sipconf.web.door import administrators_only
 from sipconf.web.problems import Problem
 
 EVERYTHING = ["/api/conferences", "/api/users", "/api/incoming-numbers", "/api/trunks", "/api/events", "/api/none"]
@@ -47,7 +48,7 @@ async def test_the_examples_password_works_from_this_machine_only(house, client)
         "GET", "/api/users", headers={"Authorization": "Bearer change-me"}, app=app, transport=FarAway()
     )
     with pytest.raises(Problem) as refusal:
-        await api.administrators_only(request, api.list_users)
+        await administrators_only(request, api.list_users)
     assert refusal.value.status == 403
 
 

@@ -2,14 +2,18 @@
 
 import asyncio
 import socket
+import ssl
 import time
 
 import aiohttp
 import pytest
 from web_house import PASSWORD
 
+from sipconf.certificate import CertificateKeeper
 from sipconf.errors import StartError
+from sipconf.web import app as web_app
 from sipconf.web.app import WebServer, build_app
+from tests.sim.certificates import Authority
 
 
 async def test_health(house, client):
@@ -77,3 +81,36 @@ async def test_it_ends_while_somebody_listens_to_events(house):
             assert time.monotonic() - started < 3
             async with asyncio.timeout(5):
                 assert (await response.content.read()).strip() == b""
+
+
+async def test_over_tls_with_the_certificate_of_the_day_and_no_patience_for_half_handshakes(
+    house, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(web_app, "HANDSHAKE_SECONDS", 0.2)
+    authority = Authority(tmp_path)
+    keeper = CertificateKeeper(*authority.sign(tmp_path))
+    server = WebServer(build_app(house), [("127.0.0.1:0", keeper.door())])
+    await server.start()
+    _, port = server.addresses[0]
+    trusting = ssl.create_default_context(cafile=authority.file)
+
+    async def serial() -> str:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting, server_hostname="localhost")
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+        shown = writer.get_extra_info("peercert")["serialNumber"]
+        writer.close()
+        return shown
+
+    try:
+        before = await serial()
+        assert await serial() == before
+        authority.sign(tmp_path)
+        keeper.look(settled=True)
+        assert await serial() != before
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        writer.close()
+    finally:
+        await server.stop()

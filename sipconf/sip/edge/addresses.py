@@ -60,8 +60,9 @@ class Addresses:
         return self._route(normal_address(flow.remote[0]) or flow.remote[0])
 
     def contact_for(self, flow: Flow) -> Address:
-        """The address and port of our Contact and Via towards this flow's peer."""
-        return self.host_for(flow), flow.local[1]
+        """The address and port of our Contact and Via towards this flow's peer. Over TLS it is the name that the peer
+        asked for: were it an address, the peer could not come back, for our certificate does not speak for it."""
+        return flow.called or self.host_for(flow), flow.local[1]
 
 
 def _source_address(host: str) -> str:

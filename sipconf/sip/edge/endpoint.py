@@ -9,13 +9,17 @@ import ipaddress
 import logging
 import traceback
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Protocol
 
 from sipconf.clock import SYSTEM_CLOCK, Clock
-from sipconf.errors import MisuseError
+from sipconf.errors import MisuseError, StartError
 from sipconf.sip.edge.connection import StreamLimits
+from sipconf.sip.edge.crowd import Crowd
 from sipconf.sip.edge.sockets import ListenAddress, open_listener, parse_listen
-from sipconf.sip.edge.stream import StreamCarrier
+from sipconf.sip.edge.stream import Context, Floor, StreamCarrier
+from sipconf.sip.edge.tls import client_context
+from sipconf.sip.edge.turns import Turns
 from sipconf.sip.edge.udp import UdpListener
 from sipconf.sip.events import CallEvent, CloseFlow, Counted, IncomingCall, Output, Send
 from sipconf.sip.flow import Address, Flow
@@ -24,6 +28,7 @@ log = logging.getLogger(__name__)
 
 SOONEST_ALARM = 0.001      # seconds; an alarm rounded down by the loop must not spin
 ALARM_AFTER_FAULT = 0.1
+system_authorities = cache(client_context)  # read when the first connection is opened
 TRACEBACKS_A_SECOND = 10   # a flood of messages that trip over one fault must not fill the disk
 
 
@@ -56,9 +61,12 @@ class Endpoint:
         *,
         limits: StreamLimits | None = None,
         in_use: Callable[[Flow], bool] | None = None,
+        tls: Context | None = None,
+        tls_client: Context = system_authorities,
     ) -> None:
         """listen: like "udp://0.0.0.0:5060" (port 0: any free one). in_use: does a registration need this connection?
-        Without it every connection that has sent a message may be silent for as long as one in use.
+        Without it every connection that has sent a message may be silent for as long as one in use. tls: the context
+        for the next connection to a tls:// listener; tls_client: for those that we open.
         """
         self._agent = agent
         self._listen = tuple(listen)
@@ -66,10 +74,16 @@ class Endpoint:
         self._clock = clock
         self._limits = limits or StreamLimits()
         self._udp: list[UdpListener] = []
-        self._tcp = StreamCarrier(
-            "tcp", self.receive, self.flow_failed, in_use or (lambda flow: True), clock, self._limits
-        )
-        self._carriers: dict[str, Carrier] = {"tcp": self._tcp}
+        self._crowd = Crowd(self._limits.connections, self._limits.per_source, self._limits.handshakes)
+        self._turns = Turns(clock.monotonic)
+        floor = Floor(self.receive, self.flow_failed, in_use or (lambda flow: True), self._count, clock, self._limits,
+                      self._crowd, self._turns)
+        self._has_certificate = tls is not None
+        self._streams = {
+            "tcp": StreamCarrier("tcp", floor),
+            "tls": StreamCarrier("tls", floor, accepting=tls, opening=tls_client),
+        }
+        self._carriers: dict[str, Carrier] = {**self._streams}
         self._counted: list[Counted] = []
         self._running = False
         self._pumping = False
@@ -80,10 +94,17 @@ class Endpoint:
         self._tracebacks = 0
         self.addresses: tuple[tuple[str, Address], ...] = ()
 
+    @property
+    def connections(self) -> int:
+        """Stream connections that peers have open."""
+        return len(self._crowd)
+
     # --- start and stop ----------------------------------------------------------------------------------------------
     async def start(self) -> None:
         """Binds every listener, or none: raises StartError. `addresses` tells the ports."""
         wanted = [parse_listen(url) for url in self._listen]
+        if not self._has_certificate and any(address.transport == "tls" for address in wanted):
+            raise StartError("cannot listen on tls:// without a certificate; add a section [tls]")
         sockets = []
         try:
             for address in wanted:
@@ -99,11 +120,11 @@ class Endpoint:
         )
         for address, sock in zip(wanted, sockets, strict=True):
             if address.transport == "udp":
-                listener = UdpListener(sock, self.receive)
+                listener = UdpListener(sock, self.receive, self._clock.monotonic)
                 self._udp.append(listener)
-                await listener.start()
+                listener.start()
             else:
-                await self._tcp.listen(sock)
+                await self._streams[address.transport].listen(sock)
         self.pump(self._clock.monotonic())
 
     async def stop(self) -> None:
@@ -117,7 +138,9 @@ class Endpoint:
             self._alarm = None
         for listener in self._udp:
             listener.close()
-        await self._tcp.stop()
+        for carrier in self._streams.values():
+            await carrier.stop()
+        self._turns.stop()
 
     def add_carrier(self, transport: str, carrier: Carrier) -> None:
         """Another transport, whose bytes come in by `receive` and whose losses by `flow_failed`."""
@@ -168,8 +191,8 @@ class Endpoint:
                         case CloseFlow():
                             self._close(output)
                         case _:
-                            if isinstance(output, IncomingCall):
-                                self._tcp.keep_for_call(output.flow)
+                            if isinstance(output, IncomingCall) and output.flow.transport in self._streams:
+                                self._streams[output.flow.transport].keep_for_call(output.flow)
                             events.append(output)
                 if events:
                     self._tell(events, now)
@@ -234,13 +257,19 @@ class Endpoint:
     # --- faults of ours ----------------------------------------------------------------------------------------------
     def _note_fault(self, metric: str, where: str, now: float) -> None:
         """Called from an except clause: counts, and logs the traceback unless too many were logged this second."""
-        self._counted.append(Counted(metric))
+        self._count(metric)
         if now - self._traceback_second >= 1.0:
             self._traceback_second = now
             self._tracebacks = 0
         self._tracebacks += 1
         if self._tracebacks <= TRACEBACKS_A_SECOND:
             log.error("a fault of this program, met by %s:\n%s", where, traceback.format_exc())
+
+    def _count(self, metric: str) -> None:
+        """Told with the next events, at the latest when this round of the loop is over."""
+        if not self._counted and self._running:
+            self._loop.call_soon(lambda: self.pump(self._clock.monotonic()))
+        self._counted.append(Counted(metric))
 
     def _take_counted(self) -> list[Counted]:
         counted, self._counted = self._counted, []

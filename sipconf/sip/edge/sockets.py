@@ -4,14 +4,16 @@ import contextlib
 import errno
 import os
 import socket
+import sys
 from dataclasses import dataclass
 
 from sipconf.errors import StartError
 from sipconf.sip.flow import Address
 from sipconf.sip.trunk import normal_address
 
-UDP_RECEIVE_BUFFER = 1 << 20  # bytes asked for; a burst of requests waits here while one is worked on
-BACKLOG = 1024
+UDP_RECEIVE_BUFFER = 4 << 20  # bytes asked for; a burst of requests waits here while one is worked on
+SO_RCVBUFFORCE = 33           # Linux: more than net.core.rmem_max allows, for those with the right to it
+BACKLOG = 512             # connections that may wait to be taken; all of them are taken in one go
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,8 @@ def parse_listen(url: str) -> ListenAddress:
     host, colon, port = rest.rpartition(":")
     if not separator or not colon or not port.isdecimal() or int(port) > 65535:
         raise StartError(f"cannot listen on {url}: write it like udp://0.0.0.0:5060")
-    if transport not in ("udp", "tcp"):
-        raise StartError(f"cannot listen on {url}: {transport} is not available; use udp:// or tcp://")
+    if transport not in ("udp", "tcp", "tls"):
+        raise StartError(f"cannot listen on {url}: {transport} is not available; use udp://, tcp:// or tls://")
     return ListenAddress(transport, host.removeprefix("[").removesuffix("]"), int(port))
 
 
@@ -51,7 +53,7 @@ def open_listener(address: ListenAddress, *, v6_only: bool) -> socket.socket:
         if kind == socket.SOCK_STREAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         else:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BUFFER)
+            _ask_for_room(sock)
         sock.bind(target)
         if kind == socket.SOCK_STREAM:
             sock.listen(BACKLOG)
@@ -60,6 +62,13 @@ def open_listener(address: ListenAddress, *, v6_only: bool) -> socket.socket:
             sock.close()
         raise StartError(f"cannot listen on {address}: {_why(error)}") from error
     return sock
+
+
+def _ask_for_room(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BUFFER)  # as much as everybody may have
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # without the right to more that is what it stays at
+            sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, UDP_RECEIVE_BUFFER)
 
 
 def plain_address(name: tuple) -> Address:

@@ -1,48 +1,64 @@
-"""SIP over TCP: all connections, those that peers open and those that we open (RFC 3261 section 18)."""
+"""SIP over TCP and over TLS: all connections, those that peers open and those that we open (RFC 3261 section 18)."""
 
 import asyncio
-import ipaddress
 import logging
 import socket
+import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import count
 
 from sipconf.clock import Clock
 from sipconf.sip.edge.connection import Connection, StreamLimits
+from sipconf.sip.edge.crowd import Crowd
+from sipconf.sip.edge.sockets import BACKLOG
+from sipconf.sip.edge.tls import TlsFault, TlsLayer
+from sipconf.sip.edge.turns import Turns
 from sipconf.sip.flow import Address, Flow
 from sipconf.sip.trunk import normal_address
 
 log = logging.getLogger(__name__)
 
+Context = Callable[[], ssl.SSLContext]
 
-class StreamCarrier:
-    """All connections of one transport.
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What all carriers of an endpoint share, and whom they tell.
 
     receive: takes each message and its flow; failed: is told each flow that can carry nothing any more; is_used: does
-    the floor above need this connection although nothing is said on it?
+    the floor above need this connection although nothing is said on it? count: notes a metric.
     """
 
+    receive: Callable[[bytes, Flow], None]
+    failed: Callable[[Flow], None]
+    is_used: Callable[[Flow], bool]
+    count: Callable[[str], None]
+    clock: Clock
+    limits: StreamLimits
+    crowd: Crowd
+    turns: Turns
+
+
+class StreamCarrier:
+    """All connections of one transport."""
+
     def __init__(
-        self,
-        name: str,
-        receive: Callable[[bytes, Flow], None],
-        failed: Callable[[Flow], None],
-        is_used: Callable[[Flow], bool],
-        clock: Clock,
-        limits: StreamLimits,
+        self, name: str, floor: Floor, *, accepting: Context | None = None, opening: Context | None = None
     ) -> None:
-        self.limits = limits
-        self.clock = clock
+        """accepting, opening: for TLS, the context of the next connection from a peer and to a peer."""
+        self.limits = floor.limits
+        self.clock = floor.clock
+        self.turns = floor.turns
+        self.count = floor.count
         self._name = name
-        self._receive = receive
-        self._failed = failed
-        self._is_used = is_used
+        self._floor = floor
+        self._accepting = accepting
+        self._opening_context = opening
         self._numbers = count(1)
         self._connections: dict[int, Connection] = {}
-        self._by_remote: dict[Address, Connection] = {}
-        self._sources: dict[str, dict[int, Connection]] = {}  # accepted ones, oldest first
-        self._unproven: dict[int, Connection] = {}  # accepted, no message yet; oldest first
-        self._opening: dict[Address, list[tuple[Flow, bytes]]] = {}
+        self._by_remote: dict[tuple[Address, str | None], Connection] = {}
+        self._opening: dict[tuple[Address, str | None], list[tuple[Flow, bytes]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
         self._stopped = False
@@ -50,7 +66,7 @@ class StreamCarrier:
     async def listen(self, sock: socket.socket) -> None:
         """Takes connections from a listening socket."""
         loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_server(self._accepted, sock=sock))
+        self._servers.append(await loop.create_server(self._accepted, sock=sock, backlog=BACKLOG))
 
     async def stop(self) -> None:
         """Closes everything and reports nothing: we go, the bindings of our peers stay."""
@@ -68,13 +84,13 @@ class StreamCarrier:
         if flow.connection is not None:
             connection = self._connections.get(flow.connection)
         else:
-            connection = self._by_remote.get(flow.remote)
+            connection = self._by_remote.get((flow.remote, flow.server_name))
         if connection is not None and connection.is_open:
             if flow.connection is None:
                 connection.asked_for.add(flow)
             connection.write(data)
         elif flow.connection is not None:
-            asyncio.get_running_loop().call_soon(self._failed, flow)
+            asyncio.get_running_loop().call_soon(self._floor.failed, flow)
         else:
             self._send_when_open(flow, data)
 
@@ -91,99 +107,87 @@ class StreamCarrier:
 
     # --- what a connection tells its owner -------------------------------------------------------------------------
     def opened(self, connection: Connection) -> bool:
-        """Room for one more? A newcomer pushes out the oldest connection that never said anything."""
-        host = _source(connection)
+        """Room for one more?"""
         if self._stopped:
             return False
-        if not connection.outgoing:
-            mine = self._sources.get(host, {})
-            if len(mine) >= self.limits.per_source and not self._drop_silent(mine):
-                return False
-            if len(self._connections) >= self.limits.connections and not self._drop_silent(self._unproven):
-                return False
-            self._sources.setdefault(host, {})[connection.number] = connection
-            self._unproven[connection.number] = connection
+        if not connection.outgoing and not self._floor.crowd.enter(connection, shaking=self._accepting is not None):
+            return False
         self._connections[connection.number] = connection
-        self._by_remote[connection.flow.remote] = connection
+        self._by_remote[connection.flow.remote, connection.flow.server_name] = connection
         return True
 
-    def proved(self, connection: Connection) -> None:
-        self._unproven.pop(connection.number, None)
+    def shaken(self, connection: Connection) -> None:
+        self._floor.crowd.shaken(connection)
+
+    def spoke(self, connection: Connection) -> None:
+        self._floor.crowd.spoke(connection)
 
     def heard(self, message: bytes, connection: Connection) -> None:
-        self._receive(message, connection.flow)
+        self._floor.receive(message, connection.flow)
 
     def closed(self, connection: Connection) -> None:
         known = self._connections.pop(connection.number, None) is not None
-        self._forget_source(connection)
-        if self._by_remote.get(connection.flow.remote) is connection:
-            del self._by_remote[connection.flow.remote]
-        if known and not self._stopped:
+        self._floor.crowd.leave(connection)
+        place = (connection.flow.remote, connection.flow.server_name)
+        if self._by_remote.get(place) is connection:
+            del self._by_remote[place]
+        if known and connection.proven and not self._stopped:  # of any other nobody has heard
             for flow in (connection.flow, *connection.asked_for):
-                self._failed(flow)
+                self._floor.failed(flow)
 
     def in_use(self, connection: Connection) -> bool:
-        return connection.outgoing or connection.in_call or self._is_used(connection.flow)
+        return connection.outgoing or connection.in_call or self._floor.is_used(connection.flow)
 
     # --- inside ----------------------------------------------------------------------------------------------------
     def _accepted(self) -> Connection:
-        return Connection(self, self._name, next(self._numbers), outgoing=False)
-
-    def _forget_source(self, connection: Connection) -> None:
-        self._unproven.pop(connection.number, None)
-        host = _source(connection)
-        mine = self._sources.get(host)
-        if mine is not None and mine.pop(connection.number, None) is not None and not mine:
-            del self._sources[host]
-
-    def _drop_silent(self, candidates: dict[int, Connection]) -> bool:
-        victim = next((each for each in candidates.values() if not each.proven), None)
-        if victim is None:
-            return False
-        self._forget_source(victim)  # now: the loop reports its end later
-        self._connections.pop(victim.number, None)
-        victim.abort("it makes room for another")
-        return True
+        tls = None if self._accepting is None else TlsLayer(self._accepting(), outgoing=False)
+        return Connection(self, self._name, next(self._numbers), outgoing=False, tls=tls)
 
     def _send_when_open(self, flow: Flow, data: bytes) -> None:
-        waiting = self._opening.get(flow.remote)
+        place = (flow.remote, flow.server_name)
+        waiting = self._opening.get(place)
         if waiting is None:
-            waiting = self._opening[flow.remote] = []
+            waiting = self._opening[place] = []
             task = asyncio.get_running_loop().create_task(self._open(flow), name=f"connect to {flow.remote[0]}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if len(waiting) < self.limits.waiting:
             waiting.append((flow, data))
         else:
-            asyncio.get_running_loop().call_soon(self._failed, flow)
+            asyncio.get_running_loop().call_soon(self._floor.failed, flow)
 
     async def _open(self, flow: Flow) -> None:
         loop = asyncio.get_running_loop()
         remote = flow.remote
-        connection = Connection(self, self._name, next(self._numbers), outgoing=True)
         failure = None
+        connection = None
         try:
+            connection = self._outgoing(flow)
             async with asyncio.timeout(self.limits.connect):
                 await loop.create_connection(lambda: connection, *remote, local_addr=_source_of(flow))
-        except (OSError, TimeoutError) as error:
+                await connection.ready
+        except (OSError, TimeoutError, TlsFault) as error:
             failure = str(error) or "no answer in time"
-        waiting = self._opening.pop(remote)
-        if failure is None and connection.is_open:
+            if connection is not None:
+                connection.abort(failure)
+        waiting = self._opening.pop((remote, flow.server_name))
+        if failure is None and connection is not None and connection.is_open:
             for asked, data in waiting:
                 connection.asked_for.add(asked)
                 connection.write(data)
             return
         log.info("cannot connect to %s:%s: %s", *remote, failure or "it closed at once")
         for asked in dict.fromkeys(asked for asked, _ in waiting):
-            self._failed(asked)
+            self._floor.failed(asked)
 
-
-def _source(connection: Connection) -> str:
-    """What counts as one source: an IPv4 address, or the /64 that one IPv6 customer has."""
-    host = connection.flow.remote[0]
-    if ":" not in host:
-        return host
-    return str(ipaddress.ip_network((host.partition("%")[0], 64), strict=False))
+    def _outgoing(self, flow: Flow) -> Connection:
+        """Where no name is known the peer has to prove that it is that very address."""
+        tls = None
+        if self._opening_context is not None:
+            tls = TlsLayer(self._opening_context(), server_name=flow.server_name or flow.remote[0], outgoing=True)
+        return Connection(
+            self, self._name, next(self._numbers), outgoing=True, tls=tls, server_name=flow.server_name
+        )
 
 
 def _source_of(flow: Flow) -> Address | None:

@@ -1,0 +1,35 @@
+"""What the file says about listening: the certificate, the HTTP addresses, the limits of connections. Opens nothing."""
+
+from sipconf.certificate import CertificateError, CertificateKeeper
+from sipconf.config import Config
+from sipconf.errors import StartError
+from sipconf.sip.edge.connection import StreamLimits
+from sipconf.web.app import Listener
+
+
+def listens_with_tls(config: Config) -> bool:
+    """Does anything here need the certificate?"""
+    return config.http.tls_listen is not None or any(url.startswith("tls://") for url in config.sip.listen)
+
+
+def keeper_of(config: Config) -> CertificateKeeper | None:
+    """The certificate in use, where something listens with it. Raises StartError for one that is none."""
+    if config.tls is None or not listens_with_tls(config):
+        return None
+    try:
+        return CertificateKeeper(config.tls.certificate, config.tls.key)
+    except CertificateError as error:
+        raise StartError(f"[tls] {error}") from error
+
+
+def web_listeners(config: Config, certificate: CertificateKeeper | None) -> list[Listener]:
+    """The addresses of the HTTP server with their TLS contexts."""
+    listeners: list[Listener] = [(config.http.listen, None)]
+    if config.http.tls_listen is not None and certificate is not None:
+        listeners.append((config.http.tls_listen, certificate.door()))
+    return listeners
+
+
+def stream_limits(config: Config) -> StreamLimits:
+    """What the file says about connections."""
+    return StreamLimits(connections=config.limits.max_connections, per_source=config.limits.max_connections_per_source)
