@@ -278,7 +278,7 @@ def test_an_unusable_re_offer_is_refused_and_the_call_goes_on(offer: bytes, stat
         del one.sdp
         house.listen(0.5)
         assert_everyone_hears_the_others(people)
-        one.reinvite("sendrecv", house.now)
+        one.reinvite("sendonly", house.now)
         house.until(lambda: len(one.bodies) == 2, "a good one is taken")
         assert [body.split("o=- ")[1].split()[1] for body in one.bodies] == ["1", "2"]
         house.settle()

@@ -50,9 +50,11 @@ class IncomingCall:
 
 @dataclass(frozen=True, slots=True)
 class CallCancelled:
-    """The caller gave up before our final answer; 487 is already sent."""
+    """The caller gave up before our final answer, which is already sent, or we did for him. reason: ours, with the
+    protocol and cause of his (RFC 3326) where he gives one: "cancelled by the caller (SIP 200)"."""
 
     session: str
+    reason: str = "cancelled by the caller"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,8 @@ class CallConfirmed:
 
 @dataclass(frozen=True, slots=True)
 class Reoffered:
-    """A re-INVITE wants new media (hold, resume, address change). Answer with `answer_reoffer` or `refuse_reoffer`.
-    offer is None for an offerless re-INVITE (then the answer is ours to offer)."""
+    """A re-INVITE or UPDATE wants new media (hold, resume, address change). Answer with `answer_reoffer` or
+    `refuse_reoffer`. offer is None for an offerless re-INVITE (then the answer is ours to offer)."""
 
     session: str
     offer: bytes | None
@@ -111,7 +113,8 @@ class CallFailed:
 
 @dataclass(frozen=True, slots=True)
 class CallEnded:
-    """An established (or answered) call is over: BYE either way, no ACK, a dead dialog. by_peer: they hung up."""
+    """An established (or answered) call is over: BYE either way, no ACK, a dead dialog, a session that nobody
+    refreshed. by_peer: they hung up; then reason has their protocol and cause as in CallCancelled."""
 
     session: str
     reason: str
@@ -125,6 +128,14 @@ class ReofferFailed:
     session: str
     status: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MediaMoved:
+    """The peer answered a refresh of ours, which offered what was agreed, with other media than before."""
+
+    session: str
+    answer: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +172,6 @@ class Counted:
 
 CallEvent = (
     IncomingCall | CallCancelled | CallConfirmed | Reoffered | InfoReceived | CallProgress | CallAnswered
-    | CallFailed | CallEnded | ReofferFailed | Registered | RegisterFailed | RegistrationChanged | Counted
+    | CallFailed | CallEnded | ReofferFailed | MediaMoved | Registered | RegisterFailed | RegistrationChanged | Counted
 )
 Output = Send | CloseFlow | CallEvent

@@ -12,6 +12,7 @@ from sipconf.sip.events import Send
 from sipconf.sip.flow import Flow
 from tests.sim.desk import PHONE, SDP, SERVER, TCP, TRUNK, Desk, header, proof, reply, request, status, to_tag
 
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REGISTER"
 CORPORA = Path(__file__).resolve().parents[2].parent / "shared" / "corpora"
 
 
@@ -116,10 +117,11 @@ def test_trunks_call_to_what_it_may_not_dial_is_challenged_like_anybodys() -> No
 @pytest.mark.parametrize(
     ("text", "expected", "name", "value"),
     [
-        (request("UPDATE"), 405, "Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REGISTER"),
-        (request("SUBSCRIBE"), 405, "Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REGISTER"),
-        (request("DANCE"), 501, "Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REGISTER"),
-        (request("INVITE", extra="Require: 100rel, timer\r\n"), 420, "Unsupported", "100rel, timer"),
+        (request("SUBSCRIBE"), 405, "Allow", ALLOW),
+        (request("DANCE"), 501, "Allow", ALLOW),
+        (request("INVITE", extra="Require: 100rel, replaces, timer, x\r\n"), 420, "Unsupported", "replaces, x"),
+        (request("INVITE", extra="Session-Expires: 89\r\nSupported: timer\r\n"), 422, "Min-SE", "90"),
+        (request("INVITE", extra="x: 60;refresher=uac\r\nRequire: timer\r\n"), 422, "Min-SE", "90"),
         (request("OPTIONS", uri="tel:+3212"), 416, "Call-ID", "c1"),
         (request("REGISTER", to="<tel:101>"), 400, "Call-ID", "c1"),
         (request("REGISTER", to="<isbn:2983792873>"), 400, "Call-ID", "c1"),
@@ -132,6 +134,8 @@ def test_trunks_call_to_what_it_may_not_dial_is_challenged_like_anybodys() -> No
         (request("INVITE", to="<sip:2001@x>;tag=unknown"), 481, "Call-ID", "c1"),
         (request("OPTIONS", to="<sip:2001@x>;tag=unknown"), 481, "Call-ID", "c1"),
         (request("INFO"), 481, "Call-ID", "c1"),
+        (request("UPDATE"), 481, "Call-ID", "c1"),
+        (request("PRACK"), 481, "Call-ID", "c1"),
         (request("CANCEL"), 481, "Call-ID", "c1"),
         (request("INVITE").replace("SIP/2.0\r\nVia", "SIP/3.0\r\nVia"), 505, "Call-ID", "c1"),
         (request("INVITE").replace("Contact: <", "Contact: "), 400, "Call-ID", "c1"),
@@ -201,7 +205,7 @@ def test_requests_in_a_call() -> None:
     session = desk.call()
     inside = {"to": f"<sip:2001@x>;tag={desk.tag}"}
     assert [status(text) for text in desk.receive(request("OPTIONS", cseq=2, **inside))] == [200]
-    assert [status(text) for text in desk.receive(request("UPDATE", cseq=3, **inside))] == [405]
+    assert [status(text) for text in desk.receive(request("REGISTER", cseq=3, **inside))] == [405]
     kind = "Content-Type: Application/DTMF-Relay; x=1\r\n"
     info = request("INFO", cseq=4, extra=kind, body="Signal=1", **inside)
     assert [status(text) for text in desk.receive(info)] == [200]
@@ -324,7 +328,7 @@ def test_lost_connection_cancels_a_call_that_came_by_it() -> None:
     (call,) = desk.told(events.IncomingCall)
     desk.agent.flow_failed(flow, desk.now)
     desk.take()
-    assert desk.told(events.CallCancelled) == [events.CallCancelled(call.session)]
+    assert desk.told(events.CallCancelled) == [events.CallCancelled(call.session, "the caller's connection is lost")]
     assert desk.agent.idle()
 
 
