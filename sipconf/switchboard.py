@@ -326,7 +326,8 @@ class Switchboard:
             self._locate(line)
             offer = line.describe_offer(self.settings.capabilities)
             session = self._agent.invite(target=binding.contact.uri, flow=binding.flow, from_uri=caller,
-                                         from_name=command.caller_name, offer=offer, now=now)
+                                         from_name=command.caller_name, offer=offer, now=now,
+                                         routes=binding.path)
             self.lines.add_session(line, session, binding.flow)
         if not line.sessions:
             self._forget(line, "the telephone has gone", now)

@@ -124,8 +124,8 @@ CHANGES: dict[tuple[str, str], str] = {
     **{(stage, event): "over" for stage in ("arrived", "opening", "answered", "connected")
        for event in ("200", "200 without SDP", "200 with garbage", "200 without a codec")},
 }  # fmt: skip
-"""(stage, event) -> the stage after it; elsewhere the line stays where it is. Reoffered is in no cell: the agent tells
-it of confirmed calls only (see below)."""
+"""(stage, event) -> the stage after it; elsewhere the line stays where it is. Reoffered and MediaMoved are in no cell:
+the agent tells them of confirmed calls only (see below)."""
 
 
 def stage_of(house: House, call: str) -> str:
@@ -281,6 +281,17 @@ def test_an_unusable_re_offer_is_refused_and_the_call_goes_on(offer: bytes, stat
         one.reinvite("sendonly", house.now)
         house.until(lambda: len(one.bodies) == 2, "a good one is taken")
         assert [body.split("o=- ")[1].split()[1] for body in one.bodies] == ["1", "2"]
+        house.settle()
+
+
+@pytest.mark.parametrize(("answer", "stays"), [(SDP, True), (NO_CODEC, False), (GARBAGE, False)])
+def test_a_refresh_answered_with_other_media(answer: bytes, stays: bool) -> None:
+    with House(ROOM) as house:
+        call = connected(house)
+        (session,) = house.switchboard.lines.of_call(call).sessions
+        tell(house, sip.MediaMoved(session, answer))
+        assert stage_of(house, call) == ("connected" if stays else "over")
+        house.run(0.1)
         house.settle()
 
 

@@ -20,6 +20,7 @@ from sipconf.sip.wire import ALLOW, ALLOWED, CALL_EXTENSIONS, REGISTRAR_EXTENSIO
 
 KNOWN = frozenset({"SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "PUBLISH"})
 EXTENSIONS = frozenset({*CALL_EXTENSIONS, *REGISTRAR_EXTENSIONS})
+HIDING = frozenset({"id", "user", "full"})  # values of Privacy: RFC 3323 section 4.2, RFC 3325 section 9.3
 VISUAL = str.maketrans("", "", "-.()")
 SDP_RANGES = frozenset({SDP, "application/*", "*/*"})
 
@@ -39,6 +40,9 @@ class Caller:
 
     number: str
     name: str
+
+
+ANONYMOUS = Caller("", "Anonymous")
 
 
 class Gate:
@@ -104,10 +108,13 @@ def _inspect_offer(request: Request) -> Refused | None:
 
 
 def caller_of(request: Request, identity: Identity) -> Caller:
-    """Who to show. A trunk vouches for P-Asserted-Identity (RFC 3325); a user is who the digest says."""
+    """Who to show. A trunk vouches for P-Asserted-Identity (RFC 3325), except for callers who asked it to be kept among
+    operators (RFC 3323); a user is who the digest says."""
     sender = request.from_
     if identity.kind == "user":
         return Caller(identity.name, sender.display_name)
+    if any(HIDING & set(value.lower().replace(" ", "").split(";")) for value in request.headers.get_fields("Privacy")):
+        return ANONYMOUS
     for value in request.headers.get_all("P-Asserted-Identity"):
         try:
             asserted = NameAddr.parse(value)

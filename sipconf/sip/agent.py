@@ -236,7 +236,7 @@ class UserAgent:
             self._refuse(request, reply, refused)
         elif request.to.tag is not None:
             self._in_dialog(request, reply, now)
-        elif self._transactions.is_merged(request):
+        elif self._transactions.is_merged(request) or self._transactions.is_looped(request):
             self._refuse(request, reply, Refused(482))
         elif request.method == "OPTIONS":
             self._options(request, reply)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sipconf.sip.answering import Arrived, Refusal, refuse
 from sipconf.sip.call_states import Input
+from sipconf.sip.dtmf_info import INFO_TYPES
 from sipconf.sip.events import CallAnswered, CallConfirmed, CallEnded, InfoReceived, Reoffered, ReofferFailed
 from sipconf.sip.message import Response
 from sipconf.sip.settings import NO_REPLY
@@ -64,9 +65,13 @@ def refuse_reoffer(session: Session, refusal: Refusal, now: float) -> None:
 
 
 def info(session: Session, arrived: Arrived, now: float) -> None:
-    """200, and the body for the floor above."""
-    session.wire.respond(arrived.key, arrived.request, 200, now)
-    session.tell(InfoReceived(session.id, arrived.request.content_type or "", arrived.request.body))
+    """200, and the body for the floor above; 415 for one that nobody here reads."""
+    request = arrived.request
+    if request.body and request.content_type not in INFO_TYPES:
+        session.wire.respond(arrived.key, request, 415, now, extra=(("Accept", ", ".join(INFO_TYPES)),))
+        return
+    session.wire.respond(arrived.key, request, 200, now)
+    session.tell(InfoReceived(session.id, request.content_type, request.body))
 
 
 # --- ours ------------------------------------------------------------------------------------------------------------

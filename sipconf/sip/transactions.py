@@ -70,6 +70,10 @@ class Transactions:
         key = self._merging.get(merge_key(request))
         return key is not None and key != server_key(request)
 
+    def is_looped(self, request: Request) -> bool:
+        """True for a request of our own that found its way back to us: its Vias name our transaction."""
+        return any((via.branch, request.method) in self._clients for via in request.vias[1:])
+
     def invited_by(self, cancel: Request) -> Key | None:
         """The INVITE transaction that a CANCEL speaks of (RFC 3261 section 9.2)."""
         key = server_key(cancel)

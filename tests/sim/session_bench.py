@@ -50,7 +50,8 @@ class Bench:
             self.cseq += 1
             number = self.cseq
         call_id = self.session.call_id if hasattr(self, "session") else "c1"
-        kind = "Content-Type: Application/SDP; x=y\r\n" if body else ""
+        media = "Application/DTMF" if method == "INFO" else "Application/SDP"
+        kind = f"Content-Type: {media}; x=y\r\n" if body else ""
         message = parse_message(
             (
                 f"{method} sip:192.0.2.1 SIP/2.0\r\n"
