@@ -19,10 +19,11 @@ MAX_EARLY = 16  # telephones behind one INVITE of ours
 
 @dataclass(slots=True)
 class EarlyDialog:
-    """rseq: the last reliable response that was taken, None before the first; answer: the SDP that came early."""
+    """rseq: the last reliable response that was taken, by its INVITE's CSeq number (each counts anew); answer: the SDP
+    that came early."""
 
     dialog: Dialog
-    rseq: int | None = None
+    rseq: tuple[int, int] | None = None
     answer: bytes | None = None
 
 
@@ -36,15 +37,16 @@ def hear(session: Session, response: Response, now: float) -> bool:
     if early is None:
         if len(session.early) >= MAX_EARLY:
             return True
-        dialog = session.dialog or Dialog.as_caller(session.invite, response, session.flow)
-        early = session.early[tag] = EarlyDialog(dialog)
+        early = session.early[tag] = EarlyDialog(Dialog.as_caller(session.invite, response, session.flow))
     if any(option.lower() == RELIABLE for option in response.headers.get_all("Require")):
-        number = _rseq(response)
-        if number is None or (early.rseq is not None and number != early.rseq + 1):
+        number, invite = _rseq(response), session.invite.cseq.number
+        if number is None:
             return False
-        early.rseq = number
-        rack = (("RAck", f"{number} {session.invite.cseq.number} INVITE"),)
-        session.wire.send_in_dialog(early.dialog, "PRACK", None, now, extra=rack)
+        if early.rseq is not None and early.rseq[0] == invite and number != early.rseq[1] + 1:
+            return False
+        early.rseq = (invite, number)
+        rack = (("RAck", f"{number} {invite} INVITE"),)
+        session.wire.send_in_dialog(session.dialog or early.dialog, "PRACK", None, now, extra=rack)
     early.answer = response.body or early.answer
     return True
 

@@ -4,6 +4,7 @@ The bindings themselves are the registrar's.
 """
 
 from sipconf.errors import PeerError
+from sipconf.sip.flow import Flow
 from sipconf.sip.message import Request
 from sipconf.sip.tokens import MAX_ROUTES, MalformedMessage
 from sipconf.sip.uri import NameAddr
@@ -25,11 +26,13 @@ def _proxy(value: str) -> NameAddr:
     return proxy
 
 
-def wants_outbound(request: Request) -> bool:
+def wants_outbound(request: Request, flow: Flow) -> bool:
     """Does the client register its flow: one contact, its instance and the flow's number? Raises PeerError: 400 for
-    several such contacts, 439 behind a proxy that does not keep flows (RFC 5626 section 6)."""
+    several such contacts, 439 behind a proxy that does not keep flows (RFC 5626 section 6).
+
+    Connections only: over UDP the client would expect answers to STUN on this port (section 8), which gives none."""
     flows = [contact for contact in request.contacts if contact.param("reg-id") and contact.param("+sip.instance")]
-    if not flows or not _speaks(request, "outbound"):
+    if not flows or not flow.reliable or not _speaks(request, "outbound"):
         return False
     if len(request.contacts) > 1:
         raise PeerError("One contact with a reg-id stands alone", metric="register_malformed")
@@ -40,10 +43,10 @@ def wants_outbound(request: Request) -> bool:
     return True
 
 
-def path_headers(request: Request) -> ExtraHeaders:
+def path_headers(request: Request, flow: Flow) -> ExtraHeaders:
     """What the 200 says of it all: the Path to who understands it (RFC 3327 section 5.3), and that the flow is kept."""
     echoed = [("Path", value) for value in request.headers.get_fields("Path")] if _speaks(request, "path") else []
-    return (*echoed, ("Require", "outbound")) if wants_outbound(request) else tuple(echoed)
+    return (*echoed, ("Require", "outbound")) if wants_outbound(request, flow) else tuple(echoed)
 
 
 def _speaks(request: Request, option: str) -> bool:

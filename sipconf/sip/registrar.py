@@ -106,7 +106,7 @@ class Registrar:
         try:
             if request.to.uri.user != extension:
                 raise PeerError("You may register your own extension only", status=403, metric="register_foreign")
-            further = path_headers(request)
+            further = path_headers(request, flow)
             if request.contact_star:
                 self._remove_all(request, extension, now)
             elif request.contacts:

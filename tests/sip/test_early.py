@@ -115,13 +115,16 @@ def test_countless_telephones_are_not_all_remembered() -> None:
 def test_reliable_provisional_of_our_re_invite() -> None:
     desk = Desk()
     session, invite = place(desk)
+    desk.receive(reply(invite, 180, extra=RELIABLE.format(77)), PHONE)
     desk.receive(reply(invite, 200), PHONE)
     desk.agent.reoffer(session, SDP, desk.now)
     (again,) = desk.take()
+    assert header(again, "CSeq") == ["3 INVITE"]
     (prack,) = desk.receive(reply(again, 183, extra=RELIABLE.format(3)), PHONE)
-    assert header(prack, "RAck") == ["3 2 INVITE"] and header(prack, "CSeq") == ["3 PRACK"]
+    assert header(prack, "RAck") == ["3 3 INVITE"] and header(prack, "CSeq") == ["4 PRACK"]
+    assert desk.receive(reply(again, 183, extra=RELIABLE.format(3)), PHONE) == []
     (ack,) = desk.receive(reply(again, 200), PHONE)
-    assert header(ack, "CSeq") == ["2 ACK"]
+    assert header(ack, "CSeq") == ["3 ACK"]
 
 
 def test_unreadable_rseq_is_no_news() -> None:

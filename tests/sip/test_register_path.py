@@ -8,7 +8,7 @@ from sipconf.sip import events
 from sipconf.sip.flow import Flow
 from sipconf.sip.registrar import Registrar, RegistrarSettings
 from sipconf.sip.uri import SipUri
-from tests.sim.desk import PHONE, SDP, Desk, header, proof, reply, request, status
+from tests.sim.desk import PHONE, SDP, TCP, Desk, header, proof, reply, request, status
 from tests.sip.test_registrar import Shelf
 
 EDGE = "<sip:edge.example;lr;ob>"
@@ -95,9 +95,15 @@ def test_unreadable_path_changes_nothing(path: str) -> None:
 )
 def test_outbound(contact: str, extra: str, expected: int, required: list[str]) -> None:
     desk = Desk()
-    answer = registered(desk, contact, extra)
+    answer = registered(desk, contact, extra, TCP)
     assert (status(answer), header(answer, "Require")) == (expected, required)
     assert len(desk.registrar.bindings("101", desk.now)) == (expected == 200)
+
+
+@pytest.mark.parametrize("extra", ["Supported: outbound\r\n", "Supported: outbound\r\n" + TWO_VIAS])
+def test_over_udp_no_flow_is_promised(extra: str) -> None:
+    answer = registered(Desk(), DEVICE, extra)
+    assert (status(answer), header(answer, "Require")) == (200, [])
 
 
 def test_the_same_instance_replaces_its_old_flow_and_a_second_flow_stands_beside_it() -> None:
