@@ -305,6 +305,20 @@ def test_an_ack_to_an_offerless_re_invite_without_an_answer_ends_the_call() -> N
         house.settle()
 
 
+def test_a_telephone_behind_a_proxy_is_rung_by_the_path_that_it_registered_by() -> None:
+    with House(ROOM) as house:
+        called = house.phone("102")
+        house.register(called)
+        (binding,) = house.registrar.bindings("102", house.now)
+        house.registrar._bindings["102"] = [replace(binding, path=("<sip:edge.example;lr>",))]
+        house.dial(house.phone("101"), "102")
+        invite = next(data for _, _, target, data in house.network.sent
+                      if target == called.address and data.startswith(b"INVITE"))
+        assert b"\r\nRoute: <sip:edge.example;lr>\r\n" in invite
+        house.run(0.1)
+        house.settle()
+
+
 # --- what is shown and what is logged ---------------------------------------------------------------------------------
 def test_a_caller_who_shows_no_number_is_anonymous() -> None:
     with House(ROOM) as house:

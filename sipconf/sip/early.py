@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from sipconf.sip.dialog import Dialog
 from sipconf.sip.message import Response
+from sipconf.sip.options import RELIABLE, lists
 
 if TYPE_CHECKING:
     from sipconf.sip.session import Session
 
-RELIABLE = "100rel"
 MAX_EARLY = 16  # telephones behind one INVITE of ours
 
 
@@ -38,7 +38,7 @@ def hear(session: Session, response: Response, now: float) -> bool:
         if len(session.early) >= MAX_EARLY:
             return True
         early = session.early[tag] = EarlyDialog(Dialog.as_caller(session.invite, response, session.flow))
-    if any(option.lower() == RELIABLE for option in response.headers.get_all("Require")):
+    if lists(response, "Require", RELIABLE):
         number, invite = _rseq(response), session.invite.cseq.number
         if number is None:
             return False

@@ -64,8 +64,8 @@ def postpone(session: Session, _: None, now: float) -> None:
 
 def reinvite_answered(session: Session, response: Response, now: float) -> None:
     """2xx: ACK. The peer may use it to say something new about its media."""
-    session.stop_timers()
     session.dialog.refresh_target(response)
+    session.stop_timers()
     session.acknowledge(session.invite.cseq.number)
     session.agree(response, now)
     if response.body and not same_media(response.body, session.theirs):

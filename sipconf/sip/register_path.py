@@ -6,6 +6,7 @@ The bindings themselves are the registrar's.
 from sipconf.errors import PeerError
 from sipconf.sip.flow import Flow
 from sipconf.sip.message import Request
+from sipconf.sip.options import OUTBOUND, PATH, speaks
 from sipconf.sip.tokens import MAX_ROUTES, MalformedMessage
 from sipconf.sip.uri import NameAddr
 from sipconf.sip.wire import ExtraHeaders
@@ -32,7 +33,7 @@ def wants_outbound(request: Request, flow: Flow) -> bool:
 
     Connections only: over UDP the client would expect answers to STUN on this port (section 8), which gives none."""
     flows = [contact for contact in request.contacts if contact.param("reg-id") and contact.param("+sip.instance")]
-    if not flows or not flow.reliable or not _speaks(request, "outbound"):
+    if not flows or not flow.reliable or not speaks(request, OUTBOUND):
         return False
     if len(request.contacts) > 1:
         raise PeerError("One contact with a reg-id stands alone", metric="register_malformed")
@@ -45,10 +46,5 @@ def wants_outbound(request: Request, flow: Flow) -> bool:
 
 def path_headers(request: Request, flow: Flow) -> ExtraHeaders:
     """What the 200 says of it all: the Path to who understands it (RFC 3327 section 5.3), and that the flow is kept."""
-    echoed = [("Path", value) for value in request.headers.get_fields("Path")] if _speaks(request, "path") else []
-    return (*echoed, ("Require", "outbound")) if wants_outbound(request, flow) else tuple(echoed)
-
-
-def _speaks(request: Request, option: str) -> bool:
-    tags = (*request.headers.get_all("Supported"), *request.headers.get_all("Require"))
-    return any(tag.lower() == option for tag in tags)
+    echoed = [("Path", value) for value in request.headers.get_fields("Path")] if speaks(request, PATH) else []
+    return (*echoed, ("Require", OUTBOUND)) if wants_outbound(request, flow) else tuple(echoed)

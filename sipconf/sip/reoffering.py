@@ -102,8 +102,8 @@ def send(session: Session, proof: Authorization, now: float) -> None:
 
 def reoffer_answered(session: Session, response: Response, now: float) -> None:
     """2xx: ACK, and their answer for the floor above."""
-    session.stop_timers()
     session.dialog.refresh_target(response)
+    session.stop_timers()
     session.acknowledge(session.invite.cseq.number)
     session.ours, session.theirs = session.offer, response.body
     session.agree(response, now)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from sipconf.sip.answering import Arrived, Refusal, answer_invite, refuse
 from sipconf.sip.call_states import Input
-from sipconf.sip.early import RELIABLE
 from sipconf.sip.events import CallCancelled
 from sipconf.sip.message import Request, Response
+from sipconf.sip.options import RELIABLE, lists
 from sipconf.sip.settings import RING_AGAIN
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Reliable:
 
 def must_be_reliable(invite: Request) -> bool:
     """Does the caller demand provisional responses that he can acknowledge?"""
-    return any(tag.lower() == RELIABLE for tag in invite.headers.get_all("Require"))
+    return lists(invite, "Require", RELIABLE)
 
 
 def ring(session: Session, _: None, now: float) -> None:

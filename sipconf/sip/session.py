@@ -15,6 +15,7 @@ from sipconf.sip.dialog import Dialog
 from sipconf.sip.events import CallCancelled, CallEnded, CallEvent, CallFailed, Send
 from sipconf.sip.flow import Flow
 from sipconf.sip.message import Request, Response
+from sipconf.sip.options import lists
 from sipconf.sip.reason import reason_headers
 from sipconf.sip.ringing import Reliable
 from sipconf.sip.server_tx import AckHeard, PathLost
@@ -74,7 +75,7 @@ class Session:
         session = cls(session_id, wire, flow, invite.call_id, placed=False)
         session.invite, session.invite_key = invite, key
         session.dialog = Dialog.as_callee(invite, session.local_tag, flow, first_cseq=FIRST_CSEQ - 1)
-        session.takes_update = _takes_update(invite)
+        session.takes_update = lists(invite, "Allow", "UPDATE")
         session.limit_ringing(now)
         return session
 
@@ -254,7 +255,7 @@ class Session:
         """A 2xx to an INVITE or UPDATE of ours: the session goes on for as long as it says (RFC 4028 section 7.2)."""
         self.timer.agree(response)
         if "Allow" in response.headers:
-            self.takes_update = _takes_update(response)
+            self.takes_update = lists(response, "Allow", "UPDATE")
         self.start_session_timer(now)
 
     def start_session_timer(self, now: float) -> None:
@@ -311,7 +312,3 @@ class Session:
             self.reset_challenges()
         extra = reason_headers(self.parting)
         self.bye_key, self.bye = self.wire.send_in_dialog(self.dialog, "BYE", self, now, proof=proof, extra=extra)
-
-
-def _takes_update(message: Request | Response) -> bool:
-    return any(method.upper() == "UPDATE" for method in message.headers.get_all("Allow"))

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from sipconf.errors import PeerError
 from sipconf.sip.message import Request, Response
+from sipconf.sip.options import TIMER, speaks
 from sipconf.sip.tokens import find_param, parse_params
 from sipconf.sip.wire import ExtraHeaders
 
 MIN_SE = 90  # seconds, the floor of RFC 4028 section 4
 MAX_RAISES = 3  # how often one request is tried again with a longer interval
 FAREWELL = 32.0  # a call ends this long before its interval, or a third of it (section 10)
-TIMER = "timer"
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class SessionTimer:
     def accept(self, request: Request) -> ExtraHeaders:
         """Agree to what an INVITE or UPDATE asks for; the headers of its 2xx (section 9, table 2)."""
         asked, refresher = _session_expires(request)
-        capable = supports_timer(request)
+        capable = speaks(request, TIMER)
         if asked is None and not (capable and self.wanted):
             self.interval = 0
             return ()
@@ -92,13 +92,7 @@ class SessionTimer:
 def too_brief(request: Request) -> bool:
     """Is the interval that an INVITE or UPDATE asks for below the floor, by a peer who would understand 422?"""
     seconds, _ = _session_expires(request)
-    return seconds is not None and seconds < MIN_SE and supports_timer(request)
-
-
-def supports_timer(message: Request | Response) -> bool:
-    """Does the peer speak RFC 4028?"""
-    tags = (*message.headers.get_all("Supported"), *message.headers.get_all("Require"))
-    return any(tag.strip().lower() == TIMER for tag in tags)
+    return seconds is not None and seconds < MIN_SE and speaks(request, TIMER)
 
 
 def _session_expires(message: Request | Response) -> tuple[int | None, str | None]:

@@ -48,6 +48,7 @@ class Transactions:
         self._clients: dict[Key, ClientTransaction] = {}
         self._owners: dict[Key, object] = {}
         self._merging: dict[Key, Key] = {}
+        self._abandoned: set[Key] = set()
         self._deadlines: Deadlines[Key] = Deadlines()
         self._outputs: list[Output] = []
 
@@ -124,11 +125,12 @@ class Transactions:
         return True
 
     def abandon(self, key: Key) -> None:
-        """Forget a client transaction that no timer would end (an INVITE in Proceeding); any other goes its way."""
+        """Forget a client transaction as soon as no timer would end it (an INVITE in Proceeding, or one that gets there
+        by a late 1xx); any other goes its way."""
         transaction = self._clients.get(key)
-        if transaction is not None and transaction.next_timer() is None:
-            del self._clients[key]
-            self._forget(key)
+        if transaction is not None:
+            self._abandoned.add(key)
+            self._settle_client(key, transaction)
 
     # --- time and transport ----------------------------------------------------------------------------------------
     def flow_failed(self, flow: Flow, now: float) -> None:
@@ -162,8 +164,10 @@ class Transactions:
     def _settle_client(self, key: Key, transaction: ClientTransaction) -> None:
         self._collect(key, transaction.take_outputs())
         self._deadlines.set(key, transaction.next_timer())
-        if transaction.state is client_tx.State.TERMINATED:
+        endless = key in self._abandoned and transaction.next_timer() is None
+        if endless or transaction.state is client_tx.State.TERMINATED:
             del self._clients[key]
+            self._abandoned.discard(key)
             self._forget(key)
 
     def _settle_server(self, key: Key, transaction: ServerTransaction) -> None:

@@ -11,6 +11,7 @@ from sipconf.sip.events import Output, Send
 from sipconf.sip.flow import Flow
 from sipconf.sip.headers import Headers
 from sipconf.sip.message import Request, Response
+from sipconf.sip.options import OUTBOUND, PATH, RELIABLE, TIMER
 from sipconf.sip.return_path import address_uri, host_text
 from sipconf.sip.settings import MAX_FORWARDS, AgentSettings
 from sipconf.sip.transactions import Key, Transactions
@@ -18,8 +19,8 @@ from sipconf.sip.uri import NameAddr, SipUri
 
 ALLOWED = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "PRACK", "REGISTER")
 ALLOW = ", ".join(ALLOWED)
-CALL_EXTENSIONS = ("100rel", "timer")
-REGISTRAR_EXTENSIONS = ("outbound", "path")
+CALL_EXTENSIONS = (RELIABLE, TIMER)
+REGISTRAR_EXTENSIONS = (OUTBOUND, PATH)
 SUPPORTED = ", ".join((*CALL_EXTENSIONS, *REGISTRAR_EXTENSIONS))
 SDP = "application/sdp"
 BRANCH_COOKIE = "z9hG4bK"

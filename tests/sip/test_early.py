@@ -1,5 +1,7 @@
 """Early dialogs of our calls: PRACK, several telephones, what is kept when one of them answers."""
 
+import pytest
+
 from sipconf.sip import events
 from sipconf.sip.early import MAX_EARLY
 from tests.sim.desk import PHONE, SDP, Desk, header, reply, request, status
@@ -133,3 +135,22 @@ def test_unreadable_rseq_is_no_news() -> None:
     for rseq in ("soon", "", "9" * 400):
         assert desk.receive(reply(invite, 183, extra=f"Require: 100rel\r\nRSeq: {rseq}\r\n"), PHONE) == []
     assert desk.receive(reply(invite, 183, extra="Require: 100rel\r\n"), PHONE) == []
+
+
+@pytest.mark.parametrize("refresh", [False, True])
+def test_unreadable_200_to_our_re_invite_is_followed_by_a_readable_one(refresh: bool) -> None:
+    desk = Desk(session_expires=90)
+    session, invite = place(desk)
+    timer = "Session-Expires: 90;refresher=uac\r\n" if refresh else ""
+    desk.receive(reply(invite, 200, extra=timer), PHONE)
+    if refresh:
+        desk.now += 45.0
+        desk.agent.handle_timer(desk.now)
+    else:
+        desk.agent.reoffer(session, SDP, desk.now)
+    (again,) = desk.take()
+    junk = reply(again, 200).replace("Contact: <", "Contact: ")
+    assert desk.receive(junk, PHONE) == [] and len(desk.told(events.Counted)) == 1
+    (ack,) = desk.receive(reply(again, 200, extra='Allow: a, "\r\n'), PHONE)
+    assert ack.startswith("ACK ")
+    assert len(desk.told(events.CallAnswered)) == (not refresh)

@@ -1,7 +1,9 @@
 """UPDATE in a call that is up (RFC 3311): offers, targets, what it owes."""
 
+import pytest
+
 from sipconf.sip import events
-from tests.sim.desk import SDP, TRUNK, Desk, header, request, status
+from tests.sim.desk import SDP, TRUNK, Desk, header, request, status, to_tag
 
 
 def inside(desk: Desk, method: str, cseq: int, **more: str) -> str:
@@ -63,3 +65,36 @@ def test_sip_js_finds_nothing_required() -> None:
         desk.agent.answer(arrived.session, SDP, desk.now)
         for text in desk.take():
             assert header(text, "Require") == []
+
+
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+@pytest.mark.parametrize("body", ["", "v=0\r\ns=new\r\n"])
+def test_unreadable_contact_changes_nothing_and_leaves_nothing(method: str, body: str) -> None:
+    desk = Desk()
+    session = desk.call()
+    text = inside(desk, method, 2, body=body).replace("Contact: <", "Contact: ")
+    assert [status(answer) for answer in desk.receive(text)] == [400]
+    assert desk.told(events.Reoffered) == []
+    desk.agent.reoffer(session, SDP, desk.now)  # the call is as it was
+    desk.take()
+    assert [status(answer) for answer in desk.receive(inside(desk, "BYE", 3))] == [200]
+    desk.rest()
+
+
+@pytest.mark.parametrize(
+    "junk", ['Supported: a, "\r\n', 'Allow: a, "\r\n', 'Supported: ,,;"\r\nSession-Expires: 90\r\n']
+)
+def test_junk_in_headers_that_are_no_matter_of_life_and_death(junk: str) -> None:
+    desk = Desk()
+    desk.receive(request("INVITE", body="v=0\r\n", extra=junk))
+    (arrived,) = desk.told(events.IncomingCall)
+    desk.agent.answer(arrived.session, SDP, desk.now)
+    ok = desk.take()[-1]
+    assert status(ok) == 200
+    desk.tag = to_tag(ok)
+    desk.receive(request("ACK", to=f"<sip:2001@x>;tag={desk.tag}", branch="z9hG4bKack"))
+    for cseq, method in ((2, "UPDATE"), (3, "INVITE")):
+        (again,) = desk.receive(inside(desk, method, cseq, body="v=0\r\n", extra=junk))
+        assert status(again) == 200
+    desk.receive(inside(desk, "BYE", 4))
+    desk.rest()
