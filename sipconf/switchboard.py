@@ -123,11 +123,11 @@ class Switchboard:
             user=event.identity.name if trunk is None else None, trunk=trunk,
             source=event.flow.remote[0], peer=trunk in self.settings.peers)), now)
 
-    def _confirmed(self, event: sip.CallConfirmed | sip.MediaMoved, now: float) -> None:
+    def _confirmed(self, event: sip.CallConfirmed | sip.MediaRestated, now: float) -> None:
         line = self.lines.of_session(event.session)
         if line is None:
             return
-        has_answer = line.made_offer is not None or isinstance(event, sip.MediaMoved)
+        has_answer = line.made_offer is not None or isinstance(event, sip.MediaRestated)
         if has_answer and not self._agree(line, event.answer, now):
             return
         if line.stage is Stage.ANSWERED:
@@ -386,7 +386,7 @@ class Switchboard:
     _SIP = {
         sip.IncomingCall: _incoming, sip.CallConfirmed: _confirmed, sip.Reoffered: _reoffered, sip.InfoReceived: _info,
         sip.CallProgress: _progress, sip.CallAnswered: _answered, sip.CallFailed: _failed, sip.CallEnded: _over,
-        sip.CallCancelled: _over, sip.MediaMoved: _confirmed, sip.Counted: _counted,
+        sip.CallCancelled: _over, sip.MediaRestated: _confirmed, sip.Counted: _counted,
     }
     _MEDIA = {
         media.LegOpened: _leg_opened, media.LegFailed: _leg_failed, media.DigitReceived: _digit,

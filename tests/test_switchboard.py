@@ -124,8 +124,8 @@ CHANGES: dict[tuple[str, str], str] = {
     **{(stage, event): "over" for stage in ("arrived", "opening", "answered", "connected")
        for event in ("200", "200 without SDP", "200 with garbage", "200 without a codec")},
 }  # fmt: skip
-"""(stage, event) -> the stage after it; elsewhere the line stays where it is. Reoffered and MediaMoved are in no cell:
-the agent tells them of confirmed calls only (see below)."""
+"""(stage, event) -> the stage after it; elsewhere the line stays where it is. Reoffered and MediaRestated are in no
+cell: the agent tells them of confirmed calls only (see below)."""
 
 
 def stage_of(house: House, call: str) -> str:
@@ -289,7 +289,7 @@ def test_a_refresh_answered_with_other_media(answer: bytes, stays: bool) -> None
     with House(ROOM) as house:
         call = connected(house)
         (session,) = house.switchboard.lines.of_call(call).sessions
-        tell(house, sip.MediaMoved(session, answer))
+        tell(house, sip.MediaRestated(session, answer))
         assert stage_of(house, call) == ("connected" if stays else "over")
         house.run(0.1)
         house.settle()

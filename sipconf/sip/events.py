@@ -59,7 +59,8 @@ class CallCancelled:
 
 @dataclass(frozen=True, slots=True)
 class CallConfirmed:
-    """The ACK of our 200 arrived; answer holds its SDP where we made the offer (offerless INVITE or re-INVITE)."""
+    """The ACK of our 200 arrived, or our 200 to an UPDATE is sent, which has none; answer holds its SDP where we made
+    the offer (offerless INVITE or re-INVITE)."""
 
     session: str
     answer: bytes | None
@@ -123,7 +124,8 @@ class CallEnded:
 
 @dataclass(frozen=True, slots=True)
 class ReofferFailed:
-    """Our re-INVITE was refused, or had to give way to theirs (491); the call goes on as it was."""
+    """Our re-INVITE was refused, or had to give way to an offer of theirs or a refresh of ours (491); the call goes on
+    as it was."""
 
     session: str
     status: int
@@ -131,8 +133,9 @@ class ReofferFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class MediaMoved:
-    """The peer answered a refresh of ours, which offered what was agreed, with other media than before."""
+class MediaRestated:
+    """The peer described its media again, and nobody need answer: an offer of what is agreed already (a refresh of its
+    own, which has had its answer), or another answer to a refresh of ours. Media may have to find its way anew."""
 
     session: str
     answer: bytes
@@ -172,6 +175,7 @@ class Counted:
 
 CallEvent = (
     IncomingCall | CallCancelled | CallConfirmed | Reoffered | InfoReceived | CallProgress | CallAnswered
-    | CallFailed | CallEnded | ReofferFailed | MediaMoved | Registered | RegisterFailed | RegistrationChanged | Counted
+    | CallFailed | CallEnded | ReofferFailed | MediaRestated | Registered | RegisterFailed | RegistrationChanged
+    | Counted
 )
 Output = Send | CloseFlow | CallEvent

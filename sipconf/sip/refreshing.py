@@ -12,7 +12,7 @@ from sipconf.sip import reoffering
 from sipconf.sip.answering import Arrived, answer
 from sipconf.sip.call_states import ENDS_DIALOG
 from sipconf.sip.client_tx import Heard, NoPath
-from sipconf.sip.events import MediaMoved, ReofferFailed
+from sipconf.sip.events import MediaRestated, ReofferFailed
 from sipconf.sip.message import Response
 from sipconf.sip.transactions import Fact
 from sipconf.sip.wire import Authorization
@@ -34,10 +34,11 @@ def _without_origin(sdp: bytes) -> list[bytes]:
 
 # --- theirs ----------------------------------------------------------------------------------------------------------
 def answer_same(session: Session, arrived: Arrived, now: float) -> None:
-    """Their re-INVITE offers what is agreed: the answer is what it was, and nobody above need know."""
+    """Their re-INVITE offers what is agreed: the answer is what it was."""
     session.invite, session.invite_key = arrived.request, arrived.key
     session.dialog.refresh_target(arrived.request)
     answer(session, session.ours, now)
+    session.tell(MediaRestated(session.id, arrived.request.body))
 
 
 # --- ours ------------------------------------------------------------------------------------------------------------
@@ -69,7 +70,7 @@ def reinvite_answered(session: Session, response: Response, now: float) -> None:
     session.acknowledge(session.invite.cseq.number)
     session.agree(response, now)
     if response.body and not same_media(response.body, session.theirs):
-        session.tell(MediaMoved(session.id, response.body))
+        session.tell(MediaRestated(session.id, response.body))
     session.theirs = response.body or session.theirs
 
 

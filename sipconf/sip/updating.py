@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sipconf.sip.answering import Arrived, Refusal, refuse
-from sipconf.sip.events import CallConfirmed, Reoffered
+from sipconf.sip.events import CallConfirmed, MediaRestated, Reoffered
 from sipconf.sip.reoffering import give_way
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def accept_same(session: Session, update: Arrived, now: float) -> None:
     session.dialog.refresh_target(update.request)
     session.theirs = update.request.body
     _succeed(session, update, session.ours, now)
+    session.tell(MediaRestated(session.id, update.request.body))
 
 
 def take_offer(session: Session, update: Arrived, now: float) -> None:

@@ -5,7 +5,7 @@ import pytest
 from sipconf.sip.call_states import Input, State
 from sipconf.sip.challenged import Credentials
 from sipconf.sip.client_tx import Heard, NoAnswer, NoPath
-from sipconf.sip.events import CallEnded, MediaMoved, Send
+from sipconf.sip.events import CallEnded, MediaRestated, Send
 from sipconf.sip.refreshing import same_media
 from tests.sim.session_bench import Bench
 
@@ -79,7 +79,7 @@ def test_peer_that_answers_a_refresh_with_other_media_has_moved() -> None:
         bench.outputs()
         ok = bench.response(200, body, extra=(("Session-Expires", "90;refresher=uac"),))
         bench.session.hear(bench.session.invite_key, Heard(ok), now)
-        assert told(bench) == ([MediaMoved("s1", MOVED.encode())] if now == 45.0 else [])
+        assert told(bench) == ([MediaRestated("s1", MOVED.encode())] if now == 45.0 else [])
     assert bench.session.theirs == MOVED.encode()
 
 
@@ -182,7 +182,7 @@ def test_peers_refresh_is_answered_alone_and_counts(method: str) -> None:
     what = Input.UPDATE if method == "UPDATE" else Input.REINVITE
     for body in ("", counted) if method == "UPDATE" else (counted,):
         bench.session.receive(what, bench.arrived(method, body, extra=TIMER + THEM), 45.0)
-        assert told(bench) == []
+        assert told(bench) == ([MediaRestated("s1", body.encode())] if body else [])
         (ok,) = sent(bench)
         assert ok.startswith("SIP/2.0 200 ") and "Session-Expires: 90;refresher=uac\r\nRequire: timer\r\n" in ok
         assert ok.endswith("v=0\r\ns=ours\r\n" if body else "\r\n\r\n") and "Contact: <sip:192.0.2.1:5060>\r\n" in ok

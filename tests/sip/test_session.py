@@ -84,10 +84,10 @@ EXPECTED: dict[tuple[str, str], tuple[str, list[str]]] = {
     ("ACTIVE", "HANG_UP"): ("ENDING", ["BYE", "CallEnded"]),
     ("ACTIVE", "BYE"): ("ENDED", ["200 BYE", "CallEnded"]),
     ("ACTIVE", "REINVITE"): ("REINVITED", ["100 INVITE", "Reoffered"]),
-    ("ACTIVE", "REINVITE_SAME"): ("REANSWERED", ["200 INVITE"]),
+    ("ACTIVE", "REINVITE_SAME"): ("REANSWERED", ["200 INVITE", "MediaRestated"]),
     ("ACTIVE", "UPDATE"): ("ACTIVE", ["200 UPDATE"]),
     ("ACTIVE", "UPDATE_OFFER"): ("UPDATING", ["Reoffered"]),
-    ("ACTIVE", "UPDATE_SAME"): ("ACTIVE", ["200 UPDATE"]),
+    ("ACTIVE", "UPDATE_SAME"): ("ACTIVE", ["200 UPDATE", "MediaRestated"]),
     ("ACTIVE", "PRACK"): ("ACTIVE", ["481 PRACK"]),  # of a call that we placed
     ("ACTIVE", "REFRESH"): ("REFRESHING", ["INVITE"]),
     ("ACTIVE", "REFRESH_BY_UPDATE"): ("ACTIVE", ["UPDATE"]),
