@@ -98,8 +98,11 @@ class Line:
         return sdp_offer.make_answer(self.negotiated, self.local)
 
     def take_answer(self, answer: bytes, capabilities: sdp_offer.Capabilities) -> None:
-        """Read the answer to our own offer. Raises OfferError."""
-        assert self.made_offer is not None
+        """Read the answer to our own offer; to one that offered what is agreed (a refresh) it is read like an offer,
+        under whose payload types we agreed. Raises OfferError."""
+        if self.made_offer is None:
+            self.read_offer(answer, capabilities)
+            return
         self.negotiated = sdp_offer.read_answer(capabilities, self.made_offer, answer)
         self.made_offer = None
 

@@ -35,6 +35,7 @@ _MIGRATIONS = (
         key TEXT PRIMARY KEY, failures INTEGER NOT NULL, last_failure REAL NOT NULL, locked_until REAL NOT NULL
     ) WITHOUT ROWID;
     """,
+    "ALTER TABLE bindings ADD COLUMN path TEXT NOT NULL DEFAULT ''",
 )
 
 Write = Callable[[sqlite3.Connection], None]
@@ -42,8 +43,8 @@ Write = Callable[[sqlite3.Connection], None]
 
 @dataclass(frozen=True, slots=True)
 class StoredBinding:
-    """One contact of an extension. contact is a header value without `expires`; expires_at is on this process's
-    monotonic clock (the file holds wall-clock time)."""
+    """One contact of an extension. contact is a header value without `expires`, path the Route values on the way to
+    it; expires_at is on this process's monotonic clock (the file holds wall-clock time)."""
 
     extension: str
     contact: str
@@ -54,6 +55,7 @@ class StoredBinding:
     call_id: str
     cseq: int
     user_agent: str
+    path: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +172,12 @@ class BindingStore:
         offset = clock.monotonic() - clock.wall()
         rows = self._store.read(
             "SELECT extension, contact, transport, remote_host, remote_port, local_host, local_port, expires_wall,"
-            " call_id, cseq, user_agent FROM bindings WHERE expires_wall > ? ORDER BY rowid",
+            " call_id, cseq, user_agent, path FROM bindings WHERE expires_wall > ? ORDER BY rowid",
             (clock.wall(),),
         )
         return [
-            StoredBinding(row[0], row[1], row[2], (row[3], row[4]), (row[5], row[6]), row[7] + offset, *row[8:])
+            StoredBinding(row[0], row[1], row[2], (row[3], row[4]), (row[5], row[6]), row[7] + offset, *row[8:11],
+                          tuple(row[11].splitlines()))
             for row in rows
         ]
 
@@ -184,13 +187,13 @@ class BindingStore:
         offset = clock.wall() - clock.monotonic()
         rows = [
             (extension, b.contact, b.transport, *b.remote, *b.local, b.expires_at + offset, b.call_id, b.cseq,
-             b.user_agent)
+             b.user_agent, "\n".join(b.path))
             for b in bindings
         ]  # fmt: skip
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute("DELETE FROM bindings WHERE extension = ?", (extension,))
-            connection.executemany("INSERT INTO bindings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            connection.executemany("INSERT INTO bindings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
         self._store.put("bindings", extension, write)
 

@@ -124,11 +124,12 @@ class Switchboard:
             user=event.identity.name if trunk is None else None, trunk=trunk,
             source=event.flow.remote[0], peer=trunk in self.settings.peers)), now)
 
-    def _confirmed(self, event: sip.CallConfirmed, now: float) -> None:
+    def _confirmed(self, event: sip.CallConfirmed | sip.MediaRestated, now: float) -> None:
         line = self.lines.of_session(event.session)
         if line is None:
             return
-        if line.made_offer is not None and not self._agree(line, event.answer, now):
+        has_answer = line.made_offer is not None or isinstance(event, sip.MediaRestated)
+        if has_answer and not self._agree(line, event.answer, now):
             return
         if line.stage is Stage.ANSWERED:
             line.stage = Stage.CONNECTED
@@ -189,9 +190,8 @@ class Switchboard:
     def _over(self, event: sip.CallEnded | sip.CallCancelled, now: float) -> None:
         line = self.lines.of_session(event.session)
         if line is not None:
-            reason = "cancelled by the caller" if isinstance(event, sip.CallCancelled) else event.reason
             self.lines.remove_session(line, event.session)
-            self._end(line, reason, now)
+            self._end(line, event.reason, now)
 
     def _counted(self, event: sip.Counted, now: float) -> None:
         self.counters[event.metric] = self.counters.get(event.metric, 0) + 1
@@ -327,7 +327,8 @@ class Switchboard:
             self._locate(line)
             offer = line.describe_offer(self.settings.capabilities)
             session = self._agent.invite(target=binding.contact.uri, flow=binding.flow, from_uri=caller,
-                                         from_name=command.caller_name, offer=offer, now=now)
+                                         from_name=command.caller_name, offer=offer, now=now,
+                                         routes=binding.path)
             self.lines.add_session(line, session, binding.flow)
         if not line.sessions:
             self._forget(line, "the telephone has gone", now)
@@ -386,7 +387,7 @@ class Switchboard:
     _SIP = {
         sip.IncomingCall: _incoming, sip.CallConfirmed: _confirmed, sip.Reoffered: _reoffered, sip.InfoReceived: _info,
         sip.CallProgress: _progress, sip.CallAnswered: _answered, sip.CallFailed: _failed, sip.CallEnded: _over,
-        sip.CallCancelled: _over, sip.Counted: _counted,
+        sip.CallCancelled: _over, sip.MediaRestated: _confirmed, sip.Counted: _counted,
     }
     _MEDIA = {
         media.LegOpened: _leg_opened, media.LegFailed: _leg_failed, media.DigitReceived: _digit,

@@ -24,7 +24,7 @@ class Hands:
 def binding(extension: str = "101", user: str = "a", expires_at: float = 3600.0) -> StoredBinding:
     return StoredBinding(
         extension, f"<sip:{user}@10.0.0.1>;q=0.5", "udp", ("192.0.2.1", 4000), ("0.0.0.0", 5060), expires_at,
-        "c1", 7, "phone",
+        "c1", 7, "phone", ("<sip:core;lr>", "<sip:edge;lr;ob>"),
     )  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def test_the_file_is_in_wal_mode_and_knows_its_migrations(tmp_path: Path) -> Non
         Store(tmp_path / "s.db", Hands(0.0, 77.0).clock).close()
     with sqlite3.connect(tmp_path / "s.db") as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute("SELECT version, applied_wall FROM migrations").fetchall() == [(1, 77.0)]
+        assert connection.execute("SELECT version, applied_wall FROM migrations").fetchall() == [(1, 77.0), (2, 77.0)]
     connection.close()
 
 

@@ -124,8 +124,8 @@ CHANGES: dict[tuple[str, str], str] = {
     **{(stage, event): "over" for stage in ("arrived", "opening", "answered", "connected")
        for event in ("200", "200 without SDP", "200 with garbage", "200 without a codec")},
 }  # fmt: skip
-"""(stage, event) -> the stage after it; elsewhere the line stays where it is. Reoffered is in no cell: the agent tells
-it of confirmed calls only (see below)."""
+"""(stage, event) -> the stage after it; elsewhere the line stays where it is. Reoffered and MediaRestated are in no
+cell: the agent tells them of confirmed calls only (see below)."""
 
 
 def stage_of(house: House, call: str) -> str:
@@ -278,9 +278,20 @@ def test_an_unusable_re_offer_is_refused_and_the_call_goes_on(offer: bytes, stat
         del one.sdp
         house.listen(0.5)
         assert_everyone_hears_the_others(people)
-        one.reinvite("sendrecv", house.now)
+        one.reinvite("sendonly", house.now)
         house.until(lambda: len(one.bodies) == 2, "a good one is taken")
         assert [body.split("o=- ")[1].split()[1] for body in one.bodies] == ["1", "2"]
+        house.settle()
+
+
+@pytest.mark.parametrize(("answer", "stays"), [(SDP, True), (NO_CODEC, False), (GARBAGE, False)])
+def test_a_refresh_answered_with_other_media(answer: bytes, stays: bool) -> None:
+    with House(ROOM) as house:
+        call = connected(house)
+        (session,) = house.switchboard.lines.of_call(call).sessions
+        tell(house, sip.MediaRestated(session, answer))
+        assert stage_of(house, call) == ("connected" if stays else "over")
+        house.run(0.1)
         house.settle()
 
 
@@ -291,6 +302,20 @@ def test_an_ack_to_an_offerless_re_invite_without_an_answer_ends_the_call() -> N
         phone.sdp = lambda mode=None: ""
         phone.reinvite("sendrecv", house.now, offer=False)
         house.until(lambda: "BYE" in phone.log, "hung up")
+        house.settle()
+
+
+def test_a_telephone_behind_a_proxy_is_rung_by_the_path_that_it_registered_by() -> None:
+    with House(ROOM) as house:
+        called = house.phone("102")
+        house.register(called)
+        (binding,) = house.registrar.bindings("102", house.now)
+        house.registrar._bindings["102"] = [replace(binding, path=("<sip:edge.example;lr>",))]
+        house.dial(house.phone("101"), "102")
+        invite = next(data for _, _, target, data in house.network.sent
+                      if target == called.address and data.startswith(b"INVITE"))
+        assert b"\r\nRoute: <sip:edge.example;lr>\r\n" in invite
+        house.run(0.1)
         house.settle()
 
 

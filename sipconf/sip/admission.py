@@ -13,12 +13,14 @@ from sipconf.sip.digest import Authenticator, Challenge, Denied
 from sipconf.sip.events import Identity
 from sipconf.sip.flow import Flow
 from sipconf.sip.message import Request
+from sipconf.sip.session_timer import MIN_SE, too_brief
 from sipconf.sip.trunk import Trunks
 from sipconf.sip.uri import NameAddr, SipUri
-from sipconf.sip.wire import ALLOW, ALLOWED, SDP
+from sipconf.sip.wire import ALLOW, ALLOWED, CALL_EXTENSIONS, REGISTRAR_EXTENSIONS, SDP
 
-KNOWN = frozenset({"UPDATE", "PRACK", "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "PUBLISH"})
-SUPPORTED: frozenset[str] = frozenset()
+KNOWN = frozenset({"SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "PUBLISH"})
+EXTENSIONS = frozenset({*CALL_EXTENSIONS, *REGISTRAR_EXTENSIONS})
+HIDING = frozenset({"id", "user", "full"})  # values of Privacy: RFC 3323 section 4.2, RFC 3325 section 9.3
 VISUAL = str.maketrans("", "", "-.()")
 SDP_RANGES = frozenset({SDP, "application/*", "*/*"})
 
@@ -38,6 +40,9 @@ class Caller:
 
     number: str
     name: str
+
+
+ANONYMOUS = Caller("", "Anonymous")
 
 
 class Gate:
@@ -65,10 +70,14 @@ class Gate:
             return Refused(416)
         if request.method == "REGISTER" and not request.to.uri.is_sip:
             return Refused(400, "A sip address has to be registered")
-        if unsupported := [tag for tag in request.headers.get_all("Require") if tag.lower() not in SUPPORTED]:
+        if unsupported := [tag for tag in request.headers.get_all("Require") if tag.lower() not in EXTENSIONS]:
             return Refused(420, headers=(("Unsupported", ", ".join(unsupported)),))
-        if request.method == "INVITE":
-            return _inspect_invite(request)
+        if request.method == "INVITE" and request.max_forwards == 0:
+            # An endpoint may take a request that no proxy would pass on (RFC 4475 section 3.3.11), but an INVITE may
+            # make us place a call in turn, and a loop has to end somewhere.
+            return Refused(483)
+        if request.method in ("INVITE", "UPDATE"):
+            return _inspect_offer(request)
         return None
 
     def identify(self, request: Request, flow: Flow, now: float) -> Identity | Refused:
@@ -85,11 +94,7 @@ class Gate:
         return Identity("user", verdict.user)
 
 
-def _inspect_invite(request: Request) -> Refused | None:
-    # An endpoint may take a request that no proxy would pass on (RFC 4475 section 3.3.11), but an INVITE may make
-    # us place a call in turn, and a loop has to end somewhere.
-    if request.max_forwards == 0:
-        return Refused(483)
+def _inspect_offer(request: Request) -> Refused | None:
     if request.body and request.content_type not in ("", SDP):
         return Refused(415, headers=(("Accept", SDP),))
     if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
@@ -97,14 +102,19 @@ def _inspect_invite(request: Request) -> Refused | None:
     accepted = [value.split(";")[0].strip().lower() for value in request.headers.get_all("Accept")]
     if accepted and not any(media.strip() in SDP_RANGES for value in accepted for media in value.split(",")):
         return Refused(406)
+    if too_brief(request):
+        return Refused(422, headers=(("Min-SE", str(MIN_SE)),))
     return None
 
 
 def caller_of(request: Request, identity: Identity) -> Caller:
-    """Who to show. A trunk vouches for P-Asserted-Identity (RFC 3325); a user is who the digest says."""
+    """Who to show. A trunk vouches for P-Asserted-Identity (RFC 3325), except for callers who asked it to be kept among
+    operators (RFC 3323); a user is who the digest says."""
     sender = request.from_
     if identity.kind == "user":
         return Caller(identity.name, sender.display_name)
+    if any(HIDING & set(value.lower().replace(" ", "").split(";")) for value in request.headers.get_fields("Privacy")):
+        return ANONYMOUS
     for value in request.headers.get_all("P-Asserted-Identity"):
         try:
             asserted = NameAddr.parse(value)

@@ -12,6 +12,7 @@ from sipconf.errors import PeerError
 from sipconf.sip import events
 from sipconf.sip.admission import Gate, Refused, caller_of, dialled
 from sipconf.sip.answering import Arrived, Refusal
+from sipconf.sip.call_states import Input, State
 from sipconf.sip.challenged import Credentials
 from sipconf.sip.dialog import DialogKey
 from sipconf.sip.digest import Authenticator
@@ -22,18 +23,20 @@ from sipconf.sip.parser import parse_message
 from sipconf.sip.registering import Registration
 from sipconf.sip.registrar import Registrar
 from sipconf.sip.return_path import stamp
-from sipconf.sip.session import Input, Session, State
+from sipconf.sip.session import Session
 from sipconf.sip.settings import AgentSettings
 from sipconf.sip.timers import Deadlines
 from sipconf.sip.tokens import MalformedMessage
 from sipconf.sip.transactions import Told, Transactions, server_key
 from sipconf.sip.trunk import Trunks
 from sipconf.sip.uri import NameAddr, SipUri
-from sipconf.sip.wire import SDP, Wire
+from sipconf.sip.wire import SDP, SUPPORTED, Wire
 
 __all__ = ["AgentSettings", "Credentials", "UserAgent"]
 
-IN_DIALOG = {"BYE": Input.BYE, "INFO": Input.INFO, "INVITE": Input.REINVITE}
+IN_DIALOG = {
+    "BYE": Input.BYE, "INFO": Input.INFO, "INVITE": Input.REINVITE, "PRACK": Input.PRACK, "UPDATE": Input.UPDATE,
+}  # fmt: skip
 
 
 class UserAgent:
@@ -56,6 +59,7 @@ class UserAgent:
         self._wire = Wire(self._transactions, settings, rng)
         self._sessions: dict[str, Session] = {}
         self._dialogs: dict[DialogKey, Session] = {}
+        self._placed: dict[tuple[str, str], Session] = {}  # ours, by Call-ID and tag: their early dialogs are several
         self._acked: dict[tuple[str, str], Session] = {}
         self._registrations: dict[str, Registration] = {}
         self._deadlines: Deadlines[str] = Deadlines()
@@ -117,7 +121,9 @@ class UserAgent:
 
     def idle(self) -> bool:
         """True where nothing is remembered but registrations."""
-        tables = (self._sessions, self._dialogs, self._acked, self._deadlines, self._transactions)
+        tables = (
+            self._sessions, self._dialogs, self._placed, self._acked, self._deadlines, self._transactions
+        )  # fmt: skip
         return not any(len(table) for table in tables)
 
     @property
@@ -173,11 +179,13 @@ class UserAgent:
         offer: bytes,
         now: float,
         credentials: Credentials | None = None,
+        routes: tuple[str, ...] = (),
     ) -> str:
         """Call somebody. Returns the session id; CallProgress, CallAnswered or CallFailed follows.
 
-        Header fields inside the target's URI are left out: a Request-URI may not have them, and whoever registered
-        such a contact is not to choose our Route (RFC 3261 section 19.1.5).
+        routes: Route values on the way to the target (a binding's Path). Header fields inside the target's URI are left
+        out: a Request-URI may not have them, and whoever registered such a contact is not to choose our Route (RFC
+        3261 section 19.1.5).
         """
         session_id = self._wire.token()
         if len(self._sessions) >= self._settings.max_sessions:
@@ -185,8 +193,9 @@ class UserAgent:
             return session_id
         from_ = NameAddr(from_name, from_uri, ())
         target = replace(target, headers="")
-        session = Session.outgoing(session_id, self._wire, flow, target, from_, offer, now, credentials)
+        session = Session.outgoing(session_id, self._wire, flow, target, from_, offer, now, credentials, routes)
         self._sessions[session_id] = session
+        self._placed[session.call_id, session.local_tag] = session
         self._settle_session(session)
         self._settle(now)
         return session_id
@@ -232,7 +241,7 @@ class UserAgent:
             self._refuse(request, reply, refused)
         elif request.to.tag is not None:
             self._in_dialog(request, reply, now)
-        elif self._transactions.is_merged(request):
+        elif self._transactions.is_merged(request) or self._transactions.is_looped(request):
             self._refuse(request, reply, Refused(482))
         elif request.method == "OPTIONS":
             self._options(request, reply)
@@ -240,7 +249,7 @@ class UserAgent:
             self._register(request, reply, now)
         elif request.method == "INVITE":
             self._invite(request, reply, now)
-        else:  # BYE or INFO of no dialog
+        else:  # BYE, INFO, UPDATE or PRACK of no dialog
             self._refuse(request, reply, Refused(481))
 
     def _cancel(self, request: Request, reply: Flow, now: float) -> None:
@@ -252,7 +261,7 @@ class UserAgent:
             return
         self._send_stateless(self._wire.response(request, 200, tag=owner.local_tag), reply)
         if key == owner.invite_key:
-            owner.receive_cancel(now)
+            owner.receive_cancel(request, now)
             self._settle_session(owner)
 
     def _ack(self, request: Request, now: float) -> None:
@@ -264,10 +273,12 @@ class UserAgent:
         self._settle_session(session)
 
     def _in_dialog(self, request: Request, reply: Flow, now: float) -> None:
-        session = self._dialogs.get((request.call_id, request.to.tag or "", request.from_.tag or ""))
-        if session is None or session.dialog is None:
+        call_id, ours, theirs = request.call_id, request.to.tag or "", request.from_.tag or ""
+        session = self._dialogs.get((call_id, ours, theirs)) or self._placed.get((call_id, ours))
+        dialog = None if session is None else session.dialog_with(theirs)
+        if session is None or dialog is None:
             self._refuse(request, reply, Refused(481))
-        elif not session.dialog.in_order(request):
+        elif not dialog.in_order(request):
             self._refuse(request, reply, Refused(500, "CSeq Out Of Order"))
         elif request.method == "OPTIONS":
             self._options(request, reply)
@@ -275,12 +286,12 @@ class UserAgent:
             self._refuse(request, reply, Refused(405))
         else:
             key = self._transactions.open_server(request, reply, session)
-            session.dialog.move(reply)
+            dialog.move(reply)
             session.receive(what, Arrived(key, request), now)
             self._settle_session(session)
 
     def _options(self, request: Request, reply: Flow) -> None:
-        extra = (("Accept", SDP), ("Accept-Encoding", "identity"), ("Supported", ""))
+        extra = (("Accept", SDP), ("Accept-Encoding", "identity"), ("Supported", SUPPORTED))
         response = self._wire.response(request, 200, tag=self._gate.stateless_tag(request), extra=extra)
         self._send_stateless(response, reply)
 
@@ -375,6 +386,7 @@ class UserAgent:
         dialog = session.dialog
         if session.state is State.ENDED:
             self._sessions.pop(session.id, None)
+            self._placed.pop((session.call_id, session.local_tag), None)
             self._deadlines.set(session.id, None)
             if dialog is not None and self._dialogs.pop(dialog.key, None) is not None:
                 self._acked.pop((dialog.call_id, dialog.remote_tag), None)

@@ -3,6 +3,7 @@
 What a call does with it is session's; finding the dialog of a message is agent's.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sipconf.sip.flow import Flow
@@ -48,7 +49,8 @@ class Dialog:
 
     @classmethod
     def as_caller(cls, invite: Request, response: Response, flow: Flow) -> "Dialog":
-        """From a 2xx to our INVITE (section 12.1.2): the route set is the Record-Route in reverse."""
+        """From a 2xx to our INVITE, or a 1xx with a tag (section 12.1.2): the route set is the Record-Route in
+        reverse."""
         contacts = response.contacts
         return cls(
             call_id=invite.call_id,
@@ -93,11 +95,7 @@ class Dialog:
         """A request inside the dialog (section 12.2.1.1). cseq: next_cseq(), or for ACK the INVITE's."""
         headers = Headers()
         headers.add("Via", via)
-        uri = self.target
-        routes = list(self.routes)
-        if routes and not _is_loose(routes[0]):  # a strict router wants itself in the Request-URI
-            uri = _route_uri(routes.pop(0))
-            routes.append(f"<{self.target}>")
+        uri, routes = routed(self.target, self.routes)
         for route in routes:
             headers.add("Route", route)
         headers.add("Max-Forwards", "70")
@@ -108,6 +106,14 @@ class Dialog:
         return Request(method, uri, headers, b"")
 
 
+def routed(target: SipUri, routes: Sequence[str]) -> tuple[SipUri, Sequence[str]]:
+    """Request-URI and Route values of a request for target by these routes (sections 12.2.1.1 and 16.12.1.1): a strict
+    router, one without `lr`, wants itself in the Request-URI and the target last."""
+    if not routes or _route_uri(routes[0]).has_param("lr"):
+        return target, routes
+    return replace(_route_uri(routes[0]), headers=""), (*routes[1:], f"<{target}>")
+
+
 def _target(contacts: list[NameAddr], otherwise: SipUri) -> SipUri:
     """Where our requests go; a Request-URI may have no headers inside (section 19.1.1)."""
     return replace(contacts[0].uri if contacts else otherwise, headers="")
@@ -115,7 +121,3 @@ def _target(contacts: list[NameAddr], otherwise: SipUri) -> SipUri:
 
 def _route_uri(route: str) -> SipUri:
     return SipUri.parse(route[route.index("<") + 1 : route.index(">")])
-
-
-def _is_loose(route: str) -> bool:
-    return _route_uri(route).has_param("lr")

@@ -3,6 +3,7 @@ every telephone with an "INFO" setting sends one of the two."""
 
 import re
 
+INFO_TYPES = RELAY, PLAIN = "application/dtmf-relay", "application/dtmf"
 _RELAY_SIGNAL = re.compile(rb"^\s*signal\s*=\s*([0-9A-D*#]|1[0-6])\s*$", re.IGNORECASE | re.MULTILINE)
 _PLAIN_SIGNAL = re.compile(rb"^\s*([0-9A-D*#]|1[0-6])\s*$", re.IGNORECASE)
 _LONGEST_BODY = 1024
@@ -14,9 +15,9 @@ def read_digit(content_type: str, body: bytes) -> str | None:
     """Return the key that an INFO carries, or None where it carries none. content_type: lower case, no parameters."""
     if len(body) > _LONGEST_BODY:
         return None
-    if content_type == "application/dtmf-relay":
+    if content_type == RELAY:
         match = _RELAY_SIGNAL.search(body)
-    elif content_type == "application/dtmf":
+    elif content_type == PLAIN:
         match = _PLAIN_SIGNAL.match(body)
     else:
         return None
@@ -28,4 +29,4 @@ def read_digit(content_type: str, body: bytes) -> str | None:
 
 def write_digit(digit: str, duration_ms: int = 160) -> tuple[str, bytes]:
     """Return (content type, body) of an INFO that carries one key."""
-    return "application/dtmf-relay", f"Signal={digit}\r\nDuration={duration_ms}\r\n".encode("ascii")
+    return RELAY, f"Signal={digit}\r\nDuration={duration_ms}\r\n".encode("ascii")

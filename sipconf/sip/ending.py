@@ -1,6 +1,6 @@
 """How a call ends: BYE from us, BYE from them, no ACK (RFC 3261 sections 13.3.1.4 and 15).
 
-Actions of session's table.
+Actions of call_table.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from sipconf.sip.answering import Arrived, Refusal, refuse
 from sipconf.sip.events import CallEnded
 from sipconf.sip.message import Request, Response
 from sipconf.sip.placing import drop_fork
+from sipconf.sip.reason import with_cause
+from sipconf.sip.settings import NO_ACK, NO_REFRESH
 from sipconf.sip.wire import Authorization
 
 if TYPE_CHECKING:
@@ -20,18 +22,20 @@ if TYPE_CHECKING:
 def hang_up(session: Session, reason: str, now: float) -> None:
     """We end the call."""
     session.stop_timers()
+    session.parting = reason
     session.tell(CallEnded(session.id, reason, by_peer=False))
     session.say_bye(now)
 
 
 def hang_up_reoffered(session: Session, reason: str, now: float) -> None:
-    """We end the call while a re-INVITE of theirs waits: it is answered first."""
+    """We end the call while a re-INVITE or UPDATE of theirs waits: it is answered first."""
     refuse(session, Refusal(487, None), now)
     hang_up(session, reason, now)
 
 
 def leave(session: Session, reason: str, now: float) -> None:
     """We end a call whose 200 has no ACK: the BYE has to wait for it (section 15)."""
+    session.parting = reason
     session.tell(CallEnded(session.id, reason, by_peer=False))
 
 
@@ -50,7 +54,17 @@ def bye_without_ack(session: Session, reinvite: Arrived, now: float) -> None:
 
 def no_ack(session: Session, _: None, now: float) -> None:
     """64*T1 without an ACK (section 13.3.1.4)."""
-    hang_up(session, "no ACK", now)
+    hang_up(session, NO_ACK, now)
+
+
+def expired(session: Session, _: None, now: float) -> None:
+    """The session was not refreshed in time, or its refresh found nobody (RFC 4028 section 10)."""
+    hang_up(session, NO_REFRESH, now)
+
+
+def expired_reoffered(session: Session, _: None, now: float) -> None:
+    """The same while a re-INVITE or UPDATE of theirs waits."""
+    hang_up_reoffered(session, NO_REFRESH, now)
 
 
 def no_ack_either(session: Session, _: None, now: float) -> None:
@@ -63,11 +77,11 @@ def peer_hung_up(session: Session, bye: Arrived, now: float) -> None:
     """They end the call."""
     session.stop_timers()
     session.wire.respond(bye.key, bye.request, 200, now)
-    session.tell(CallEnded(session.id, "hung up", by_peer=True))
+    session.tell(CallEnded(session.id, with_cause("hung up", bye.request), by_peer=True))
 
 
 def peer_hung_up_reoffering(session: Session, bye: Arrived, now: float) -> None:
-    """They end the call with a re-INVITE of theirs unanswered: 487 for it (section 15.1.2)."""
+    """They end the call with a re-INVITE or UPDATE of theirs unanswered: 487 for it (section 15.1.2)."""
     refuse(session, Refusal(487, None), now)
     peer_hung_up(session, bye, now)
 

@@ -50,14 +50,17 @@ class IncomingCall:
 
 @dataclass(frozen=True, slots=True)
 class CallCancelled:
-    """The caller gave up before our final answer; 487 is already sent."""
+    """The caller gave up before our final answer, which is already sent, or we did for him. reason: ours, with the
+    protocol and cause of his (RFC 3326) where he gives one: "cancelled by the caller (SIP 200)"."""
 
     session: str
+    reason: str = "cancelled by the caller"
 
 
 @dataclass(frozen=True, slots=True)
 class CallConfirmed:
-    """The ACK of our 200 arrived; answer holds its SDP where we made the offer (offerless INVITE or re-INVITE)."""
+    """The ACK of our 200 arrived, or our 200 to an UPDATE is sent, which has none; answer holds its SDP where we made
+    the offer (offerless INVITE or re-INVITE)."""
 
     session: str
     answer: bytes | None
@@ -65,8 +68,8 @@ class CallConfirmed:
 
 @dataclass(frozen=True, slots=True)
 class Reoffered:
-    """A re-INVITE wants new media (hold, resume, address change). Answer with `answer_reoffer` or `refuse_reoffer`.
-    offer is None for an offerless re-INVITE (then the answer is ours to offer)."""
+    """A re-INVITE or UPDATE wants new media (hold, resume, address change). Answer with `answer_reoffer` or
+    `refuse_reoffer`. offer is None for an offerless re-INVITE (then the answer is ours to offer)."""
 
     session: str
     offer: bytes | None
@@ -111,7 +114,8 @@ class CallFailed:
 
 @dataclass(frozen=True, slots=True)
 class CallEnded:
-    """An established (or answered) call is over: BYE either way, no ACK, a dead dialog. by_peer: they hung up."""
+    """An established (or answered) call is over: BYE either way, no ACK, a dead dialog, a session that nobody
+    refreshed. by_peer: they hung up; then reason has their protocol and cause as in CallCancelled."""
 
     session: str
     reason: str
@@ -120,11 +124,21 @@ class CallEnded:
 
 @dataclass(frozen=True, slots=True)
 class ReofferFailed:
-    """Our re-INVITE was refused, or had to give way to theirs (491); the call goes on as it was."""
+    """Our re-INVITE was refused, or had to give way to an offer of theirs or a refresh of ours (491); the call goes on
+    as it was."""
 
     session: str
     status: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRestated:
+    """The peer described its media again, and nobody need answer: an offer of what is agreed already (a refresh of its
+    own, which has had its answer), or another answer to a refresh of ours. Media may have to find its way anew."""
+
+    session: str
+    answer: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +175,7 @@ class Counted:
 
 CallEvent = (
     IncomingCall | CallCancelled | CallConfirmed | Reoffered | InfoReceived | CallProgress | CallAnswered
-    | CallFailed | CallEnded | ReofferFailed | Registered | RegisterFailed | RegistrationChanged | Counted
+    | CallFailed | CallEnded | ReofferFailed | MediaRestated | Registered | RegisterFailed | RegistrationChanged
+    | Counted
 )
 Output = Send | CloseFlow | CallEvent

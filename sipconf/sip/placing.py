@@ -1,15 +1,16 @@
 """What a session does with an INVITE of our own: try, try again with credentials, hear the answer, cancel
-(RFC 3261 sections 9.1 and 13.2). Each function is an action of the table in session.
+(RFC 3261 sections 9.1 and 13.2). Each function is an action of call_table.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sipconf.sip.dialog import Dialog
+from sipconf.sip.early import confirmed
 from sipconf.sip.events import CallAnswered, CallFailed, CallProgress, Send
 from sipconf.sip.headers import Headers
 from sipconf.sip.message import Request, Response
+from sipconf.sip.reason import reason_headers
 from sipconf.sip.settings import ANSWERED_ELSEWHERE
 from sipconf.sip.uri import NameAddr, SipUri
 from sipconf.sip.wire import FIRST_CSEQ, Authorization
@@ -21,31 +22,35 @@ if TYPE_CHECKING:
 def place(session: Session, target: SipUri, from_: NameAddr, offer: bytes, now: float) -> None:
     """The first INVITE."""
     session.offer = offer
-    invite = session.wire.first_request(
-        "INVITE",
-        target,
-        from_=from_.with_param("tag", session.local_tag),
-        to=NameAddr("", target, ()),
-        call_id=session.call_id,
-        cseq=FIRST_CSEQ,
-        flow=session.flow,
-    )
-    _send(session, invite, None, now)
+    session.target = target
+    _send(session, from_.with_param("tag", session.local_tag), NameAddr("", target, ()), FIRST_CSEQ, None, now)
     session.limit_ringing(now)
 
 
 def try_with_proof(session: Session, proof: Authorization, now: float) -> None:
     """The same INVITE with credentials, one CSeq further (section 22.2)."""
+    _send_again(session, proof, now)
+
+
+def try_longer(session: Session, response: Response, now: float) -> None:
+    """The same INVITE with the session interval that a 422 names (RFC 4028 section 7.3)."""
+    _send_again(session, None, now)
+
+
+def _send_again(session: Session, proof: Authorization, now: float) -> None:
     old = session.invite
+    _send(session, old.from_, old.to, old.cseq.number + 1, proof, now)
+
+
+def _send(
+    session: Session, from_: NameAddr, to: NameAddr, cseq: int, proof: Authorization, now: float
+) -> None:
     invite = session.wire.first_request(
-        "INVITE", old.uri, from_=old.from_, to=old.to, call_id=session.call_id, cseq=old.cseq.number + 1,
-        flow=session.flow,
-    )
-    _send(session, invite, proof, now)
-
-
-def _send(session: Session, invite: Request, proof: Authorization, now: float) -> None:
-    session.invite = session.wire.finished(invite, session.flow, session.offer, proof)
+        "INVITE", session.target, from_=from_, to=to, call_id=session.call_id, cseq=cseq, flow=session.flow,
+        routes=session.routes,
+    )  # fmt: skip
+    session.early.clear()
+    session.invite = session.wire.finished(invite, session.flow, session.offer, proof, session.timer.ask())
     session.invite_key = session.wire.transactions.send_request(session.invite, session.flow, session, now)
 
 
@@ -56,14 +61,18 @@ def progress(session: Session, response: Response, now: float) -> None:
 
 
 def answered(session: Session, response: Response, now: float) -> None:
-    """The first 2xx makes the dialog."""
+    """The first 2xx makes the dialog. Where it has no SDP, that of its 18x is the answer (RFC 3262 section 5)."""
+    early = session.early.get(response.to.tag or "")
     _confirm(session, response)
     session.stop_timers()
-    session.tell(CallAnswered(session.id, response.body or None))
+    answer = response.body or (early.answer if early is not None else None)
+    session.ours, session.theirs = session.offer, answer or b""
+    session.agree(response, now)
+    session.tell(CallAnswered(session.id, answer))
 
 
 def _confirm(session: Session, response: Response) -> None:
-    session.dialog = Dialog.as_caller(session.invite, response, session.flow)
+    session.dialog = confirmed(session, response)
     session.acknowledge(session.invite.cseq.number)
 
 
@@ -76,9 +85,9 @@ def drop_answer(session: Session, response: Response, now: float) -> None:
 
 def drop_fork(session: Session, response: Response, now: float) -> Send:
     """A second telephone answered the same INVITE: it gets its ACK and a BYE (section 13.2.2.4). Returns the ACK."""
-    fork = Dialog.as_caller(session.invite, response, session.flow)
+    fork = confirmed(session, response)
     ack = session.wire.send_ack(fork, response.cseq.number)
-    session.wire.send_in_dialog(fork, "BYE", None, now)
+    session.wire.send_in_dialog(fork, "BYE", None, now, extra=reason_headers(ANSWERED_ELSEWHERE))
     return ack
 
 
@@ -131,9 +140,8 @@ def send_cancel(session: Session, _: object, now: float) -> None:
     headers.add("To", str(invite.to))
     headers.add("Call-ID", invite.call_id)
     headers.add("CSeq", f"{invite.cseq.number} CANCEL")
-    if session.parting == ANSWERED_ELSEWHERE:  # RFC 3326
-        headers.add("Reason", 'SIP;cause=200;text="Call completed elsewhere"')
-    request = session.wire.finished(Request("CANCEL", invite.uri, headers, b""), session.flow)
+    cancel = Request("CANCEL", invite.uri, headers, b"")
+    request = session.wire.finished(cancel, session.flow, extra=reason_headers(session.parting))
     session.wire.transactions.send_request(request, session.flow, None, now)
     session.limit_wait(now)
 

@@ -16,6 +16,7 @@ from sipconf.errors import PeerError
 from sipconf.sip.events import RegistrationChanged
 from sipconf.sip.flow import Flow
 from sipconf.sip.message import Request, Response
+from sipconf.sip.register_path import path_headers, path_of
 from sipconf.sip.tokens import split_list
 from sipconf.sip.uri import NameAddr, SipUri
 from sipconf.store import StoredBinding
@@ -39,7 +40,8 @@ class RegistrarSettings:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One contact of an extension. expires_at, updated_at: monotonic; uri_text: its URI as the client wrote it."""
+    """One contact of an extension. expires_at, updated_at: monotonic; uri_text: its URI as the client wrote it;
+    path: Route values of requests to it (RFC 3327)."""
 
     contact: NameAddr
     flow: Flow
@@ -49,6 +51,7 @@ class Binding:
     user_agent: str
     uri_text: str
     updated_at: float
+    path: tuple[str, ...] = ()
 
     @property
     def preference(self) -> float:
@@ -103,6 +106,7 @@ class Registrar:
         try:
             if request.to.uri.user != extension:
                 raise PeerError("You may register your own extension only", status=403, metric="register_foreign")
+            further = path_headers(request, flow)
             if request.contact_star:
                 self._remove_all(request, extension, now)
             elif request.contacts:
@@ -113,6 +117,8 @@ class Registrar:
                 response.headers.add("Min-Expires", str(self._settings.min_expires))
             return response
         response = request.response(200, to_tag=self._new_tag())
+        for name, value in further:
+            response.headers.add(name, value)
         for binding in self.bindings(extension, now):
             remaining = max(1, round(binding.expires_at - now))
             response.headers.add("Contact", f"{binding.header_value()};expires={remaining}")
@@ -170,6 +176,7 @@ class Registrar:
         bindings = list(self._bindings.get(extension, ()))
         fields = [value for value in request.headers.get_fields("Contact") if value]
         raw_values = [element for value in fields for element in split_list(value)]
+        path = path_of(request)
         for contact, raw in zip(request.contacts, raw_values, strict=True):
             if contact.uri.scheme not in ("sip", "sips"):
                 raise PeerError("A contact has to be a sip address", metric="register_malformed")
@@ -189,6 +196,7 @@ class Registrar:
                 user_agent=request.headers.get("User-Agent", ""),
                 uri_text=_uri_text(raw),
                 updated_at=now,
+                path=path,
             )
             bindings = [b for b in bindings if not _same_device(b, new)]
             self._make_room(bindings, new)
@@ -248,11 +256,13 @@ class Registrar:
             heapq.heapify(self._expiries)
 
     def _restore(self, stored: StoredBinding) -> None:
-        """Takes a binding from the last run. A stream has to be opened anew, to the address in its Contact."""
+        """Takes a binding from the last run. A stream has to be opened anew, to the address in its Contact or
+        of the first proxy on the way."""
         contact = NameAddr.parse(stored.contact)
         remote = stored.remote
         if stored.transport != "udp":
-            reachable = _literal_address(contact.uri, stored.transport)
+            first_hop = NameAddr.parse(stored.path[0]).uri if stored.path else contact.uri
+            reachable = _literal_address(first_hop, stored.transport)
             if reachable is None:
                 return
             remote = reachable
@@ -266,6 +276,7 @@ class Registrar:
             uri_text=_uri_text(stored.contact),
             # Long ago, so that a phone that restarted together with us is not taken for a straggler
             updated_at=-STRAGGLER_TIME,
+            path=stored.path,
         )
         self._bindings.setdefault(stored.extension, []).append(binding)
         heapq.heappush(self._expiries, (stored.expires_at, stored.extension))
@@ -335,4 +346,5 @@ def _to_stored(extension: str, binding: Binding) -> StoredBinding:
         call_id=binding.call_id,
         cseq=binding.cseq,
         user_agent=binding.user_agent,
+        path=binding.path,
     )

@@ -1,12 +1,15 @@
-"""New offers inside a call, theirs and ours: hold, resume, glare (RFC 3261 section 14). Actions of session's table."""
+"""New offers inside a call, theirs and ours: hold, resume, glare (RFC 3261 section 14). Actions of call_table."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from sipconf.sip.answering import Arrived, Refusal, refuse
+from sipconf.sip.call_states import Input
+from sipconf.sip.dtmf_info import INFO_TYPES
 from sipconf.sip.events import CallAnswered, CallConfirmed, CallEnded, InfoReceived, Reoffered, ReofferFailed
 from sipconf.sip.message import Response
+from sipconf.sip.settings import NO_REPLY
 from sipconf.sip.wire import Authorization
 
 if TYPE_CHECKING:
@@ -20,8 +23,9 @@ TOO_SOON_SECONDS = 10
 
 # --- theirs ----------------------------------------------------------------------------------------------------------
 def peer_reoffers(session: Session, arrived: Arrived, now: float) -> None:
-    """A re-INVITE for the floor above to answer."""
+    """A re-INVITE for the floor above to answer; whoever sent it shall not send it again meanwhile (section 17.2.1)."""
     session.invite, session.invite_key = arrived.request, arrived.key
+    session.wire.respond(arrived.key, arrived.request, 100, now)
     session.dialog.refresh_target(arrived.request)
     session.stop_timers()
     session.tell(Reoffered(session.id, arrived.request.body or None))
@@ -35,17 +39,22 @@ def peer_reoffers_without_ack(session: Session, arrived: Arrived, now: float) ->
 
 def peer_reoffers_first(session: Session, arrived: Arrived, now: float) -> None:
     """Their re-INVITE comes while ours waits to be tried again: ours is given up."""
-    session.tell(ReofferFailed(session.id, 491, "Request Pending"))
+    give_way(session)
     peer_reoffers(session, arrived, now)
 
 
+def give_way(session: Session) -> None:
+    """An offer of ours that waits to be tried again is given up for theirs."""
+    session.tell(ReofferFailed(session.id, 491, "Request Pending"))
+
+
 def glare(session: Session, arrived: Arrived, now: float) -> None:
-    """491: an offer of ours is pending (section 14.2)."""
+    """491: an offer of ours is pending (section 14.2, RFC 3311 section 5.2)."""
     session.wire.respond(arrived.key, arrived.request, 491, now)
 
 
 def too_soon(session: Session, arrived: Arrived, now: float) -> None:
-    """500 with Retry-After: their earlier INVITE has no answer yet (section 14.2)."""
+    """500 with Retry-After: their earlier INVITE or UPDATE has no answer yet (section 14.2, RFC 3311 section 5.2)."""
     later = (("Retry-After", str(session.wire.rng.randint(0, TOO_SOON_SECONDS))),)
     session.wire.respond(arrived.key, arrived.request, 500, now, tag=session.local_tag, extra=later)
 
@@ -56,48 +65,62 @@ def refuse_reoffer(session: Session, refusal: Refusal, now: float) -> None:
 
 
 def info(session: Session, arrived: Arrived, now: float) -> None:
-    """200, and the body for the floor above."""
-    session.wire.respond(arrived.key, arrived.request, 200, now)
-    session.tell(InfoReceived(session.id, arrived.request.content_type or "", arrived.request.body))
+    """200, and the body for the floor above; 415 for one that nobody here reads."""
+    request = arrived.request
+    if request.body and request.content_type not in INFO_TYPES:
+        session.wire.respond(arrived.key, request, 415, now, extra=(("Accept", ", ".join(INFO_TYPES)),))
+        return
+    session.wire.respond(arrived.key, request, 200, now)
+    session.tell(InfoReceived(session.id, request.content_type, request.body))
 
 
 # --- ours ------------------------------------------------------------------------------------------------------------
 def reoffer(session: Session, sdp: bytes, now: float) -> None:
     """Send a re-INVITE."""
     session.offer = sdp
-    _send(session, None, now)
+    session.reset_challenges()
+    send(session, None, now)
 
 
 def reoffer_with_proof(session: Session, proof: Authorization, now: float) -> None:
     """The peer challenged our re-INVITE."""
-    _send(session, proof, now)
+    send(session, proof, now)
 
 
-def reoffer_again(session: Session, _: None, now: float) -> None:
-    """The glare timer fired."""
-    _send(session, None, now)
+def reoffer_again(session: Session, _: object, now: float) -> None:
+    """The glare timer fired, or the peer wants a longer session interval (RFC 4028 section 7.3)."""
+    send(session, None, now)
 
 
-def _send(session: Session, proof: Authorization, now: float) -> None:
+def send(session: Session, proof: Authorization, now: float) -> None:
+    """The re-INVITE that session.offer is for."""
     session.invite_key, session.invite = session.wire.send_in_dialog(
-        session.dialog, "INVITE", session, now, session.offer, proof
+        session.dialog, "INVITE", session, now, session.offer, proof, session.timer.ask()
     )
     session.limit_wait(now)
 
 
 def reoffer_answered(session: Session, response: Response, now: float) -> None:
     """2xx: ACK, and their answer for the floor above."""
-    session.stop_timers()
     session.dialog.refresh_target(response)
+    session.stop_timers()
     session.acknowledge(session.invite.cseq.number)
+    session.ours, session.theirs = session.offer, response.body
+    session.agree(response, now)
     session.tell(CallAnswered(session.id, response.body or None))
 
 
 def wait_for_turn(session: Session, response: Response, now: float) -> None:
-    """491: whoever chose the Call-ID waits 2.1 to 4 s, the other up to 2 s, in steps of 10 ms (section 14.1)."""
+    """491: once more, later."""
     session.stop_timers()
+    session.arm(Input.RETRY, now + turn(session))
+
+
+def turn(session: Session) -> float:
+    """Seconds to wait after a 491: 2.1 to 4 for whoever chose the Call-ID, up to 2 for the other, in steps of 10 ms
+    (section 14.1)."""
     steps = session.wire.rng.randint(*(OWNER_GLARE_STEPS if session.placed else OTHER_GLARE_STEPS))
-    session.retry_reoffer_at(now + steps * GLARE_STEP)
+    return steps * GLARE_STEP
 
 
 def reoffer_refused(session: Session, response: Response, now: float) -> None:
@@ -107,7 +130,8 @@ def reoffer_refused(session: Session, response: Response, now: float) -> None:
 
 
 def reoffer_hopeless(session: Session, _: object, now: float) -> None:
-    """408, 481, silence or a broken transport: the dialog is dead (section 12.2.1.2)."""
+    """408, 481 and their like, silence or a broken transport: the dialog is dead (section 12.2.1.2, RFC 5057)."""
     session.stop_timers()
-    session.tell(CallEnded(session.id, "no answer to re-INVITE", by_peer=False))
+    session.tell(CallEnded(session.id, NO_REPLY, by_peer=False))
+    session.parting = NO_REPLY
     session.say_bye(now)

@@ -1,86 +1,30 @@
-"""A call's signalling from its INVITE to its end, as one table: RFC 3261 sections 9, 13, 14 and 15.
+"""A call's signalling from its INVITE to its end (RFC 3261 sections 9, 13, 14 and 15): what a call remembers, and
+which input of its table (call_table) a message, an order or a timer is.
 
-The cells' actions live by what they do: answering, placing, reoffering, ending. No SDP is read here (sip/offer), no
-message is matched (transactions, agent).
+No SDP is read here (sip/offer), no message is matched (transactions, agent).
 """
 
-from collections.abc import Callable, Mapping
-from enum import Enum
-
 from sipconf.errors import MisuseError
-from sipconf.sip import answering, ending, placing, reoffering
+from sipconf.sip import early, placing, refreshing
 from sipconf.sip.answering import Arrived
+from sipconf.sip.call_states import ENDS_DIALOG, Input, State
+from sipconf.sip.call_table import TABLE
 from sipconf.sip.challenged import ChallengeAnswers, Credentials
 from sipconf.sip.client_tx import Heard, NoAnswer, NoPath
 from sipconf.sip.dialog import Dialog
 from sipconf.sip.events import CallCancelled, CallEnded, CallEvent, CallFailed, Send
 from sipconf.sip.flow import Flow
 from sipconf.sip.message import Request, Response
+from sipconf.sip.options import lists
+from sipconf.sip.reason import reason_headers
+from sipconf.sip.ringing import Reliable
 from sipconf.sip.server_tx import AckHeard, PathLost
+from sipconf.sip.session_timer import SessionTimer
 from sipconf.sip.timers import Running
 from sipconf.sip.transactions import Fact, Key
 from sipconf.sip.uri import NameAddr, SipUri
 from sipconf.sip.wire import FIRST_CSEQ, Authorization, Wire
 
-
-class State(Enum):
-    """Where a call is."""
-
-    INVITED = "invited"  # theirs: no final answer yet
-    ANSWERED = "answered"  # our 200 waits for its ACK
-    LEAVING = "leaving"  # the same, and a BYE will follow
-    CALLING = "calling"  # ours: nothing heard yet
-    EARLY = "early"  # ours: a 1xx was heard
-    GIVING_UP = "giving up"  # ours: to be cancelled as soon as a 1xx comes
-    CANCELLED = "cancelled"  # ours: the CANCEL is out
-    ACTIVE = "active"
-    REINVITED = "re-invited"  # theirs: a re-INVITE waits for the floor above
-    REANSWERED = "re-answered"  # our 200 to it waits for its ACK
-    REOFFERING = "re-offering"  # our re-INVITE is out
-    GLARE = "glare"  # our re-INVITE met theirs and will be tried again
-    ENDING = "ending"  # our BYE is out
-    ENDED = "ended"
-
-
-class Input(Enum):
-    """What can happen to it: orders from above, the peer's requests, responses to ours, timers."""
-
-    RING = "ring"
-    ANSWER = "answer"
-    REJECT = "reject"
-    ANSWER_REOFFER = "answer re-offer"
-    REFUSE_REOFFER = "refuse re-offer"
-    REOFFER = "re-offer"
-    HANG_UP = "hang up"
-    CANCEL = "CANCEL"
-    ACK = "ACK"
-    BYE = "BYE"
-    REINVITE = "re-INVITE"
-    REINVITE_PROVES = "re-INVITE that proves our answer arrived"
-    INFO = "INFO"
-    PROVISIONAL = "1xx"
-    SUCCESS = "2xx"
-    FAILURE = "refusal"
-    CHALLENGED = "401/407 that we can answer"
-    PENDING = "491"
-    GONE = "408/481"
-    NO_ANSWER = "timer B"
-    NO_PATH = "transport error"
-    PATH_LOST = "caller's connection lost"
-    BYE_DONE = "BYE finished"
-    BYE_CHALLENGED = "BYE challenged"
-    RING_AGAIN = "timer: 180 again"
-    RESEND = "timer: 200 again"
-    NO_ACK = "timer: no ACK"
-    RING_LIMIT = "timer: rang too long"
-    LIMIT = "timer: no final answer"
-    RETRY = "timer: re-offer again"
-
-
-ORDERS = frozenset(
-    {Input.RING, Input.ANSWER, Input.REJECT, Input.ANSWER_REOFFER, Input.REFUSE_REOFFER, Input.REOFFER, Input.HANG_UP}
-)
-REFUSALS = {491: Input.PENDING, 408: Input.GONE, 481: Input.GONE}
 MAX_ACKS = 16  # kept per call for repeated 2xx
 LAST_WORDS = (CallCancelled, CallFailed, CallEnded)
 
@@ -98,19 +42,30 @@ class Session:
         self.state = State.CALLING if placed else State.INVITED
         self.dialog: Dialog | None = None
         self.over = False
-        self.parting = ""  # why we gave a call of ours up
+        self.parting = ""  # why we gave the call up
         self.invite: Request  # the INVITE that is, or was last, in progress, and its transaction
         self.invite_key: Key
         self.bye: Request
         self.bye_key: Key | None = None
         self.last_ok: Response
+        self.update: Arrived | None = None  # their UPDATE with an offer that waits for the floor above
+        self.ringing: Reliable | None = None
+        self.target: SipUri  # of a call of ours, and the Route values on the way there
+        self.routes: tuple[str, ...] = ()
+        self.early: dict[str, early.EarlyDialog] = {}  # by the tag of the telephone that rings
         self.we_offered = False
-        self.offer = b""
+        self.offer = b""  # our last one, answered or not
+        self.ours = self.theirs = b""  # the session descriptions that are agreed
+        self.timer = SessionTimer(wire.settings.session_expires)
+        self.takes_update = False
+        self.refresh: Request  # our UPDATE that refreshes the session, and its transaction
+        self.refresh_key: Key | None = None
         self._credentials: Credentials | None = None
         self._challenges = ChallengeAnswers(None, wire.rng)
         self._acks: dict[tuple[int, str | None], Send] = {}
         self._gap = wire.timers.t1
         self._due: Running[Input] = Running()
+        self._session_due: Running[Input] = Running()  # RFC 4028: it runs on whatever else happens
 
     @classmethod
     def incoming(
@@ -120,17 +75,19 @@ class Session:
         session = cls(session_id, wire, flow, invite.call_id, placed=False)
         session.invite, session.invite_key = invite, key
         session.dialog = Dialog.as_callee(invite, session.local_tag, flow, first_cseq=FIRST_CSEQ - 1)
+        session.takes_update = lists(invite, "Allow", "UPDATE")
         session.limit_ringing(now)
         return session
 
     @classmethod
     def outgoing(
         cls, session_id: str, wire: Wire, flow: Flow, target: SipUri, from_: NameAddr, offer: bytes, now: float,
-        credentials: Credentials | None,
+        credentials: Credentials | None, routes: tuple[str, ...] = (),
     ) -> "Session":  # fmt: skip
-        """Send an INVITE."""
+        """Send an INVITE. routes: Route values on the way to target."""
         session = cls(session_id, wire, flow, wire.token(), placed=True)
         session._credentials = credentials
+        session.routes = routes
         session.reset_challenges()
         placing.place(session, target, from_, offer, now)
         return session
@@ -143,10 +100,19 @@ class Session:
 
     def receive(self, what: Input, arrived: Arrived, now: float) -> None:
         """A request inside the dialog; where the table has no place for it the dialog is none (481)."""
-        if what is Input.REINVITE and self._proves_our_answer(arrived.request):
-            what = Input.REINVITE_PROVES
-        if not self._step(what, arrived, now):
+        if not self._step(self._kind(what, arrived.request), arrived, now):
             self.wire.respond(arrived.key, arrived.request, 481, now)
+
+    def _kind(self, what: Input, request: Request) -> Input:
+        """A re-INVITE or UPDATE by what it means here."""
+        same = bool(request.body and self.state is State.ACTIVE and refreshing.same_media(request.body, self.theirs))
+        if what is Input.REINVITE:
+            if self._proves_our_answer(request):
+                return Input.REINVITE_PROVES
+            return Input.REINVITE_SAME if same else what
+        if what is Input.UPDATE and request.body:
+            return Input.UPDATE_SAME if same else Input.UPDATE_OFFER
+        return what
 
     def _proves_our_answer(self, reinvite: Request) -> bool:
         """RFC 5407 section 3.1.4: only the ACK was lost. Where our 200 held the offer, it has to bring the answer."""
@@ -158,12 +124,16 @@ class Session:
         if ack.cseq.number == self.invite.cseq.number:
             self._step(Input.ACK, ack, now)
 
-    def receive_cancel(self, now: float) -> None:
+    def receive_cancel(self, cancel: Request, now: float) -> None:
         """A CANCEL of the INVITE that made this session."""
-        self._step(Input.CANCEL, None, now)
+        self._step(Input.CANCEL, cancel, now)
 
     def hear(self, key: Key, fact: Fact, now: float) -> None:
         """What became of a transaction that this session owns."""
+        if key == self.refresh_key:
+            if not self.over and not refreshing.hear_update(self, fact, now):
+                self._step(Input.EXPIRED, None, now)
+            return
         match fact:
             case Heard(response):
                 self._hear_response(key, response, now)
@@ -179,10 +149,15 @@ class Session:
     def handle_timer(self, now: float) -> None:
         """Fire every timer whose time has come, earliest first."""
         self._due.fire(now, lambda what: self._step(what, None, now))
+        self._session_due.fire(now, lambda what: self._step(self._by_update(what), None, now))
 
     def next_timer(self) -> float | None:
         """The earliest running timer."""
-        return self._due.next()
+        return min((when for when in (self._due.next(), self._session_due.next()) if when is not None), default=None)
+
+    def _by_update(self, what: Input) -> Input:
+        by_update = what is Input.REFRESH and self.takes_update and self.state is State.ACTIVE
+        return Input.REFRESH_BY_UPDATE if by_update else what
 
     def _hear_response(self, key: Key, response: Response, now: float) -> None:
         if key == self.bye_key:
@@ -193,12 +168,21 @@ class Session:
         elif key != self.invite_key:  # a late refusal of the try before this one
             return
         elif response.status < 200:
-            self._step(Input.PROVISIONAL, response, now)
+            if early.hear(self, response, now):
+                self._step(Input.PROVISIONAL, response, now)
         else:
-            what = REFUSALS.get(response.status, Input.FAILURE)
-            if (self.state, what) not in TABLE:
-                what = Input.FAILURE
-            self._hear_final(Input.CHALLENGED, what, response, now)
+            self._hear_final(Input.CHALLENGED, self._refusal(response), response, now)
+
+    def _refusal(self, response: Response) -> Input:
+        """What a refusal of our INVITE means here."""
+        what = Input.FAILURE
+        if response.status == 491:
+            what = Input.PENDING
+        elif response.status in ENDS_DIALOG:
+            what = Input.GONE
+        elif response.status == 422 and (self.state, Input.BRIEF) in TABLE and self.timer.lengthen(response):
+            what = Input.BRIEF
+        return what if (self.state, what) in TABLE else Input.FAILURE
 
     def _hear_success(self, response: Response, now: float) -> None:
         number, tag = response.cseq.number, response.to.tag
@@ -212,7 +196,7 @@ class Session:
     def _hear_final(self, challenged: Input, otherwise: Input, response: Response, now: float) -> None:
         if response.status in (401, 407) and (self.state, challenged) in TABLE:
             request = self.bye if challenged is Input.BYE_CHALLENGED else self.invite
-            if (proof := self._challenges.answer(request, response)) is not None:
+            if (proof := self.proof_for(request, response)) is not None:
                 self._step(challenged, proof, now)
                 return
         self._step(otherwise, response, now)
@@ -224,6 +208,8 @@ class Session:
         action, following = cell
         action(self, payload, now)  # raises PeerError for an unreadable message, which then changes nothing
         self.state = following
+        if self.state in (State.ENDING, State.ENDED):
+            self._session_due.clear()
         if self.state is State.ENDED:
             self._due.clear()
             self.over = True
@@ -241,8 +227,13 @@ class Session:
         """Whatever was waited for is over."""
         self._due.clear()
 
-    def arm_ring_again(self, when: float) -> None:
-        self._due[Input.RING_AGAIN] = when
+    def arm(self, what: Input, when: float) -> None:
+        """Let a timer run besides those that do."""
+        self._due[what] = when
+
+    def disarm(self, *timers: Input) -> None:
+        for what in timers:
+            self._due.pop(what, None)
 
     def wait_for_ack(self, now: float) -> None:
         """Repeat the 200 at T1, 2*T1 ... T2, for 64*T1."""
@@ -260,12 +251,50 @@ class Session:
         """Wait for a final answer no longer than this: an INVITE in Proceeding has no timer of its own."""
         self._due.only({Input.LIMIT: now + self.wire.timers.patience + self.wire.timers.t4})
 
-    def retry_reoffer_at(self, when: float) -> None:
-        self._due[Input.RETRY] = when
+    def agree(self, response: Response, now: float) -> None:
+        """A 2xx to an INVITE or UPDATE of ours: the session goes on for as long as it says (RFC 4028 section 7.2)."""
+        self.timer.agree(response)
+        if "Allow" in response.headers:
+            self.takes_update = lists(response, "Allow", "UPDATE")
+        self.start_session_timer(now)
+
+    def start_session_timer(self, now: float) -> None:
+        """The session was refreshed: count its interval anew."""
+        self._session_due.clear()
+        if self.timer.interval:
+            self._session_due[Input.EXPIRED] = now + self.timer.end_after()
+            if self.timer.we_refresh:
+                self.refresh_at(now + self.timer.refresh_after())
+
+    def refresh_at(self, when: float) -> None:
+        self._session_due[Input.REFRESH] = when
+
+    @property
+    def expires_at(self) -> float | None:
+        """When the session ends unless it is refreshed; None where nothing was agreed."""
+        return self._session_due.get(Input.EXPIRED)
+
+    @property
+    def pending(self) -> tuple[Key, Request]:
+        """The request of theirs that waits for the floor above."""
+        if self.update is not None:
+            return self.update.key, self.update.request
+        return self.invite_key, self.invite
+
+    def dialog_with(self, remote_tag: str | None) -> Dialog | None:
+        """The dialog with the telephone of this tag, early or confirmed."""
+        if self.dialog is not None:
+            return self.dialog if self.dialog.remote_tag == (remote_tag or "") else None
+        found = self.early.get(remote_tag or "")
+        return None if found is None else found.dialog
 
     def reset_challenges(self) -> None:
         """A new request may be challenged anew."""
         self._challenges = ChallengeAnswers(self._credentials, self.wire.rng)
+
+    def proof_for(self, request: Request, response: Response) -> tuple[str, str] | None:
+        """The answer to a challenge, where there is one to give."""
+        return self._challenges.answer(request, response)
 
     def acknowledge(self, cseq: int) -> None:
         """ACK the 2xx of our INVITE."""
@@ -281,115 +310,5 @@ class Session:
         """Send BYE."""
         if proof is None:
             self.reset_challenges()
-        self.bye_key, self.bye = self.wire.send_in_dialog(self.dialog, "BYE", self, now, proof=proof)
-
-
-Action = Callable[[Session, object, float], None]
-Table = Mapping[tuple[State, Input], tuple[Action, State]]
-
-_S, _I = State, Input
-TABLE: Table = {
-    # their INVITE
-    (_S.INVITED, _I.RING): (answering.ring, _S.INVITED),
-    (_S.INVITED, _I.RING_AGAIN): (answering.ring, _S.INVITED),
-    (_S.INVITED, _I.ANSWER): (answering.answer, _S.ANSWERED),
-    (_S.INVITED, _I.REJECT): (answering.refuse, _S.ENDED),
-    (_S.INVITED, _I.HANG_UP): (answering.hang_up_unanswered, _S.ENDED),
-    (_S.INVITED, _I.CANCEL): (answering.cancelled, _S.ENDED),
-    (_S.INVITED, _I.RING_LIMIT): (answering.cancelled, _S.ENDED),
-    (_S.INVITED, _I.BYE): (answering.left_early, _S.ENDED),
-    (_S.INVITED, _I.REINVITE): (reoffering.too_soon, _S.INVITED),
-    (_S.INVITED, _I.PATH_LOST): (answering.lost, _S.ENDED),
-    (_S.ANSWERED, _I.RESEND): (answering.resend, _S.ANSWERED),
-    (_S.ANSWERED, _I.ACK): (answering.confirm, _S.ACTIVE),
-    (_S.ANSWERED, _I.NO_ACK): (ending.no_ack, _S.ENDING),
-    (_S.ANSWERED, _I.HANG_UP): (ending.leave, _S.LEAVING),
-    (_S.ANSWERED, _I.CANCEL): (answering.ignore, _S.ANSWERED),
-    (_S.ANSWERED, _I.BYE): (ending.peer_hung_up, _S.ENDED),
-    (_S.ANSWERED, _I.REINVITE): (reoffering.glare, _S.ANSWERED),
-    (_S.ANSWERED, _I.REINVITE_PROVES): (reoffering.peer_reoffers_without_ack, _S.REINVITED),
-    (_S.ANSWERED, _I.INFO): (reoffering.info, _S.ANSWERED),
-    (_S.LEAVING, _I.RESEND): (answering.resend, _S.LEAVING),
-    (_S.LEAVING, _I.ACK): (ending.bye_after_ack, _S.ENDING),
-    (_S.LEAVING, _I.NO_ACK): (ending.no_ack_either, _S.ENDING),
-    (_S.LEAVING, _I.CANCEL): (answering.ignore, _S.LEAVING),
-    (_S.LEAVING, _I.REINVITE): (reoffering.glare, _S.LEAVING),
-    (_S.LEAVING, _I.REINVITE_PROVES): (ending.bye_without_ack, _S.ENDING),
-    (_S.LEAVING, _I.BYE): (ending.both_hung_up, _S.ENDED),
-    # our INVITE
-    (_S.CALLING, _I.PROVISIONAL): (placing.progress, _S.EARLY),
-    (_S.CALLING, _I.SUCCESS): (placing.answered, _S.ACTIVE),
-    (_S.CALLING, _I.FAILURE): (placing.failed, _S.ENDED),
-    (_S.CALLING, _I.CHALLENGED): (placing.try_with_proof, _S.CALLING),
-    (_S.CALLING, _I.NO_ANSWER): (placing.unanswered, _S.ENDED),
-    (_S.CALLING, _I.NO_PATH): (placing.unreachable, _S.ENDED),
-    (_S.CALLING, _I.HANG_UP): (placing.give_up, _S.GIVING_UP),
-    (_S.CALLING, _I.RING_LIMIT): (placing.unanswered, _S.ENDED),
-    (_S.EARLY, _I.PROVISIONAL): (placing.progress, _S.EARLY),
-    (_S.EARLY, _I.SUCCESS): (placing.answered, _S.ACTIVE),
-    (_S.EARLY, _I.FAILURE): (placing.failed, _S.ENDED),
-    (_S.EARLY, _I.CHALLENGED): (placing.try_with_proof, _S.CALLING),
-    (_S.EARLY, _I.NO_PATH): (placing.unreachable, _S.ENDED),
-    (_S.EARLY, _I.HANG_UP): (placing.cancel, _S.CANCELLED),
-    (_S.EARLY, _I.RING_LIMIT): (placing.rang_too_long, _S.CANCELLED),
-    (_S.GIVING_UP, _I.PROVISIONAL): (placing.send_cancel, _S.CANCELLED),
-    (_S.GIVING_UP, _I.SUCCESS): (placing.drop_answer, _S.ENDING),
-    (_S.GIVING_UP, _I.FAILURE): (placing.forget, _S.ENDED),
-    (_S.GIVING_UP, _I.NO_ANSWER): (placing.forget, _S.ENDED),
-    (_S.GIVING_UP, _I.NO_PATH): (placing.forget, _S.ENDED),
-    (_S.GIVING_UP, _I.RING_LIMIT): (placing.forget, _S.ENDED),
-    (_S.CANCELLED, _I.PROVISIONAL): (answering.ignore, _S.CANCELLED),
-    (_S.CANCELLED, _I.SUCCESS): (placing.drop_answer, _S.ENDING),
-    (_S.CANCELLED, _I.FAILURE): (placing.forget, _S.ENDED),
-    (_S.CANCELLED, _I.NO_PATH): (placing.forget, _S.ENDED),
-    (_S.CANCELLED, _I.LIMIT): (placing.forget, _S.ENDED),
-    # the call is up
-    (_S.ACTIVE, _I.CANCEL): (answering.ignore, _S.ACTIVE),
-    (_S.ACTIVE, _I.INFO): (reoffering.info, _S.ACTIVE),
-    (_S.ACTIVE, _I.HANG_UP): (ending.hang_up, _S.ENDING),
-    (_S.ACTIVE, _I.BYE): (ending.peer_hung_up, _S.ENDED),
-    (_S.ACTIVE, _I.REINVITE): (reoffering.peer_reoffers, _S.REINVITED),
-    (_S.ACTIVE, _I.REOFFER): (reoffering.reoffer, _S.REOFFERING),
-    # their re-INVITE
-    (_S.REINVITED, _I.ANSWER_REOFFER): (answering.answer, _S.REANSWERED),
-    (_S.REINVITED, _I.REFUSE_REOFFER): (reoffering.refuse_reoffer, _S.ACTIVE),
-    (_S.REINVITED, _I.CANCEL): (answering.ignore, _S.REINVITED),
-    (_S.REINVITED, _I.INFO): (reoffering.info, _S.REINVITED),
-    (_S.REINVITED, _I.HANG_UP): (ending.hang_up_reoffered, _S.ENDING),
-    (_S.REINVITED, _I.BYE): (ending.peer_hung_up_reoffering, _S.ENDED),
-    (_S.REINVITED, _I.REINVITE): (reoffering.too_soon, _S.REINVITED),
-    (_S.REANSWERED, _I.RESEND): (answering.resend, _S.REANSWERED),
-    (_S.REANSWERED, _I.ACK): (answering.confirm, _S.ACTIVE),
-    (_S.REANSWERED, _I.NO_ACK): (ending.no_ack, _S.ENDING),
-    (_S.REANSWERED, _I.CANCEL): (answering.ignore, _S.REANSWERED),
-    (_S.REANSWERED, _I.INFO): (reoffering.info, _S.REANSWERED),
-    (_S.REANSWERED, _I.HANG_UP): (ending.hang_up, _S.ENDING),
-    (_S.REANSWERED, _I.BYE): (ending.peer_hung_up, _S.ENDED),
-    (_S.REANSWERED, _I.REINVITE): (reoffering.glare, _S.REANSWERED),
-    (_S.REANSWERED, _I.REINVITE_PROVES): (reoffering.peer_reoffers_without_ack, _S.REINVITED),
-    # our re-INVITE
-    (_S.REOFFERING, _I.PROVISIONAL): (answering.ignore, _S.REOFFERING),
-    (_S.REOFFERING, _I.SUCCESS): (reoffering.reoffer_answered, _S.ACTIVE),
-    (_S.REOFFERING, _I.FAILURE): (reoffering.reoffer_refused, _S.ACTIVE),
-    (_S.REOFFERING, _I.CHALLENGED): (reoffering.reoffer_with_proof, _S.REOFFERING),
-    (_S.REOFFERING, _I.PENDING): (reoffering.wait_for_turn, _S.GLARE),
-    (_S.REOFFERING, _I.GONE): (reoffering.reoffer_hopeless, _S.ENDING),
-    (_S.REOFFERING, _I.NO_ANSWER): (reoffering.reoffer_hopeless, _S.ENDING),
-    (_S.REOFFERING, _I.NO_PATH): (reoffering.reoffer_hopeless, _S.ENDING),
-    (_S.REOFFERING, _I.LIMIT): (reoffering.reoffer_hopeless, _S.ENDING),
-    (_S.REOFFERING, _I.INFO): (reoffering.info, _S.REOFFERING),
-    (_S.REOFFERING, _I.HANG_UP): (ending.hang_up, _S.ENDING),
-    (_S.REOFFERING, _I.BYE): (ending.peer_hung_up, _S.ENDED),
-    (_S.REOFFERING, _I.REINVITE): (reoffering.glare, _S.REOFFERING),
-    (_S.GLARE, _I.RETRY): (reoffering.reoffer_again, _S.REOFFERING),
-    (_S.GLARE, _I.INFO): (reoffering.info, _S.GLARE),
-    (_S.GLARE, _I.HANG_UP): (ending.hang_up, _S.ENDING),
-    (_S.GLARE, _I.BYE): (ending.peer_hung_up, _S.ENDED),
-    (_S.GLARE, _I.REINVITE): (reoffering.peer_reoffers_first, _S.REINVITED),
-    # the end
-    (_S.ENDING, _I.BYE): (ending.both_hung_up, _S.ENDING),
-    (_S.ENDING, _I.BYE_DONE): (ending.done, _S.ENDED),
-    (_S.ENDING, _I.BYE_CHALLENGED): (ending.bye_with_proof, _S.ENDING),
-    (_S.ENDING, _I.SUCCESS): (ending.late_answer, _S.ENDING),
-    (_S.ENDED, _I.SUCCESS): (ending.late_answer, _S.ENDED),
-}
+        extra = reason_headers(self.parting)
+        self.bye_key, self.bye = self.wire.send_in_dialog(self.dialog, "BYE", self, now, proof=proof, extra=extra)

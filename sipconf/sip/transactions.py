@@ -52,6 +52,7 @@ class Transactions:
         self._merging: dict[Key, Key] = {}
         self._large = LargeRequests()
         self._datagrams: dict[Key, Datagram] = {}
+        self._abandoned: set[Key] = set()
         self._deadlines: Deadlines[Key] = Deadlines()
         self._outputs: list[Output] = []
 
@@ -73,6 +74,10 @@ class Transactions:
         """True for a request that reached us twice by different ways (RFC 3261 section 8.2.2.2)."""
         key = self._merging.get(merge_key(request))
         return key is not None and key != server_key(request)
+
+    def is_looped(self, request: Request) -> bool:
+        """True for a request of our own that found its way back to us: its Vias name our transaction."""
+        return any((via.branch, request.method) in self._clients for via in request.vias[1:])
 
     def invited_by(self, cancel: Request) -> Key | None:
         """The INVITE transaction that a CANCEL speaks of (RFC 3261 section 9.2)."""
@@ -143,11 +148,12 @@ class Transactions:
         return True
 
     def abandon(self, key: Key) -> None:
-        """Forget a client transaction that no timer would end (an INVITE in Proceeding); any other goes its way."""
+        """Forget a client transaction as soon as no timer would end it (an INVITE in Proceeding, or one that gets there
+        by a late 1xx); any other goes its way."""
         transaction = self._clients.get(key)
-        if transaction is not None and transaction.next_timer() is None:
-            del self._clients[key]
-            self._forget(key)
+        if transaction is not None:
+            self._abandoned.add(key)
+            self._settle_client(key, transaction)
 
     # --- time and transport ----------------------------------------------------------------------------------------
     def flow_failed(self, flow: Flow, now: float) -> None:
@@ -191,9 +197,11 @@ class Transactions:
         if transaction.state not in client_tx.UNANSWERED:
             self._datagrams.pop(key, None)
         waiting = (transaction.next_timer(), self._datagrams[key].due if key in self._datagrams else None)
-        self._deadlines.set(key, min((when for when in waiting if when is not None), default=None))
-        if transaction.state is client_tx.State.TERMINATED:
+        due = min((when for when in waiting if when is not None), default=None)
+        self._deadlines.set(key, due)
+        if transaction.state is client_tx.State.TERMINATED or (key in self._abandoned and due is None):
             del self._clients[key]
+            self._abandoned.discard(key)
             self._forget(key)
 
     def _settle_server(self, key: Key, transaction: ServerTransaction) -> None:

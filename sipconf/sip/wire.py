@@ -4,23 +4,29 @@ Everything a session or registration needs in order to speak; it decides nothing
 """
 
 import random
+from collections.abc import Sequence
 
-from sipconf.sip.dialog import Dialog
+from sipconf.sip.dialog import Dialog, routed
 from sipconf.sip.events import Output, Send
 from sipconf.sip.flow import Flow
 from sipconf.sip.headers import Headers
 from sipconf.sip.message import Request, Response
+from sipconf.sip.options import OUTBOUND, PATH, RELIABLE, TIMER
 from sipconf.sip.return_path import address_uri, host_text
 from sipconf.sip.settings import MAX_FORWARDS, AgentSettings
 from sipconf.sip.transactions import Key, Transactions
 from sipconf.sip.uri import NameAddr, SipUri
 
-ALLOWED = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "REGISTER")
+ALLOWED = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "PRACK", "REGISTER")
 ALLOW = ", ".join(ALLOWED)
+CALL_EXTENSIONS = (RELIABLE, TIMER)
+REGISTRAR_EXTENSIONS = (OUTBOUND, PATH)
+SUPPORTED = ", ".join((*CALL_EXTENSIONS, *REGISTRAR_EXTENSIONS))
 SDP = "application/sdp"
 BRANCH_COOKIE = "z9hG4bK"
 FIRST_CSEQ = 1
 Authorization = tuple[str, str] | None
+ExtraHeaders = tuple[tuple[str, str], ...]
 
 
 class Wire:
@@ -60,7 +66,7 @@ class Wire:
         tag: str | None = None,
         contact: str | None = None,
         body: bytes = b"",
-        extra: tuple[tuple[str, str], ...] = (),
+        extra: ExtraHeaders = (),
     ) -> Response:
         """Answer a request through its transaction."""
         response = self.response(request, status, reason=reason, tag=tag, extra=extra)
@@ -79,12 +85,14 @@ class Wire:
         *,
         reason: str | None = None,
         tag: str | None = None,
-        extra: tuple[tuple[str, str], ...] = (),
+        extra: ExtraHeaders = (),
     ) -> Response:
         """A response with our common headers. tag is written where the request's To has none."""
         response = request.response(status, reason, to_tag=tag)
-        if status == 405 or (status < 300 and status > 100 and request.method in ("INVITE", "OPTIONS")):
+        if status == 405 or (status < 300 and status > 100 and request.method in ("INVITE", "OPTIONS", "UPDATE")):
             response.headers.add("Allow", ALLOW)
+        if 200 <= status < 300 and request.method in ("INVITE", "UPDATE"):
+            response.headers.add("Supported", ", ".join(CALL_EXTENSIONS))
         if self.settings.user_agent:
             response.headers.add("Server", self.settings.user_agent)
         for name, value in extra:
@@ -92,11 +100,15 @@ class Wire:
         return response
 
     def first_request(
-        self, method: str, uri: SipUri, *, from_: NameAddr, to: NameAddr, call_id: str, cseq: int, flow: Flow
-    ) -> Request:
-        """A request outside of any dialog; from_ carries our tag."""
+        self, method: str, uri: SipUri, *, from_: NameAddr, to: NameAddr, call_id: str, cseq: int, flow: Flow,
+        routes: Sequence[str] = (),
+    ) -> Request:  # fmt: skip
+        """A request outside of any dialog; from_ carries our tag, routes are Route values to go by."""
         headers = Headers()
         headers.add("Via", self.via(flow))
+        uri, routes = routed(uri, routes)
+        for route in routes:
+            headers.add("Route", route)
         headers.add("Max-Forwards", str(MAX_FORWARDS))
         headers.add("From", str(from_))
         headers.add("To", str(to))
@@ -104,13 +116,19 @@ class Wire:
         headers.add("CSeq", f"{cseq} {method}")
         return Request(method, uri, headers, b"")
 
-    def finished(self, request: Request, flow: Flow, body: bytes = b"", proof: Authorization = None) -> Request:
-        """A request of ours with the headers that all of them share."""
+    def finished(
+        self, request: Request, flow: Flow, body: bytes = b"", proof: Authorization = None, extra: ExtraHeaders = ()
+    ) -> Request:
+        """A request of ours with the headers that all of them share, and extra ones of its own."""
         headers = request.headers
-        if request.method in ("INVITE", "REGISTER"):
+        if request.method in ("INVITE", "UPDATE", "REGISTER"):
             headers.add("Allow", ALLOW)
-        if request.method == "INVITE" and "Contact" not in headers:
-            headers.add("Contact", self.contact(flow, request.uri))
+        if request.method in ("INVITE", "UPDATE"):
+            headers.add("Supported", ", ".join(CALL_EXTENSIONS))
+            if "Contact" not in headers:
+                headers.add("Contact", self.contact(flow, request.uri))
+        for name, value in extra:
+            headers.add(name, value)
         if proof is not None:
             headers.add(*proof)
         if self.settings.user_agent:
@@ -127,9 +145,16 @@ class Wire:
         return send
 
     def send_in_dialog(
-        self, dialog: Dialog, method: str, owner: object, now: float, body: bytes = b"", proof: Authorization = None
+        self,
+        dialog: Dialog,
+        method: str,
+        owner: object,
+        now: float,
+        body: bytes = b"",
+        proof: Authorization = None,
+        extra: ExtraHeaders = (),
     ) -> tuple[Key, Request]:
         """Send a new request inside the dialog."""
         request = dialog.request(method, dialog.next_cseq(), self.via(dialog.flow))
-        request = self.finished(request, dialog.flow, body, proof)
+        request = self.finished(request, dialog.flow, body, proof, extra)
         return self.transactions.send_request(request, dialog.flow, owner, now), request

@@ -36,6 +36,10 @@ class RawPhone:
         self.pickup: float | None = 1.0
         self.final_status = 200
         self.rings = True  # False: it answers an INVITE with nothing but its final word
+        self.says = ""  # header lines of its INVITEs, UPDATEs and answers to them
+        self.timer = ""  # "uac" or "uas": it knows session timers, and who refreshes where that is its choice
+        self.reliable = False  # its 180 wants a PRACK
+        self.rseq = 0
         self.log: list[str] = []
         self.bodies: list[str] = []
         self.in_call = False
@@ -124,6 +128,10 @@ class RawPhone:
         self._offer = self.sdp(mode)
         self._request("INVITE", self.target, now, body=self._offer)
 
+    def update(self, now: float, body: str = "", extra: str = "") -> None:
+        self.cseq += 1
+        self._request("UPDATE", self.target, now, body=body, extra=extra)
+
     def info(self, body: str, now: float) -> None:
         self.cseq += 1
         self._request("INFO", self.target, now, body=body, kind="application/dtmf-relay")
@@ -158,8 +166,9 @@ class RawPhone:
             f"Max-Forwards: 70\r\nFrom: {self.local};tag={self.tag}\r\nTo: {to}\r\n"
             f"Call-ID: {self.call_id}\r\nCSeq: {self.cseq} {method}\r\n"
         )
+        if method in ("INVITE", "UPDATE"):
+            text += f"Contact: <sip:{self.name}@{self.address[0]}:{self.address[1]}>\r\n{self.says}"
         if method == "INVITE":
-            text += f"Contact: <sip:{self.name}@{self.address[0]}:{self.address[1]}>\r\n"
             self._invite_branch = branch
         text += extra
         if body:
@@ -185,6 +194,8 @@ class RawPhone:
             if method == "INVITE":
                 self._repeated.pop(key, None)
                 self._note(f"{status}", branch)
+                if "rseq" in fields:
+                    self._prack(int(number), fields, now)
             return
         self._repeated.pop(key, None)
         to_tag = re.search(r"tag=([^;\s]+)", fields["to"][0])
@@ -198,6 +209,14 @@ class RawPhone:
                 self._request("REGISTER", "sip:example.test", now, extra=auth + contact + "Expires: 3600\r\n")
         else:
             self._note(f"{status} {method}", branch)
+
+    def _prack(self, number: int, fields: dict[str, list[str]], now: float) -> None:
+        if not self._note(f"RSeq {fields['rseq'][0]}", fields["call-id"][0]):
+            return
+        self.peer_tag = re.search(r"tag=([^;\s]+)", fields["to"][0]).group(1)
+        self.target = re.search(r"<(sip:[^>]+)>$", fields["contact"][0]).group(1)
+        self.cseq += 1
+        self._request("PRACK", self.target, now, extra=f"RAck: {fields['rseq'][0]} {number} INVITE\r\n")
 
     def _final_to_invite(
         self, status: int, number: int, branch: str, fields: dict[str, list[str]], to_tag: str, body: str, now: float
@@ -280,6 +299,8 @@ class RawPhone:
         else:
             if method == "BYE":
                 self.in_call = False
+            if method == "PRACK":
+                self._repeated.pop("180 " + fields["call-id"][0], None)
             self._respond(200, fields, key)
 
     def _text(self, status: int, fields: dict[str, list[str]], body: str = "") -> str:
@@ -289,6 +310,14 @@ class RawPhone:
         text += "".join(f"Record-Route: {route}\r\n" for route in fields.get("record-route", []))
         text += f"From: {fields['from'][0]}\r\nTo: {to}\r\nCall-ID: {fields['call-id'][0]}\r\n"
         text += f"CSeq: {fields['cseq'][0]}\r\nContact: <sip:{self.name}@{self.address[0]}:{self.address[1]}>\r\n"
+        method = fields["cseq"][0].split()[1]
+        if method in ("INVITE", "UPDATE") and status == 200:
+            text += self.says
+            if self.timer and "session-expires" in fields:
+                seconds, _, refresher = fields["session-expires"][0].partition(";refresher=")
+                text += f"Session-Expires: {seconds};refresher={refresher or self.timer}\r\n"
+        if method == "INVITE" and status == 180 and self.reliable:
+            text += f"Require: 100rel\r\nRSeq: {self.rseq}\r\n"
         if body:
             text += "Content-Type: application/sdp\r\n"
         return text + f"Content-Length: {len(body)}\r\n\r\n{body}"
@@ -308,7 +337,12 @@ class RawPhone:
         self.local = fields["to"][0]
         self.remote, self.peer_tag = fields["from"][0].split(";tag=")
         self.target = re.search(r"<(sip:[^>]+)>", fields["contact"][0]).group(1)
-        self._respond(180 if self.rings else 100, fields, key)
+        if self.reliable:
+            self.rseq = self._rng.randint(1, 1000)
+            self._repeat("180 " + self.call_id, self._text(180, fields), now, invite=True)
+            self._answers[key] = self._text(180, fields).encode()
+        else:
+            self._respond(180 if self.rings else 100, fields, key)
         if self.pickup is not None:
             body = self.sdp() if self.final_status == 200 else ""
             self._pickup_at = (now + self.pickup, self._text(self.final_status, fields, body))
@@ -319,6 +353,7 @@ class RawPhone:
         branch = re.search(r"branch=([^;,\s]+)", text).group(1)
         number = re.search(r"CSeq: (\d+)", text).group(1)
         self._answers[branch, "INVITE"] = text.encode()
+        self._repeated.pop("180 " + re.search(r"Call-ID: (.*)", text).group(1).strip(), None)
         if text.startswith("SIP/2.0 200"):
             self.in_call = True
         self._repeat(f"answer {re.search(r'Call-ID: (.*)', text).group(1).strip()} {number}", text, now, invite=False)

@@ -3,12 +3,14 @@
 import random
 
 from sipconf.sip.answering import Arrived, Refusal
+from sipconf.sip.call_states import Input, State
 from sipconf.sip.challenged import Credentials
+from sipconf.sip.client_tx import Heard
 from sipconf.sip.events import Send
 from sipconf.sip.flow import Flow
 from sipconf.sip.message import Request, Response
 from sipconf.sip.parser import parse_message
-from sipconf.sip.session import Input, Session, State
+from sipconf.sip.session import Session
 from sipconf.sip.settings import AgentSettings
 from sipconf.sip.transactions import Transactions
 from sipconf.sip.uri import NameAddr, SipUri
@@ -30,8 +32,8 @@ class Bench:
         self.cseq = 10
         self.session: Session
 
-    def incoming(self, body: str = "v=0\r\n") -> None:
-        invite = self.request("INVITE", to="<sip:2001@example.test>", body=body)
+    def incoming(self, body: str = "v=0\r\n", extra: str = "") -> None:
+        invite = self.request("INVITE", to="<sip:2001@example.test>", body=body, extra=extra)
         key = self.transactions.open_server(invite, FLOW, None)
         self.session = Session.incoming("s1", self.wire, invite, key, FLOW, 0.0)
         self.wire.respond(key, invite, 100, 0.0)
@@ -41,37 +43,45 @@ class Bench:
         caller = NameAddr("", SipUri.parse("sip:2001@example.test"), ())
         self.session = Session.outgoing("s1", self.wire, FLOW, target, caller, SDP, 0.0, self.credentials)
 
-    def request(self, method: str, to: str, body: str = "", number: int | None = None) -> Request:
+    def request(
+        self, method: str, to: str, body: str = "", number: int | None = None, extra: str = ""
+    ) -> Request:
         if number is None:
             self.cseq += 1
             number = self.cseq
         call_id = self.session.call_id if hasattr(self, "session") else "c1"
-        kind = "Content-Type: Application/SDP; x=y\r\n" if body else ""
+        media = "Application/DTMF" if method == "INFO" else "Application/SDP"
+        kind = f"Content-Type: {media}; x=y\r\n" if body else ""
         message = parse_message(
             (
                 f"{method} sip:192.0.2.1 SIP/2.0\r\n"
                 f"Via: SIP/2.0/UDP 198.51.100.7;branch=z9hG4bK{method}{number}\r\nMax-Forwards: 70\r\n"
                 f"From: <sip:102@example.test>;tag=peer\r\nTo: {to}\r\nCall-ID: {call_id}\r\n"
-                f"CSeq: {number} {method}\r\nContact: <sip:102@198.51.100.7>\r\n{kind}"
+                f"CSeq: {number} {method}\r\nContact: <sip:102@198.51.100.7>\r\n{extra}{kind}"
                 f"Content-Length: {len(body)}\r\n\r\n{body}"
             ).encode()
         )
         assert isinstance(message, Request)
         return message
 
-    def arrived(self, method: str, body: str = "") -> Arrived:
-        request = self.request(method, f"<sip:2001@example.test>;tag={self.session.local_tag}", body)
+    def arrived(self, method: str, body: str = "", extra: str = "") -> Arrived:
+        to = f"<sip:2001@example.test>;tag={self.session.local_tag}"
+        request = self.request(method, to, body, extra=extra)
         return Arrived(self.transactions.open_server(request, FLOW, self.session), request)
 
     def ack(self) -> Request:
         to = f"<sip:2001@example.test>;tag={self.session.local_tag}"
         return self.request("ACK", to, number=self.session.invite.cseq.number)
 
-    def response(self, status: int, body: str = "", tag: str = "peer") -> Response:
+    def response(
+        self, status: int, body: str = "", tag: str = "peer", extra: tuple[tuple[str, str], ...] = ()
+    ) -> Response:
         answer = self.session.invite.response(status, to_tag=tag)
         answer.headers.add("Contact", "<sip:102@198.51.100.7>")
         if status in (401, 407):
             answer.headers.add({401: "WWW-Authenticate", 407: "Proxy-Authenticate"}[status], CHALLENGE)
+        for header in extra:
+            answer.headers.add(*header)
         made = parse_message(Response(status, answer.reason, answer.headers, body.encode()).encode())
         assert isinstance(made, Response)
         return made
@@ -80,7 +90,8 @@ class Bench:
         """Bring the session into a state as a real call would."""
         do = self.session_step
         if state in (State.INVITED, State.ANSWERED, State.LEAVING):
-            self.incoming()
+            self.incoming(extra="Require: 100rel\r\n")
+            do(Input.RING)
             if state is not State.INVITED:
                 do(Input.ANSWER)
             if state is State.LEAVING:
@@ -93,6 +104,9 @@ class Bench:
         self.outputs()
 
     def session_step(self, what: Input) -> bool:
+        if what is Input.PROVISIONAL:
+            self.session.hear(self.session.invite_key, Heard(self.response(180)), 0.0)
+            return True
         return self.session._step(what, self.payload(what), 0.0)
 
     def payload(self, what: Input) -> object:
@@ -106,8 +120,19 @@ class Bench:
                 return "why"
             case Input.BYE:
                 return self.arrived("BYE")
-            case Input.REINVITE | Input.REINVITE_PROVES:
+            case Input.REINVITE | Input.REINVITE_PROVES | Input.REINVITE_SAME:
                 return self.arrived("INVITE", "v=0\r\n")
+            case Input.UPDATE:
+                return self.arrived("UPDATE")
+            case Input.UPDATE_OFFER | Input.UPDATE_SAME:
+                return self.arrived("UPDATE", "v=0\r\n")
+            case Input.PRACK:
+                ringing = self.session.ringing
+                rseq = ringing.number if ringing is not None else 1
+                rack = f"RAck: {rseq} {self.session.invite.cseq.number} INVITE\r\n"
+                return self.arrived("PRACK", extra=rack)
+            case Input.BRIEF:
+                return self.response(422, extra=(("Min-SE", "3600"),))
             case Input.INFO:
                 return self.arrived("INFO", "Signal=1\r\n")
             case Input.ACK:
@@ -151,7 +176,9 @@ WAYS = {
     State.REINVITED: (*UP, Input.REINVITE),
     State.REANSWERED: (*UP, Input.REINVITE, Input.ANSWER_REOFFER),
     State.REOFFERING: (*UP, Input.REOFFER),
+    State.REFRESHING: (*UP, Input.REFRESH),
     State.GLARE: (*UP, Input.REOFFER, Input.PENDING),
+    State.UPDATING: (*UP, Input.UPDATE_OFFER),
     State.ENDING: (*UP, Input.HANG_UP),
     State.ENDED: (*UP, Input.BYE),
 }

@@ -8,7 +8,11 @@ from sipconf.errors import MisuseError
 from sipconf.sip import events
 from sipconf.sip.events import Send
 from sipconf.sip.flow import Flow
-from tests.sim.desk import PHONE, SDP, SERVER, TRUNK, Desk, header, proof, reply, request, status, to_tag
+from sipconf.sip.uri import SipUri
+from tests.sim.desk import PHONE, SDP, SERVER, TCP, TRUNK, Desk, header, proof, reply, request, status, to_tag
+
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REGISTER"
+CORPORA = Path(__file__).resolve().parents[2].parent / "shared" / "corpora"
 
 
 # --- admission -------------------------------------------------------------------------------------------------------
@@ -112,10 +116,11 @@ def test_trunks_call_to_what_it_may_not_dial_is_challenged_like_anybodys() -> No
 @pytest.mark.parametrize(
     ("text", "expected", "name", "value"),
     [
-        (request("UPDATE"), 405, "Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REGISTER"),
-        (request("SUBSCRIBE"), 405, "Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REGISTER"),
-        (request("DANCE"), 501, "Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, REGISTER"),
-        (request("INVITE", extra="Require: 100rel, timer\r\n"), 420, "Unsupported", "100rel, timer"),
+        (request("SUBSCRIBE"), 405, "Allow", ALLOW),
+        (request("DANCE"), 501, "Allow", ALLOW),
+        (request("INVITE", extra="Require: 100rel, replaces, timer, x\r\n"), 420, "Unsupported", "replaces, x"),
+        (request("INVITE", extra="Session-Expires: 89\r\nSupported: timer\r\n"), 422, "Min-SE", "90"),
+        (request("INVITE", extra="x: 60;refresher=uac\r\nRequire: timer\r\n"), 422, "Min-SE", "90"),
         (request("OPTIONS", uri="tel:+3212"), 416, "Call-ID", "c1"),
         (request("REGISTER", to="<tel:101>"), 400, "Call-ID", "c1"),
         (request("REGISTER", to="<isbn:2983792873>"), 400, "Call-ID", "c1"),
@@ -128,6 +133,8 @@ def test_trunks_call_to_what_it_may_not_dial_is_challenged_like_anybodys() -> No
         (request("INVITE", to="<sip:2001@x>;tag=unknown"), 481, "Call-ID", "c1"),
         (request("OPTIONS", to="<sip:2001@x>;tag=unknown"), 481, "Call-ID", "c1"),
         (request("INFO"), 481, "Call-ID", "c1"),
+        (request("UPDATE"), 481, "Call-ID", "c1"),
+        (request("PRACK"), 481, "Call-ID", "c1"),
         (request("CANCEL"), 481, "Call-ID", "c1"),
         (request("INVITE").replace("SIP/2.0\r\nVia", "SIP/3.0\r\nVia"), 505, "Call-ID", "c1"),
         (request("INVITE").replace("Contact: <", "Contact: "), 400, "Call-ID", "c1"),
@@ -168,7 +175,24 @@ def test_stray_response_is_counted() -> None:
 def test_options_tells_what_we_can() -> None:
     (answer,) = Desk().receive(request("OPTIONS"), PHONE)
     assert status(answer) == 200
-    assert "INVITE" in header(answer, "Allow")[0] and header(answer, "Accept") == ["application/sdp"]
+    assert header(answer, "Allow") == [ALLOW] and header(answer, "Accept") == ["application/sdp"]
+    assert header(answer, "Supported") == ["100rel, timer, outbound, path"]
+    assert header(answer, "Accept-Encoding") == ["identity"]
+
+
+def test_options_is_no_way_to_find_out_who_is_there() -> None:
+    answers = set()
+    for number, user in enumerate(("101", "2001", "999999", "")):
+        uri = f"sip:{user}@x" if user else "sip:x"
+        (answer,) = Desk().receive(request("OPTIONS", uri=uri, call_id=f"c{number}"), PHONE)
+        answers.add(answer.replace(f"c{number}", "c").replace(to_tag(answer), "tag"))
+    assert len(answers) == 1
+
+
+def test_every_extension_that_options_names_may_be_required() -> None:
+    for option in ("100rel", "timer", "outbound", "path"):
+        (answer,) = Desk().receive(request("INVITE", extra=f"Require: {option}\r\n"))
+        assert status(answer) == 100
 
 
 def test_limits_answer_503_with_retry_after() -> None:
@@ -191,13 +215,81 @@ def test_merged_request() -> None:
     assert status(answer) == 482
 
 
+def test_request_of_our_own_that_comes_back() -> None:
+    desk = Desk()
+    desk.agent.invite(
+        target=SipUri.parse("sip:2001@192.0.2.1"), flow=TRUNK, from_uri=SipUri.parse("sip:102@x"), from_name="",
+        offer=SDP, now=desk.now,
+    )
+    (ours,) = desk.take()
+    proxied = ours.replace("Via: ", "Via: SIP/2.0/UDP 203.0.113.9:5060;branch=z9hG4bKproxy\r\nVia: ", 1)
+    (looped,) = desk.receive(proxied)
+    assert status(looped) == 482 and desk.told(events.IncomingCall) == []
+    (spiral,) = desk.receive(proxied.replace(header(ours, "Via")[0].split("branch=")[1], "z9hG4bKanother"))
+    assert status(spiral) == 100
+
+
+def test_old_telephone_without_a_branch() -> None:
+    """RFC 2543: its requests are told apart by Call-ID, CSeq, From tag and the address that it says it has."""
+    desk = Desk()
+    bare = {"via": "SIP/2.0/UDP 203.0.113.9:5060", "branch": "x"}
+    invite = request("INVITE", body="v=0\r\n", **bare).replace(";branch=x", "")
+    assert [status(text) for text in desk.receive(invite)] == [100]
+    assert len(desk.told(events.IncomingCall)) == 1
+    assert [status(text) for text in desk.receive(invite)] == [100] and desk.told(events.IncomingCall) == []
+    (other,) = desk.receive(invite.replace("203.0.113.9:5060\r\n", "203.0.113.9:5070\r\n", 1))
+    assert status(other) == 482  # the same request by another way
+    cancel = request("CANCEL", **bare).replace(";branch=x", "")
+    assert [status(text) for text in desk.receive(cancel)] == [200, 487]
+    ack = request("ACK", to="<sip:2001@x>;tag=any", **bare).replace(";branch=x", "")
+    assert desk.receive(ack) == []
+    desk.now += 1.0
+    desk.agent.handle_timer(desk.now)
+    assert desk.take() == []  # the 487 is not sent again
+
+
+def test_info_that_nobody_here_reads() -> None:
+    desk = Desk()
+    desk.call()
+    inside = {"to": f"<sip:2001@x>;tag={desk.tag}"}
+    kind = "Content-Type: application/media_control+xml\r\n"
+    (answer,) = desk.receive(request("INFO", cseq=2, extra=kind, body="<x/>", **inside))
+    assert status(answer) == 415 and header(answer, "Accept") == ["application/dtmf-relay, application/dtmf"]
+    (answer,) = desk.receive(request("INFO", cseq=3, **inside))  # some telephones ask so whether we live
+    assert status(answer) == 200 and desk.told(events.InfoReceived) != []
+
+
+@pytest.mark.parametrize(
+    ("privacy", "number"),
+    [("id", ""), ("ID", ""), ("user; critical", ""), ("header;id", ""), ("full", ""), ("none", "+32475"),
+     ("session", "+32475"), ("", "+32475")],
+)
+def test_caller_who_hides(privacy: str, number: str) -> None:
+    """His operator tells us who he is, and he asked that nobody else be told (RFC 3323, RFC 3325 section 9.3)."""
+    desk = Desk()
+    extra = f"P-Asserted-Identity: \"Alice\" <tel:+32475>\r\nPrivacy: {privacy}\r\n"
+    desk.receive(request("INVITE", extra=extra))
+    (call,) = desk.told(events.IncomingCall)
+    assert (call.caller_number, call.caller_name) == (number, "Alice" if number else "Anonymous")
+
+
+def test_asserted_identity_of_anybody_else_is_ignored() -> None:
+    desk = Desk()
+    (challenge,) = desk.receive(request("INVITE"), PHONE)
+    auth = proof(header(challenge, "WWW-Authenticate")[0], "INVITE", "sip:2001@x")
+    asserted = "P-Asserted-Identity: <tel:+32475>\r\nPrivacy: id\r\n"
+    desk.receive(request("INVITE", cseq=2, extra=auth + asserted), PHONE)
+    (call,) = desk.told(events.IncomingCall)
+    assert (call.caller_number, call.caller_name) == ("101", "Bob")
+
+
 # --- calls -----------------------------------------------------------------------------------------------------------
 def test_requests_in_a_call() -> None:
     desk = Desk()
     session = desk.call()
     inside = {"to": f"<sip:2001@x>;tag={desk.tag}"}
     assert [status(text) for text in desk.receive(request("OPTIONS", cseq=2, **inside))] == [200]
-    assert [status(text) for text in desk.receive(request("UPDATE", cseq=3, **inside))] == [405]
+    assert [status(text) for text in desk.receive(request("REGISTER", cseq=3, **inside))] == [405]
     kind = "Content-Type: Application/DTMF-Relay; x=1\r\n"
     info = request("INFO", cseq=4, extra=kind, body="Signal=1", **inside)
     assert [status(text) for text in desk.receive(info)] == [200]
@@ -323,7 +415,7 @@ def test_lost_connection_cancels_a_call_that_came_by_it() -> None:
     assert not desk.told(events.CallCancelled), "the caller may be reached by another connection"
     desk.agent.flow_failed(Flow("tcp", (TRUNK.remote[0], 5060), SERVER), desk.now)
     desk.take()
-    assert desk.told(events.CallCancelled) == [events.CallCancelled(call.session)]
+    assert desk.told(events.CallCancelled) == [events.CallCancelled(call.session, "the caller's connection is lost")]
     assert desk.agent.idle()
 
 

@@ -3,10 +3,10 @@
 import pytest
 
 from sipconf.sip.answering import Arrived
+from sipconf.sip.call_states import Input, State
 from sipconf.sip.challenged import Credentials
 from sipconf.sip.client_tx import Heard
 from sipconf.sip.events import CallConfirmed, ReofferFailed, Send
-from sipconf.sip.session import Input, State
 from tests.sim.session_bench import CHALLENGE, FLOW, SDP, Bench
 
 
@@ -40,8 +40,8 @@ def test_confirmed_call_tells_the_answer_only_to_our_own_offer(body: str, answer
 
 
 @pytest.mark.parametrize(("state", "number", "following", "told"), [
-    (State.ANSWERED, 1, State.REINVITED, ["CallConfirmed", "Reoffered"]),
-    (State.REANSWERED, 1, State.REINVITED, ["CallConfirmed", "Reoffered"]),
+    (State.ANSWERED, 1, State.REINVITED, ["100 INVITE", "CallConfirmed", "Reoffered"]),
+    (State.REANSWERED, 1, State.REINVITED, ["100 INVITE", "CallConfirmed", "Reoffered"]),
     (State.ANSWERED, 0, State.ANSWERED, ["491 INVITE"]),  # the number of the INVITE answered: no news of our 200
 ])
 def test_new_re_invite_proves_that_our_answer_arrived_though_its_ack_is_lost(

@@ -176,6 +176,21 @@ def test_invite_in_proceeding_can_be_abandoned_and_only_that(transactions: Trans
     drain(transactions)
 
 
+def test_abandoned_invite_that_is_answered_late_by_a_1xx_does_not_stay_for_ever(transactions: Transactions) -> None:
+    ours = request(branch="z9hG4bKours")
+    key = transactions.send_request(ours, UDP, "me", 0.0)
+    transactions.abandon(key)
+    assert len(transactions) == 1  # timer B will end it
+    transactions.receive_response(ours.response(100), 1.0)
+    assert len(transactions) == 0 and transactions.next_timer() is None
+    key = transactions.send_request(ours, UDP, "me", 0.0)
+    transactions.abandon(key)
+    transactions.receive_response(ours.response(200), 1.0)
+    assert len(transactions) == 1
+    transactions.handle_timer(40.0)
+    assert len(transactions) == 0 and not transactions._abandoned
+
+
 def test_deadlines_follow_the_keys_not_the_changes() -> None:
     deadlines: Deadlines[str] = Deadlines()
     for number in range(10_000):
