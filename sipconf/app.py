@@ -127,6 +127,7 @@ class House:
             totals={
                 "media_restarts": lambda: self._media.restarts,
                 "store_failures": lambda: self._store.failures,
+                "sip_dropped": lambda: self._agent.dropped,
             })
 
     # --- start and stop ----------------------------------------------------------------------------------------------
