@@ -92,7 +92,7 @@ def test_what_one_source_one_trunk_and_all_may_hold() -> None:
                 held.check(holder)
             except TooMuch as refused:
                 assert (refused.status, refused.metric) == (503, "full")
-                return number
+                return number - first
             held.take((holder, number), holder)
         return 10
 
