@@ -242,14 +242,14 @@ class UserAgent:
 
     def _receive_request(self, request: Request, flow: Flow, now: float) -> None:
         request, reply = stamp(request, flow)
-        if request.method == "CANCEL":
+        if not self._gate.answers(request, flow) and _dialog_key(request) not in self._dialogs:
+            self._count("unknown")
+        elif request.method == "CANCEL":
             self._cancel(request, reply, now)
         elif self._transactions.absorb(request, now):
             return
         elif request.method == "ACK":
             self._ack(request, reply, now)
-        elif request.to.tag is None and not self._gate.answers(request, flow):
-            self._count("unknown")
         elif (refused := self._gate.inspect(request)) is not None:
             self._refuse(request, reply, refused)
         elif request.to.tag is not None:
@@ -288,7 +288,7 @@ class UserAgent:
         self._settle_session(session)
 
     def _in_dialog(self, request: Request, reply: Flow, now: float) -> None:
-        session = self._dialogs.get((request.call_id, request.to.tag or "", request.from_.tag or ""))
+        session = self._dialogs.get(_dialog_key(request))
         if session is None or session.dialog is None:
             self._refuse(request, reply, Refused(481))
         elif (refused := self._gate.stands_against(request, reply, session.dialog.flow, now)) is not None:
@@ -392,3 +392,7 @@ class UserAgent:
         if dialog is not None and dialog.key not in self._dialogs:
             self._dialogs[dialog.key] = session
             self._acked[dialog.call_id, dialog.remote_tag] = session
+
+
+def _dialog_key(request: Request) -> DialogKey:
+    return (request.call_id, request.to.tag or "", request.from_.tag or "")

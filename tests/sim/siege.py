@@ -63,7 +63,8 @@ class Stranger:
                 to: str = "", extra: str = "", body: str = "", **more: str) -> str:
         """A request with a branch, Call-ID and tag of its own; more: branch, call_id, tag, cseq."""
         number = next(self._count)
-        given = {"branch": f"z9hG4bKs{number}", "call_id": f"s{number}", "tag": f"t{number}", "cseq": "1", **more}
+        mine = f"{number}-{self.address[1]}-{self.address[0]}"
+        given = {"branch": f"z9hG4bKs{mine}", "call_id": f"s{mine}", "tag": f"t{number}", "cseq": "1", **more}
         kind = "Content-Type: application/sdp\r\n" if body and "Content-Type" not in extra else ""
         return (
             f"{method} {uri} SIP/2.0\r\n"
