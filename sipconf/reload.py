@@ -25,7 +25,8 @@ RESTART_KEYS = frozenset(
     {
         ("sip", "domain"), ("sip", "listen"), ("sip", "advertise"), ("sip", "local_networks"), ("sip", "digest"),
         ("sip", "drop_unknown"), ("rtp", "ports"), ("rtp", "silence_timeout"), ("http", "listen"),
-        ("http", "tls_listen"), ("tls", "certificate"), ("tls", "key"), ("prompts", "directory"), ("store", "path"), ("limits", "max_calls"),
+        ("http", "tls_listen"), ("tls", "certificate"), ("tls", "key"), ("prompts", "directory"), ("store", "path"),
+        ("limits", "max_calls"),
     }
 )  # fmt: skip
 
