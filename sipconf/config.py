@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from sipconf.config_check import cross_faults
-from sipconf.config_faults import ConfigError, Fault, syntax_fault, validation_faults
+from sipconf.config_faults import ConfigError, Fault, endless_fault, syntax_fault, validation_faults
 from sipconf.config_lines import key_lines, line_of
 from sipconf.config_values import (
     DEFAULT_LISTEN,
@@ -331,6 +331,8 @@ def parse(text: str, path: Path) -> Config:
         raw: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([syntax_fault(str(path), text, str(error))]) from None
+    except (RecursionError, ValueError):  # tomllib translates neither nesting nor numbers without end
+        raise ConfigError([endless_fault(str(path), text)]) from None
     lines = key_lines(text)
     faults = []
     config = None
