@@ -114,7 +114,8 @@ class House:
         self._registrar = Registrar(self._store.bindings, RegistrarSettings(), self._rng)
         self._registrar.keep_only(self._users, self._clock.monotonic())
         authenticator = Authenticator(config.sip.domain, self._password_of, config.sip.digest, self._rng)
-        settings = AgentSettings(config.sip.domain, "sipconf", self._addresses.contact_for)
+        settings = AgentSettings(config.sip.domain, "sipconf", self._addresses.contact_for,
+                                 drop_unknown=config.sip.drop_unknown)
         self._agent = UserAgent(settings, authenticator, self._trunks, self._registrar, self._rng,
                                 lambda trunk, dialled: self._switchboard.serves_trunk(trunk, dialled))
         self._conferences = ConferenceService(directory_of(config), ConferenceSettings(), self._rng,
@@ -139,6 +140,7 @@ class House:
                 "store_failures": lambda: self._store.failures,
                 "loop_stalls": lambda: self._watchdog.stalls,
                 "loop_stalled_seconds": lambda: self._watchdog.stalled,
+                "sip_dropped": lambda: self._agent.dropped,
             })
 
     # --- start and stop ----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ wrong, `config_lines` finds the line.
 
 import ipaddress
 import re
+import stat
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,7 +24,7 @@ from pydantic import (
 )
 
 from sipconf.config_check import cross_faults
-from sipconf.config_faults import ConfigError, Fault, syntax_fault, validation_faults
+from sipconf.config_faults import ConfigError, Fault, endless_fault, syntax_fault, validation_faults
 from sipconf.config_lines import key_lines, line_of
 from sipconf.config_values import (
     DEFAULT_LISTEN,
@@ -145,7 +146,7 @@ class _Section(BaseModel):
 
 
 class SipConfig(_Section):
-    """[sip]: addresses, listeners, digest."""
+    """[sip]: addresses, listeners, digest. drop_unknown: silence for strangers who do not address our domain."""
 
     domain: Annotated[str, AfterValidator(_host)] = "localhost"
     listen: Annotated[tuple[Annotated[str, AfterValidator(_listen_url)], ...], Field(min_length=1)] = (
@@ -154,6 +155,7 @@ class SipConfig(_Section):
     advertise: Annotated[str, AfterValidator(_address)] | None = None
     local_networks: tuple[Annotated[str, AfterValidator(_network)], ...] | None = None
     digest: Annotated[tuple[Literal["MD5", "SHA-256"], ...], Field(min_length=1)] = ("MD5",)
+    drop_unknown: StrictBool = False
 
 
 class RtpConfig(_Section):
@@ -293,6 +295,20 @@ class Config(_Section):
             holders.append("[http] admin_password")
         return holders
 
+    def holds_secrets(self) -> bool:
+        """Is there a password that is nobody else's business?"""
+        secrets = [self.http.admin_password, *(user.password for user in self.users),
+                   *(trunk.password for trunk in self.trunks)]
+        return any(secret is not None and not is_example_secret(secret) for secret in secrets)
+
+
+def is_open_to_all(path: Path) -> bool:
+    """True for a file that every user of this machine may read."""
+    try:
+        return bool(path.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False
+
 
 def load(path: Path, wall: float | None = None) -> Config:
     """Read and validate the file. Raises ConfigError with every fault. wall: the time, for `sipconf check`: a
@@ -321,6 +337,8 @@ def parse(text: str, path: Path, wall: float | None = None) -> Config:
         raw: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([syntax_fault(str(path), text, str(error))]) from None
+    except (RecursionError, ValueError):  # tomllib translates neither nesting nor numbers without end
+        raise ConfigError([endless_fault(str(path), text)]) from None
     lines = key_lines(text)
     faults = []
     config = None

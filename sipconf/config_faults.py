@@ -49,6 +49,15 @@ class ConfigError(SipconfError):
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
 
+def endless_fault(file: str, text: str) -> Fault:
+    """For what tomllib gives up on: a number or a nesting too long for it. The line is the one with most of either."""
+    lines = text.split("\n")
+    digits = [sum(map(str.isdigit, line)) for line in lines]
+    brackets = [line.count("[") + line.count("{") + line.count(".") for line in lines]
+    most = max(range(len(lines)), key=lambda number: max(digits[number], brackets[number]))
+    return Fault(file, most + 1, "a number or a nesting without end; nothing here takes more than a few of either")
+
+
 def syntax_fault(file: str, text: str, message: str) -> Fault:
     """From tomllib's message, which ends in "(at line 3, column 5)" or "(at end of document)"."""
     place = re.search(r"\(at line (\d+), column (\d+)\)$", message)

@@ -104,6 +104,7 @@ listen = ["udp://0.0.0.0:5060", "tcp://0.0.0.0:5060"]   # "tls://0.0.0.0:5061" a
 # advertise = "203.0.113.5"                    # the public address, for peers outside local_networks
 # local_networks = ["192.168.0.0/16"]          # default: the private networks of this machine's interfaces
 # digest = ["MD5"]                             # challenges offered, in this order; many telephones know one
+# drop_unknown = true                          # strangers who do not address our domain get no answer; default false
 
 [rtp]
 ports = "10000-19999"                          # one port, "10000": everything on one UDP port

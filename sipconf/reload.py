@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sipconf.config import Config, ConfigError, load
+from sipconf.config import Config, ConfigError, is_open_to_all, load
 from sipconf.config_values import number_key
 
 POLL_MS = 1000  # also notices edits on file systems that tell nothing, and through symbolic links
@@ -24,9 +24,9 @@ _log = logging.getLogger(__name__)
 RESTART_KEYS = frozenset(
     {
         ("sip", "domain"), ("sip", "listen"), ("sip", "advertise"), ("sip", "local_networks"), ("sip", "digest"),
-        ("rtp", "ports"), ("rtp", "silence_timeout"), ("http", "listen"), ("http", "tls_listen"),
-        ("prompts", "directory"), ("store", "path"), ("limits", "max_calls"), ("limits", "max_connections"),
-        ("limits", "max_connections_per_source"),
+        ("sip", "drop_unknown"), ("rtp", "ports"), ("rtp", "silence_timeout"), ("http", "listen"),
+        ("http", "tls_listen"), ("prompts", "directory"), ("store", "path"), ("limits", "max_calls"),
+        ("limits", "max_connections"), ("limits", "max_connections_per_source"),
     }
 )  # fmt: skip
 
@@ -144,6 +144,7 @@ class Reloader:
         self._on_new = on_new
         self._on_result = on_result
         self._seen = _signature(path)
+        _warn_of_open_secrets(self.current, path)
 
     def apply(self) -> list[Change]:
         """Read the file now. Returns what changed. Raises ConfigError, with nothing changed, when it is broken."""
@@ -157,6 +158,7 @@ class Reloader:
             self._tell("broken", [], error)
             raise
         self.last_error = None
+        _warn_of_open_secrets(config, self.path)
         changes = differences(self.current, config)
         if not changes:
             self._tell("unchanged", [], None)
@@ -223,6 +225,12 @@ class Reloader:
     def _tell(self, result: str, changes: Sequence[Change], error: ConfigError | None) -> None:
         if self._on_result:
             self._on_result(result, changes, error)
+
+
+def _warn_of_open_secrets(config: Config, path: Path) -> None:
+    """Passwords in a file that everybody on this machine may read."""
+    if config.holds_secrets() and is_open_to_all(path):
+        _log.warning("%s holds passwords and every user of this machine can read it: chmod 640 or 600", path)
 
 
 def _signature(path: Path) -> tuple[int, ...]:

@@ -52,10 +52,12 @@ class Admission:
         spec, wall = room.spec, self._wall_time(now)
         keys = keys_of(person.caller, spec.extension)
         stranger = person.caller.user is None
-        wait = self._lockouts.stranger_delay(spec.extension, now) if stranger else 0.0
         free = spec.access_code is None
         if self._lockouts.locked_for(keys, wall) > 0.0:
-            return Judgement(Verdict.ACCESS if free else Verdict.LOCKED_OUT, wait)
+            return Judgement(Verdict.ACCESS if free else Verdict.LOCKED_OUT, 0.0)
+        wait = self._lockouts.stranger_turn(spec.extension, now) if stranger else 0.0
+        if wait is None:
+            return Judgement(Verdict.ACCESS if free else Verdict.LOCKED_OUT, 0.0)
         found = compare(spec, code)
         if found is not None:
             self._lockouts.succeeded(keys, wall)

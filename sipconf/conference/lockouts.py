@@ -62,8 +62,9 @@ class LockoutSettings:
     delays: before the answer to the first, second, ... wrong code; the last one stays. failures_to_lock: every so
     many failures lock the caller out, first_lock long, doubling up to longest_lock. forget_after: this long
     without a failure forgives. pardons_a_day: how often a right code forgives, so that one who knows a room's code
-    cannot guess its administrator's for ever. room_budget failures of strangers within room_window slow strangers
-    by room_delay.
+    cannot guess its administrator's for ever. After room_budget failures of strangers within room_window the room's
+    strangers are answered one by one, one in room_delay, whatever numbers they call from; who would have to wait for
+    longer than longest_turn is turned away, and his code is not looked at.
     """
 
     delays: tuple[float, ...] = (0.0, 1.0, 2.0, 4.0, 8.0)
@@ -75,6 +76,7 @@ class LockoutSettings:
     room_budget: int = 30
     room_window: float = 600.0
     room_delay: float = 5.0
+    longest_turn: float = 60.0
     max_records: int = 10000
 
 
@@ -103,6 +105,7 @@ class Lockouts:
         self._records = store.load()
         self._pardons: dict[str, deque[float]] = {}
         self._rooms: dict[str, deque[float]] = {}
+        self._turns: dict[str, float] = {}  # when a room's last stranger in the queue is answered
 
     def locked_for(self, keys: tuple[str, ...], wall: float) -> float:
         """Seconds until a caller may try again; 0.0 when it may now."""
@@ -144,8 +147,9 @@ class Lockouts:
         """Charge a room's budget with the wrong code of somebody who is not a user."""
         self._rooms.setdefault(conference, deque(maxlen=self._settings.room_budget)).append(now)
 
-    def stranger_delay(self, conference: str, now: float) -> float:
-        """How much longer a stranger waits for the answer to any code in this room."""
+    def stranger_turn(self, conference: str, now: float) -> float | None:
+        """How much longer a stranger waits for the answer to any code in this room, whose turn this makes; None where
+        the queue is too long."""
         failures = self._rooms.get(conference)
         if failures is None:
             return 0.0
@@ -153,8 +157,15 @@ class Lockouts:
             failures.popleft()
         if not failures:
             del self._rooms[conference]
+            self._turns.pop(conference, None)
             return 0.0
-        return self._settings.room_delay if len(failures) == self._settings.room_budget else 0.0
+        if len(failures) < self._settings.room_budget:
+            return 0.0
+        turn = max(self._turns.get(conference, now), now) + self._settings.room_delay
+        if turn - now > self._settings.longest_turn:
+            return None
+        self._turns[conference] = turn
+        return turn - now
 
     def _record(self, key: str, wall: float) -> LockoutRecord | None:
         record = self._records.get(key)

@@ -1,19 +1,25 @@
 """Which requests are let in, and who they are from (RFC 3261 sections 8.2.1 to 8.2.3 and 22; contract "Dialling").
 
-Refusals made here are stateless: until somebody is proven we keep no memory of him (section 26.3.2.4).
+Refusals made here are stateless: until somebody is proven we keep no memory of his requests (section 26.3.2.4), only
+of how many they were (sources) and of his wrong passwords (guesses).
 """
 
 import hashlib
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from sipconf.errors import PeerError
-from sipconf.sip.digest import Authenticator, Challenge, Denied
+from sipconf.sip.caps import Holder, TooMuch
+from sipconf.sip.digest import Authenticator, Denied, Verified
 from sipconf.sip.events import Identity
 from sipconf.sip.flow import Flow
+from sipconf.sip.guesses import Guesses
 from sipconf.sip.message import Request
 from sipconf.sip.session_timer import MIN_SE, too_brief
+from sipconf.sip.settings import AgentSettings
+from sipconf.sip.sources import Sources, network_of
 from sipconf.sip.trunk import Trunks
 from sipconf.sip.uri import NameAddr, SipUri
 from sipconf.sip.wire import ALLOW, ALLOWED, CALL_EXTENSIONS, REGISTRAR_EXTENSIONS, SDP
@@ -23,6 +29,7 @@ EXTENSIONS = frozenset({*CALL_EXTENSIONS, *REGISTRAR_EXTENSIONS})
 HIDING = frozenset({"id", "user", "full"})  # values of Privacy: RFC 3323 section 4.2, RFC 3325 section 9.3
 VISUAL = str.maketrans("", "", "-.()")
 SDP_RANGES = frozenset({SDP, "application/*", "*/*"})
+MAX_ACCOUNT_CHARS = 64  # of a claimed name in the ledger of wrong passwords; longer ones share an entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +56,62 @@ class Gate:
     """Inspects requests and proves identities."""
 
     def __init__(
-        self, authenticator: Authenticator, trunks: Trunks, rng: random.Random, serves: Callable[[str, str], bool]
+        self, authenticator: Authenticator, trunks: Trunks, rng: random.Random, serves: Callable[[str, str], bool],
+        settings: AgentSettings,
     ) -> None:
         """serves(trunk, dialled): may this trunk's callers dial that without proving who they are?"""
         self._authenticator = authenticator
         self._trunks = trunks
         self._serves = serves
         self._secret = rng.randbytes(32)
+        self._settings = settings
+        self._domain = settings.domain.lower()
+        self._guesses = Guesses(settings.guesses)
+        self.sources = Sources(settings.sources)
+
+    def admit(self, flow: Flow, now: float) -> bool:
+        """Whether a message that came by this flow is to be looked at at all."""
+        trunk = self._trunks.match(flow.remote[0])
+        return self.sources.admit(flow.remote, None if trunk is None else trunk.name, now)
+
+    def knows(self, flow: Flow) -> bool:
+        """Is this a trunk's address, or one where a user has proven to live?"""
+        return self.sources.user_at(flow.remote) is not None or self._trunks.match(flow.remote[0]) is not None
+
+    def answers(self, request: Request, flow: Flow) -> bool:
+        """False for a stranger who is to hear nothing: he does not know what we are called (drop_unknown)."""
+        return not self._settings.drop_unknown or request.uri.host.lower() == self._domain or self.knows(flow)
+
+    def holder(self, identity: Identity, flow: Flow) -> Holder:
+        """Whose part of the limits a request takes."""
+        if identity.kind == "trunk":
+            return Holder(identity.name, is_trunk=True)
+        return Holder(network_of(flow.remote[0]))
+
+    def same_peer(self, before: Flow, after: Flow) -> bool:
+        """Do two flows come from one host or one trunk? The port is a NAT's to change."""
+        if network_of(before.remote[0]) == network_of(after.remote[0]):
+            return True
+        trunk = self._trunks.match(before.remote[0])
+        return trunk is not None and trunk == self._trunks.match(after.remote[0])
+
+    def stands_against(self, request: Request, flow: Flow, before: Flow, now: float) -> Refused | None:
+        """Why a request inside a dialog that came by another flow before is not its peer's; None where it is.
+
+        A telephone that has moved to another host proves that it is still the same user's. Whoever only knows the
+        dialog's tags, having overheard them, cannot.
+        """
+        user = self.sources.user_at(before.remote)
+        if self.same_peer(before, flow):
+            if user is not None and self.sources.user_at(flow.remote) is None:
+                self.sources.prove(flow.remote, user)
+            return None
+        if user is None:
+            return Refused(481)
+        identity = self._prove(request, flow, now)
+        if isinstance(identity, Refused):
+            return identity
+        return None if identity.name == user else Refused(403, "That Is Not Your Call")
 
     def stateless_tag(self, request: Request) -> str:
         """The same To tag for every retransmission, without memory (section 8.2.7); unreadable headers serve too."""
@@ -86,12 +142,27 @@ class Gate:
         trunk = self._trunks.match(flow.remote[0])
         if trunk is not None and request.method == "INVITE" and self._serves(trunk.name, dialled(request.uri)):
             return Identity("trunk", trunk.name)
-        verdict = self._authenticator.verify(request, now, flow.remote[0])
-        if isinstance(verdict, Challenge):
-            return Refused(401, headers=tuple(("WWW-Authenticate", value) for value in verdict.values))
+        return self._prove(request, flow, now)
+
+    def _prove(self, request: Request, flow: Flow, now: float) -> Identity | Refused:
+        """The user whose password the sender knows. Raises TooMuch (403) for who has guessed too often: a right guess
+        is not even looked at then."""
+        host = flow.remote[0]
+        account = (self._authenticator.claimed(request) or "")[:MAX_ACCOUNT_CHARS]
+        source = flow.remote if account and self.sources.user_at(flow.remote) == account else network_of(host)
+        if account and (wait := self._guesses.wait(source, account, now)) > 0.0:
+            again = f"Too many wrong passwords, try again in {math.ceil(wait)} seconds"
+            raise TooMuch(again, status=403, metric="guesses")
+        verdict = self._authenticator.verify(request, now, host)
+        if isinstance(verdict, Verified):
+            self._guesses.right(source, account)
+            self.sources.prove(flow.remote, verdict.user)
+            return Identity("user", verdict.user)
         if isinstance(verdict, Denied):
             return Refused(verdict.status, verdict.reason)
-        return Identity("user", verdict.user)
+        if verdict.wrong is not None:
+            self._guesses.wrong(source, account, now)
+        return Refused(401, headers=tuple(("WWW-Authenticate", value) for value in verdict.values))
 
 
 def _inspect_offer(request: Request) -> Refused | None:

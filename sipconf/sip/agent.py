@@ -13,10 +13,11 @@ from sipconf.sip import events
 from sipconf.sip.admission import Gate, Refused, caller_of, dialled
 from sipconf.sip.answering import Arrived, Refusal
 from sipconf.sip.call_states import Input, State
+from sipconf.sip.caps import Held
 from sipconf.sip.challenged import Credentials
 from sipconf.sip.dialog import DialogKey
 from sipconf.sip.digest import Authenticator
-from sipconf.sip.events import CallFailed, Counted, IncomingCall, Send
+from sipconf.sip.events import CallFailed, Counted, IncomingCall
 from sipconf.sip.flow import Flow
 from sipconf.sip.message import Request, Response
 from sipconf.sip.parser import parse_message
@@ -25,9 +26,10 @@ from sipconf.sip.registrar import Registrar
 from sipconf.sip.return_path import stamp
 from sipconf.sip.session import Session
 from sipconf.sip.settings import AgentSettings
+from sipconf.sip.stateless import StatelessAnswers
 from sipconf.sip.timers import Deadlines
 from sipconf.sip.tokens import MalformedMessage
-from sipconf.sip.transactions import Told, Transactions, server_key
+from sipconf.sip.transactions import ANYBODY, Told, Transactions, server_key
 from sipconf.sip.trunk import Trunks
 from sipconf.sip.uri import NameAddr, SipUri
 from sipconf.sip.wire import SDP, SUPPORTED, Wire
@@ -37,6 +39,8 @@ __all__ = ["AgentSettings", "Credentials", "UserAgent"]
 IN_DIALOG = {
     "BYE": Input.BYE, "INFO": Input.INFO, "INVITE": Input.REINVITE, "PRACK": Input.PRACK, "UPDATE": Input.UPDATE,
 }  # fmt: skip
+
+HALF_OPEN = frozenset({State.INVITED, State.ANSWERED, State.LEAVING})
 
 
 class UserAgent:
@@ -54,9 +58,13 @@ class UserAgent:
         """serves(trunk's name, dialled): whether an INVITE from that trunk's address is let in unchallenged."""
         self._settings = settings
         self._registrar = registrar
-        self._gate = Gate(authenticator, trunks, rng, serves)
-        self._transactions = Transactions(settings.timers, settings.max_transactions)
+        self._gate = Gate(authenticator, trunks, rng, serves, settings)
+        self._transactions = Transactions(settings.timers, settings.transactions)
+        self._calls = Held(settings.sessions, "Too Many Calls", "sessions_full")
+        self._half_open = Held(settings.half_open, "Too Many Calls Wait To Be Answered", "half_open_full")
         self._wire = Wire(self._transactions, settings, rng)
+        self._stateless = StatelessAnswers(self._wire, self._gate, settings)
+        self._refuse = self._stateless.refuse
         self._sessions: dict[str, Session] = {}
         self._dialogs: dict[DialogKey, Session] = {}
         self._placed: dict[tuple[str, str], Session] = {}  # ours, by Call-ID and tag: their early dialogs are several
@@ -67,23 +75,25 @@ class UserAgent:
     # --- doors -------------------------------------------------------------------------------------------------------
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
         """One datagram or framed message. A peer's mistake becomes an answer or silence, and a counter."""
+        if not self._gate.admit(flow, now):
+            self._stateless.turn_away(data, flow, now)
+            return
         try:
             message = parse_message(data)
         except MalformedMessage as error:
             self._count(error.metric)
             if error.salvage is not None:
-                self._refuse_bad(error.salvage, flow, error)
+                self._stateless.refuse_bad(error.salvage, flow, error, now)
             return
         try:
             if isinstance(message, Response):
-                if not self._transactions.receive_response(message, now):
-                    self._count("stray_response")
+                self._receive_response(message, flow, now)
             else:
                 self._receive_request(message, flow, now)
         except PeerError as error:
             self._count(error.metric)
             if isinstance(message, Request):
-                self._refuse_bad(message, flow, error)
+                self._stateless.refuse_bad(message, flow, error, now)
         self._settle(now)
 
     def flow_failed(self, flow: Flow, now: float) -> None:
@@ -122,9 +132,15 @@ class UserAgent:
     def idle(self) -> bool:
         """True where nothing is remembered but registrations."""
         tables = (
-            self._sessions, self._dialogs, self._placed, self._acked, self._deadlines, self._transactions
+            self._sessions, self._dialogs, self._placed, self._acked, self._deadlines, self._transactions, self._calls,
+            self._half_open,
         )  # fmt: skip
         return not any(len(table) for table in tables)
+
+    @property
+    def dropped(self) -> int:
+        """Messages that came too fast to be read or answered."""
+        return self._gate.sources.dropped
 
     @property
     def calls(self) -> int:
@@ -196,6 +212,7 @@ class UserAgent:
         session = Session.outgoing(session_id, self._wire, flow, target, from_, offer, now, credentials, routes)
         self._sessions[session_id] = session
         self._placed[session.call_id, session.local_tag] = session
+        self._calls.take(session_id, ANYBODY)
         self._settle_session(session)
         self._settle(now)
         return session_id
@@ -228,15 +245,25 @@ class UserAgent:
         self._settle_session(session)
         self._settle(now)
 
-    # --- requests ----------------------------------------------------------------------------------------------------
+    # --- responses and requests --------------------------------------------------------------------------------------
+    def _receive_response(self, response: Response, flow: Flow, now: float) -> None:
+        """A challenge counts only from the host that we asked: our answer to it is worth something to others."""
+        asked = self._transactions.sent_by(response)
+        if asked is not None and response.status in (401, 407) and not self._gate.same_peer(asked, flow):
+            self._count("stray_challenge")
+        elif not self._transactions.receive_response(response, now):
+            self._count("stray_response")
+
     def _receive_request(self, request: Request, flow: Flow, now: float) -> None:
         request, reply = stamp(request, flow)
-        if request.method == "CANCEL":
+        if not self._gate.answers(request, flow) and _dialog_key(request) not in self._dialogs:
+            self._count("unknown")
+        elif request.method == "CANCEL":
             self._cancel(request, reply, now)
         elif self._transactions.absorb(request, now):
             return
         elif request.method == "ACK":
-            self._ack(request, now)
+            self._ack(request, reply, now)
         elif (refused := self._gate.inspect(request)) is not None:
             self._refuse(request, reply, refused)
         elif request.to.tag is not None:
@@ -256,18 +283,20 @@ class UserAgent:
         """200 where its INVITE is known, however far that is (section 9.2)."""
         key = self._transactions.invited_by(request)
         owner = None if key is None else self._transactions.owner_of(key)
-        if not isinstance(owner, Session):
+        if not isinstance(owner, Session) or not self._gate.same_peer(owner.flow, reply):
             self._refuse(request, reply, Refused(481))
             return
-        self._send_stateless(self._wire.response(request, 200, tag=owner.local_tag), reply)
+        self._stateless.send(self._wire.response(request, 200, tag=owner.local_tag), reply)
         if key == owner.invite_key:
             owner.receive_cancel(request, now)
             self._settle_session(owner)
 
-    def _ack(self, request: Request, now: float) -> None:
-        """By Call-ID, From tag and CSeq alone: some telephones invent a To tag for their ACK."""
+    def _ack(self, request: Request, reply: Flow, now: float) -> None:
+        """By Call-ID, From tag and CSeq: telephones invent a To tag for their ACK. Another host has to know ours."""
         session = self._acked.get((request.call_id, request.from_.tag or ""))
         if session is None:  # of a stateless refusal, or long gone
+            return
+        if request.to.tag != session.local_tag and not self._gate.same_peer(session.flow, reply):
             return
         session.receive_ack(request, now)
         self._settle_session(session)
@@ -278,6 +307,8 @@ class UserAgent:
         dialog = None if session is None else session.dialog_with(theirs)
         if session is None or dialog is None:
             self._refuse(request, reply, Refused(481))
+        elif (refused := self._gate.stands_against(request, reply, dialog.flow, now)) is not None:
+            self._refuse(request, reply, refused)
         elif not dialog.in_order(request):
             self._refuse(request, reply, Refused(500, "CSeq Out Of Order"))
         elif request.method == "OPTIONS":
@@ -285,7 +316,7 @@ class UserAgent:
         elif (what := IN_DIALOG.get(request.method)) is None:
             self._refuse(request, reply, Refused(405))
         else:
-            key = self._transactions.open_server(request, reply, session)
+            key = self._transactions.open_server(request, reply, session, self._calls.holder_of(session.id))
             dialog.move(reply)
             session.receive(what, Arrived(key, request), now)
             self._settle_session(session)
@@ -293,7 +324,7 @@ class UserAgent:
     def _options(self, request: Request, reply: Flow) -> None:
         extra = (("Accept", SDP), ("Accept-Encoding", "identity"), ("Supported", SUPPORTED))
         response = self._wire.response(request, 200, tag=self._gate.stateless_tag(request), extra=extra)
-        self._send_stateless(response, reply)
+        self._stateless.send(response, reply)
 
     def _register(self, request: Request, reply: Flow, now: float) -> None:
         identity = self._gate.identify(request, reply, now)
@@ -302,8 +333,8 @@ class UserAgent:
         elif request.to.uri.user != identity.name:
             self._refuse(request, reply, Refused(403, "That Is Not Your Extension"))
         else:
+            key = self._transactions.open_server(request, reply, None, self._gate.holder(identity, reply))
             response = self._registrar.register(request, identity.name, reply, now)
-            key = self._transactions.open_server(request, reply, None)
             self._transactions.respond(key, response, now)
 
     def _invite(self, request: Request, reply: Flow, now: float) -> None:
@@ -311,10 +342,13 @@ class UserAgent:
         if isinstance(identity, Refused):
             self._refuse(request, reply, identity)
             return
-        if len(self._sessions) >= self._settings.max_sessions:
-            raise PeerError("Too Many Calls", status=503, metric="sessions_full")
+        holder = self._gate.holder(identity, reply)
+        self._calls.check(holder)
+        self._half_open.check(holder)
         session = Session.incoming(self._wire.token(), self._wire, request, server_key(request), reply, now)
-        key = self._transactions.open_server(request, reply, session)
+        key = self._transactions.open_server(request, reply, session, holder)
+        self._calls.take(session.id, holder)
+        self._half_open.take(session.id, holder)
         self._wire.respond(key, request, 100, now)
         self._sessions[session.id] = session
         self._settle_session(session)
@@ -331,29 +365,6 @@ class UserAgent:
                 reply,
             )
         )
-
-    # --- answers without memory --------------------------------------------------------------------------------------
-    def _refuse(self, request: Request, reply: Flow, refused: Refused) -> None:
-        if request.method == "ACK":  # nothing answers an ACK
-            return
-        tag = self._gate.stateless_tag(request)
-        response = self._wire.response(
-            request, refused.status, reason=refused.reason, tag=tag, extra=refused.headers
-        )
-        self._send_stateless(response, reply)
-
-    def _refuse_bad(self, request: Request, flow: Flow, error: PeerError) -> None:
-        """Answer a bad request as far as it can be read."""
-        headers = (("Retry-After", str(self._settings.retry_after)),) if error.status == 503 else ()
-        reply = flow
-        try:
-            request, reply = stamp(request, flow)
-        except PeerError:  # a Via beyond reading: the answer goes to the packet's source as it is
-            self._count("unreadable_via")
-        self._refuse(request, reply, Refused(error.status, error.reason, headers))
-
-    def _send_stateless(self, response: Response, reply: Flow) -> None:
-        self._wire.outputs.append(Send(reply, response.encode()))
 
     def _count(self, metric: str) -> None:
         self._wire.outputs.append(Counted(metric))
@@ -384,9 +395,12 @@ class UserAgent:
 
     def _settle_session(self, session: Session) -> None:
         dialog = session.dialog
+        if session.state not in HALF_OPEN:
+            self._half_open.give_back(session.id)
         if session.state is State.ENDED:
             self._sessions.pop(session.id, None)
             self._placed.pop((session.call_id, session.local_tag), None)
+            self._calls.give_back(session.id)
             self._deadlines.set(session.id, None)
             if dialog is not None and self._dialogs.pop(dialog.key, None) is not None:
                 self._acked.pop((dialog.call_id, dialog.remote_tag), None)
@@ -395,3 +409,7 @@ class UserAgent:
         if dialog is not None and dialog.key not in self._dialogs:
             self._dialogs[dialog.key] = session
             self._acked[dialog.call_id, dialog.remote_tag] = session
+
+
+def _dialog_key(request: Request) -> DialogKey:
+    return (request.call_id, request.to.tag or "", request.from_.tag or "")

@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass, field
 
 from sipconf.errors import PeerError
-from sipconf.sip.digest import answer_challenge, strongest_challenge
+from sipconf.sip.digest import answer_challenge, parse_parameters, strongest_challenge
 from sipconf.sip.message import Request, Response
 
 HEADERS = {401: ("WWW-Authenticate", "Authorization"), 407: ("Proxy-Authenticate", "Proxy-Authorization")}
@@ -15,32 +15,43 @@ HEADERS = {401: ("WWW-Authenticate", "Authorization"), 407: ("Proxy-Authenticate
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who we are towards a peer that challenges us."""
+    """Who we are towards a peer that challenges us. realm: whose challenges are answered; None: of the first one."""
 
     username: str
     password: str = field(repr=False)
+    realm: str | None = None
 
 
 class ChallengeAnswers:
-    """Answers each challenge of one request once, and a stale nonce once more."""
+    """Answers each challenge of one request once, and a stale nonce once more.
 
-    def __init__(self, credentials: Credentials | None, rng: random.Random) -> None:
+    An answer is a hash that a password can be guessed from at leisure, so it goes to one realm only, and inside a call
+    to the proxy that challenged the INVITE only (407): the party at the other end may want our answer to a challenge
+    of its own (401).
+    """
+
+    def __init__(self, credentials: Credentials | None, rng: random.Random, realm: str | None = None) -> None:
+        """realm: the one that was answered before, for this call's further requests."""
+        self.realm = realm or (credentials.realm if credentials else None)
         self._credentials = credentials
         self._rng = rng
         self._tried: set[tuple[int, bool]] = set()
 
     def answer(self, request: Request, response: Response) -> tuple[str, str] | None:
-        """Header name and value for the next try, or None where another try is hopeless."""
+        """Header name and value for the next try, or None where another try is hopeless or unwise."""
         names = HEADERS.get(response.status)
         if names is None or self._credentials is None:
             return None
+        inside = request.to.tag is not None
+        if inside and (response.status != 407 or self.realm is None):
+            return None
         try:
-            challenge = strongest_challenge(response.headers.get_all(names[0]))
-            stale = "stale=true" in challenge.lower().replace(" ", "").replace('"', "")
+            challenge = strongest_challenge(self._ours(response.headers.get_all(names[0])))
+            _, parameters = parse_parameters(challenge)
+            stale = parameters.get("stale", "").lower() == "true"
             again = (response.status, False) in self._tried
             if again and (not stale or (response.status, True) in self._tried):
                 return None
-            self._tried.add((response.status, again))
             value = answer_challenge(
                 challenge,
                 method=request.method,
@@ -50,6 +61,11 @@ class ChallengeAnswers:
                 cnonce=self._rng.randbytes(8).hex(),
                 body=request.body,
             )
-        except PeerError:  # a scheme we do not speak: the refusal stands
+        except PeerError:  # a scheme we do not speak, or a realm that is not ours: the refusal stands
             return None
+        self._tried.add((response.status, again))
+        self.realm = parameters["realm"]
         return names[1], value
+
+    def _ours(self, challenges: list[str]) -> list[str]:
+        return [each for each in challenges if self.realm in (None, parse_parameters(each)[1].get("realm"))]

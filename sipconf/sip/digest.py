@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 from sipconf.errors import MisuseError, PeerError
 from sipconf.sip.message import Request
+from sipconf.sip.sources import network_of
+from sipconf.sip.uri import SipUri
 
 NONCE_LIFE = 300.0            # seconds; afterwards a right answer is told stale=true
 MAX_USED_NONCES = 20_000      # answers remembered so that none is accepted twice
@@ -39,10 +41,12 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """Answer 401 with one WWW-Authenticate per value, in this order. stale: right password, old nonce."""
+    """Answer 401 with one WWW-Authenticate per value, in this order. stale: right password, old nonce. wrong: whose
+    password was not known; None where no answer was given."""
 
     values: tuple[str, ...]
     stale: bool
+    wrong: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +84,22 @@ class Authenticator:
         self._used: OrderedDict[tuple[str, str, str], int] = OrderedDict()
         self._forgotten_until = -1.0  # nonces issued up to here have lost their memory: no longer good
 
-    def challenge(self, now: float, *, stale: bool = False) -> Challenge:
-        """A fresh challenge per configured algorithm."""
+    def challenge(self, now: float, source: str, *, stale: bool = False, wrong: str | None = None) -> Challenge:
+        """A fresh challenge per configured algorithm, to be answered from this source host."""
         realm, tail = _quote(self._realm), ", stale=true" if stale else ""
         values = tuple(
-            f'Digest realm="{realm}", nonce="{self._new_nonce(now)}", algorithm={algorithm}, qop="auth"{tail}'
+            f'Digest realm="{realm}", nonce="{self._new_nonce(now, source)}", algorithm={algorithm}, qop="auth"{tail}'
             for algorithm in self._algorithms
         )
-        return Challenge(values, stale)
+        return Challenge(values, stale, wrong)
+
+    def claimed(self, request: Request) -> str | None:
+        """Who the sender says he is, before anything is verified; None where nothing of it can be verified."""
+        try:
+            given = self._credentials(request)
+        except PeerError:
+            return None
+        return None if given is None else given.get("username")
 
     def verify(self, request: Request, now: float, source: str = "") -> Verified | Challenge | Denied:
         """Who sent this request, from this source host? A stranger and a wrong password get the same answer at the
@@ -97,7 +109,9 @@ class Authenticator:
         except PeerError as error:
             return Denied(error.reason, error.status)
         if given is None or not given.keys() >= {"username", "nonce", "uri", "response"}:
-            return self.challenge(now)
+            return self.challenge(now, source)
+        if not _is_for(given["uri"], request):
+            return Denied("The digest is of another address")
         user = given["username"]
         password = self._password_of(user, source)
         algorithm = given.get("algorithm", "MD5").upper()
@@ -109,13 +123,20 @@ class Authenticator:
         )
         matches = hmac.compare_digest(expected.encode(), _octets(given["response"].lower()))
         if not matches or password is None:
-            return self.challenge(now)
-        if not self._first_use(given, now):
-            return self.challenge(now, stale=True)
+            return self.challenge(now, source, wrong=user)
+        if not self._first_use(given, now, source):
+            return self.challenge(now, source, stale=True)
         return Verified(user)
 
     def _credentials(self, request: Request) -> dict[str, str] | None:
-        """The Authorization for our realm in an algorithm and quality of protection that we offer, or None."""
+        """The Authorization for our realm in an algorithm and quality of protection that we offer, or None. Read once.
+        Raises PeerError."""
+        parsed = request.headers.parsed
+        if "Authorization" not in parsed:
+            parsed["Authorization"] = self._read_credentials(request)
+        return parsed["Authorization"]
+
+    def _read_credentials(self, request: Request) -> dict[str, str] | None:
         for value in request.headers.get_all("Authorization"):
             scheme, parameters = parse_parameters(value)
             if scheme != "digest" or parameters.get("realm") != self._realm:
@@ -131,29 +152,31 @@ class Authenticator:
             return parameters
         return None
 
-    def _new_nonce(self, now: float) -> str:
+    def _new_nonce(self, now: float, source: str) -> str:
         stem = f"{int(now * 1000) & 0xFFFFFFFFFFFF:012x}{self._rng.getrandbits(64):016x}"
-        return stem + self._mac(stem)
+        return stem + self._mac(stem, source)
 
-    def _mac(self, stem: str) -> str:
-        return hmac.new(self._secret, stem.encode(), hashlib.sha256).hexdigest()[:_MAC_DIGITS]
+    def _mac(self, stem: str, source: str) -> str:
+        seal = f"{stem}{network_of(source)}".encode()
+        return hmac.digest(self._secret, seal, "sha256").hex()[:_MAC_DIGITS]
 
-    def _issued_at(self, nonce: str) -> float | None:
-        """When we made this nonce; None for one that is not ours (or of an earlier life of the server)."""
+    def _issued_at(self, nonce: str, source: str) -> float | None:
+        """When we made this nonce for that source; None for one that is not ours (or of an earlier life of the
+        server)."""
         if not _NONCE.match(nonce):
             return None
         stem = nonce[:-_MAC_DIGITS]
-        if not hmac.compare_digest(self._mac(stem), nonce[-_MAC_DIGITS:]):
+        if not hmac.compare_digest(self._mac(stem, source), nonce[-_MAC_DIGITS:]):
             return None
         return int(stem[:12], 16) / 1000
 
-    def _first_use(self, given: dict[str, str], now: float) -> bool:
+    def _first_use(self, given: dict[str, str], now: float, source: str) -> bool:
         """Is this right answer new? Its nonce must be ours and alive, its count above the last (RFC 7616 section 3.4).
 
         An answer without qop has no count: it is good once.
         """
         nonce = given["nonce"]
-        issued = self._issued_at(nonce)
+        issued = self._issued_at(nonce, source)
         if issued is None or now - issued > NONCE_LIFE:
             return False
         counted = "qop" in given
@@ -281,6 +304,18 @@ def _response(algorithm: str, given: dict[str, str], *, method: str, password: s
     if qop is None:
         return hashed(secret, given["nonce"], target)  # RFC 2617 section 3.2.2.1
     return hashed(secret, given["nonce"], given["nc"], given["cnonce"], qop, target)
+
+
+def _is_for(uri: str, request: Request) -> bool:
+    """Is the digest's uri the Request-URI or its equivalent (RFC 7616 section 3.4.6)? Proxies change the host and some
+    telephones leave the user out (pyVoIP); whom it names may be nobody else."""
+    wanted = request.uri.user
+    if wanted is None or uri == str(request.uri):
+        return True
+    try:
+        return SipUri.parse(uri).user in (None, wanted)
+    except PeerError:
+        return False
 
 
 def _is_count(text: str | None) -> bool:

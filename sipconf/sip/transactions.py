@@ -6,8 +6,8 @@ Owners are whoever is told about a transaction (a session, a registration); this
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from sipconf.errors import PeerError
 from sipconf.sip import client_tx, server_tx
+from sipconf.sip.caps import Cap, Held, Holder
 from sipconf.sip.client_tx import ClientTransaction, Heard, NoAnswer, NoPath
 from sipconf.sip.detour import PATIENCE, Datagram, LargeRequests, response_again
 from sipconf.sip.events import Send
@@ -19,13 +19,7 @@ from sipconf.sip.timers import Deadlines, Timers
 
 Key = tuple[Hashable, ...]
 Fact = Heard | NoAnswer | NoPath | AckHeard | PathLost
-
-
-class TooManyTransactions(PeerError):
-    """The named limit is reached; 503 with Retry-After answers it."""
-
-    def __init__(self) -> None:
-        super().__init__("Too Many Requests In Progress", status=503, metric="transactions_full")
+ANYBODY = Holder("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +35,11 @@ Output = Send | Told
 
 
 class Transactions:
-    """Client and server transactions by key. limit counts both kinds; only new server transactions are refused."""
+    """Client and server transactions by key. cap: of server transactions, by whom they serve."""
 
-    def __init__(self, timers: Timers, limit: int) -> None:
+    def __init__(self, timers: Timers, cap: Cap) -> None:
         self._timers = timers
-        self._limit = limit
+        self._held = Held(cap, "Too Many Requests In Progress", "transactions_full")
         self._servers: dict[Key, ServerTransaction] = {}
         self._clients: dict[Key, ClientTransaction] = {}
         self._owners: dict[Key, object] = {}
@@ -84,11 +78,11 @@ class Transactions:
         key = server_key(cancel)
         return key if key in self._servers else None
 
-    def open_server(self, request: Request, flow: Flow, owner: object) -> Key:
-        """A new server transaction. flow is the return path. Raises TooManyTransactions."""
-        if len(self) >= self._limit:
-            raise TooManyTransactions
+    def open_server(self, request: Request, flow: Flow, owner: object, holder: Holder = ANYBODY) -> Key:
+        """A new server transaction. flow: the return path; holder: whose. Raises TooMuch (503)."""
+        self._held.check(holder)
         key = server_key(request)
+        self._held.take(key, holder)
         self._servers[key] = ServerTransaction(request, flow, self._timers)
         self._owners[key] = owner
         if request.to.tag is None:
@@ -146,6 +140,11 @@ class Transactions:
         transaction.receive(response, now)
         self._settle_client(key, transaction)
         return True
+
+    def sent_by(self, response: Response) -> Flow | None:
+        """The flow of the request that a response answers; None for nobody's."""
+        transaction = self._clients.get((response.via.branch, response.cseq.method))
+        return None if transaction is None else transaction.flow
 
     def abandon(self, key: Key) -> None:
         """Forget a client transaction as soon as no timer would end it (an INVITE in Proceeding, or one that gets there
@@ -209,6 +208,7 @@ class Transactions:
         self._deadlines.set(key, transaction.next_timer())
         if transaction.state is server_tx.State.TERMINATED:
             del self._servers[key]
+            self._held.give_back(key)
             merging = merge_key(transaction.request)
             if self._merging.get(merging) == key:
                 del self._merging[merging]

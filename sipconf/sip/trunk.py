@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sipconf.errors import MisuseError
 
+MAX_MATCHED = 4096
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -55,9 +56,13 @@ class Trunks:
         """The trunk that this source address is, or None."""
         if not self._trunks:
             return None
-        trunk = self._exact.get(host)
-        if trunk is not None:
-            return trunk
+        if host not in self._matched:
+            if len(self._matched) >= MAX_MATCHED:
+                self._matched.clear()
+            self._matched[host] = self._find(host)
+        return self._matched[host]
+
+    def _find(self, host: str) -> TrunkSpec | None:
         normal = normal_address(host)
         if normal is None:
             return None
@@ -68,6 +73,7 @@ class Trunks:
         return next((trunk for network, trunk in self._networks if address in network), None)
 
     def _index(self) -> None:
+        self._matched: dict[str, TrunkSpec | None] = {}  # asked for each message: what was found before
         self._exact: dict[str, TrunkSpec] = {}
         self._networks: list[tuple[_Network, TrunkSpec]] = []
         for trunk in self._trunks.values():

@@ -92,11 +92,23 @@ def test_a_rooms_budget():
     ledger = Lockouts(MemoryLockoutStore(), LockoutSettings())
     for second in range(29):
         ledger.stranger_failed("2001", float(second))
-    assert ledger.stranger_delay("2001", 29.0) == 0.0
+    assert ledger.stranger_turn("2001", 29.0) == 0.0
     ledger.stranger_failed("2001", 29.0)
-    assert ledger.stranger_delay("2001", 30.0) == 5.0 and ledger.stranger_delay("2002", 30.0) == 0.0
-    assert ledger.stranger_delay("2001", 601.0) == 0.0 and ledger.stranger_delay("2001", 9999.0) == 0.0
-    assert ledger._rooms == {}
+    assert ledger.stranger_turn("2001", 30.0) == 5.0 and ledger.stranger_turn("2002", 30.0) == 0.0
+    assert ledger.stranger_turn("2001", 601.0) == 0.0 and ledger.stranger_turn("2001", 9999.0) == 0.0
+    assert ledger._rooms == {} and ledger._turns == {}
+
+
+def test_beyond_its_budget_a_room_answers_strangers_one_by_one():
+    ledger = Lockouts(MemoryLockoutStore(), LockoutSettings())
+    for _ in range(30):
+        ledger.stranger_failed("2001", 0.0)
+    turns = [ledger.stranger_turn("2001", 1.0) for _ in range(100)]
+    assert turns[:12] == [5.0 * number for number in range(1, 13)] and set(turns[12:]) == {None}
+    answered = 0
+    for second in range(1, 600):
+        answered += sum(ledger.stranger_turn("2001", float(second)) is not None for _ in range(50))
+    assert answered <= 600 / 5
 
 
 @pytest.mark.parametrize("caller, keys", [

@@ -115,6 +115,7 @@ class House:
         self._plane_settings = PlaneSettings(silence_timeout, wall_offset=1.7e9)
         self._rng = rng
         self.plane = self._new_plane()
+        self._authenticator = authenticator
         self._conference_settings = settings or ConferenceSettings()
         self._media_address, self._max_calls = media_address, max_calls
         self.bindings, self.lockouts = KeptBindings(), MemoryLockoutStore()
@@ -125,7 +126,7 @@ class House:
         """Everything that a process of the server holds, on what outlives it."""
         rng = self._rng
         passwords = {user: f"secret-{user}" for user in USERS}
-        authenticator = authenticator or Authenticator(
+        authenticator = self._authenticator or Authenticator(
             DOMAIN, lambda user, source: passwords.get(user), ("MD5",), rng)
         trunks = Trunks([TrunkSpec("provider", frozenset({TRUNK_HOST})), TrunkSpec("pbx", frozenset({PBX_HOST}), True)])
         self.registrar = Registrar(self.bindings, RegistrarSettings(), rng)

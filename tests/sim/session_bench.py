@@ -4,6 +4,7 @@ import random
 
 from sipconf.sip.answering import Arrived, Refusal
 from sipconf.sip.call_states import Input, State
+from sipconf.sip.caps import Cap
 from sipconf.sip.challenged import Credentials
 from sipconf.sip.client_tx import Heard
 from sipconf.sip.events import Send
@@ -26,7 +27,7 @@ class Bench:
 
     def __init__(self, *, credentials: Credentials | None = None) -> None:
         settings = AgentSettings("example.test", "", lambda flow: ("192.0.2.1", 5060))
-        self.transactions = Transactions(settings.timers, 100)
+        self.transactions = Transactions(settings.timers, Cap(100, 100, 100))
         self.wire = Wire(self.transactions, settings, random.Random(1))
         self.credentials = credentials
         self.cseq = 10

@@ -37,8 +37,8 @@ def authenticator(*algorithms: str, passwords: dict[str, str] | None = None) -> 
     return Authenticator(REALM, lambda user, _source: known.get(user), algorithms or ("MD5",), random.Random(1))
 
 
-def challenged(auth: Authenticator, now: float = 100.0) -> str:
-    outcome = auth.verify(request(), now)
+def challenged(auth: Authenticator, now: float = 100.0, source: str = "") -> str:
+    outcome = auth.verify(request(), now, source)
     assert isinstance(outcome, Challenge) and not outcome.stale
     return outcome.values[0]
 
@@ -107,8 +107,41 @@ def test_the_source_decides_which_password_is_good() -> None:
     auth = Authenticator(
         REALM, lambda user, source: "example" if source == "127.0.0.1" else None, ("MD5",), random.Random(1)
     )
-    assert auth.verify(request(answer(challenged(auth), password="example")), 101.0, "127.0.0.1") == Verified("101")
-    assert isinstance(auth.verify(request(answer(challenged(auth), password="example")), 101.0, "192.0.2.1"), Challenge)
+    for source, good in (("127.0.0.1", True), ("192.0.2.1", False)):
+        outcome = auth.verify(request(answer(challenged(auth, source=source), password="example")), 101.0, source)
+        assert (outcome == Verified("101")) is good
+
+
+def test_an_answer_is_good_from_the_network_that_was_challenged_only() -> None:
+    auth = authenticator()
+    for there, elsewhere, good in (
+        ("192.0.2.1", "192.0.2.1", True), ("192.0.2.1", "192.0.2.2", False),
+        ("2001:db8::1", "2001:db8::2", True), ("2001:db8::1", "2001:db8:0:1::1", False),
+    ):  # fmt: skip
+        outcome = auth.verify(request(answer(challenged(auth, source=there))), 101.0, elsewhere)
+        assert (outcome == Verified("101")) is good
+        assert good or outcome.stale, "the password is right: only the nonce is not"
+
+
+@pytest.mark.parametrize(
+    ("named", "dialled", "good"),
+    [
+        ("sip:2001@conf.example.com", "sip:2001@conf.example.com", True),
+        ("sip:2001@192.0.2.1:5060;transport=udp", "sip:2001@conf.example.com", True),   # a proxy changed the host
+        ("sip:conf.example.com;transport=UDP", "sip:2001@conf.example.com", True),      # pyVoIP
+        ("sip:%32001@conf.example.com", "sip:2001@conf.example.com", True),
+        ("sip:2002@conf.example.com", "sip:2001@conf.example.com", False),
+        ("sip:2001@conf.example.com", "sip:2001*4321@conf.example.com", False),
+        ("*", "sip:2001@conf.example.com", False),
+        ("tel:+3225551234", "tel:+3225551234", True),
+    ],
+)
+def test_the_uri_of_the_digest_is_the_requests_or_its_equivalent(named: str, dialled: str, good: bool) -> None:
+    auth = authenticator()
+    text = request(answer(challenged(auth), method="INVITE", uri=named), "INVITE").encode().decode()
+    invite = parse_message(text.replace("INVITE sip:conf.example.com", f"INVITE {dialled}").encode())
+    outcome = auth.verify(invite, 101.0)
+    assert outcome == (Verified("101") if good else Denied("The digest is of another address"))
 
 
 def test_baresip_names_no_algorithm_and_pyvoip_no_qop() -> None:

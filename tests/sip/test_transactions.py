@@ -2,6 +2,8 @@
 
 import pytest
 
+from sipconf.errors import PeerError
+from sipconf.sip.caps import Cap, Holder
 from sipconf.sip.client_tx import Heard, NoAnswer, NoPath
 from sipconf.sip.events import Send
 from sipconf.sip.flow import Flow
@@ -9,7 +11,7 @@ from sipconf.sip.message import Request, Response
 from sipconf.sip.parser import parse_message
 from sipconf.sip.server_tx import PathLost
 from sipconf.sip.timers import Deadlines, Timers
-from sipconf.sip.transactions import Told, TooManyTransactions, Transactions
+from sipconf.sip.transactions import Told, Transactions
 
 UDP = Flow("udp", ("198.51.100.7", 5060), ("192.0.2.1", 5060))
 TCP = Flow("tcp", ("198.51.100.7", 40000), ("192.0.2.1", 5060), 3)
@@ -40,7 +42,7 @@ def drain(transactions: Transactions) -> None:
 
 @pytest.fixture
 def transactions() -> Transactions:
-    return Transactions(Timers(), 10)
+    return Transactions(Timers(), Cap(10, 10, 10))
 
 
 def test_repeated_request_is_answered_from_memory(transactions: Transactions) -> None:
@@ -99,10 +101,23 @@ def test_merged_request(transactions: Transactions) -> None:
 def test_limit(transactions: Transactions) -> None:
     for number in range(10):
         transactions.open_server(request(branch=f"z9hG4bK{number}", call_id=str(number)), UDP, None)
-    with pytest.raises(TooManyTransactions) as refused:
+    with pytest.raises(PeerError) as refused:
         transactions.open_server(request(branch="z9hG4bKmore", call_id="more"), UDP, None)
     assert refused.value.status == 503
     assert len(transactions) == 10
+
+
+def test_one_source_and_one_trunk_have_their_part_of_the_limit() -> None:
+    transactions = Transactions(Timers(), Cap(10, 2, 3))
+    somebody, provider = Holder("198.51.100.7"), Holder("provider", is_trunk=True)
+    for holder, most in ((somebody, 2), (provider, 3)):
+        for number in range(most):
+            transactions.open_server(request("BYE", branch=f"z9hG4bK{holder.name}{number}"), UDP, None, holder)
+        with pytest.raises(PeerError):
+            transactions.open_server(request(branch="z9hG4bKmore", call_id="more"), UDP, None, holder)
+    transactions.open_server(request("BYE", branch="z9hG4bKother"), UDP, None, Holder("192.0.2.77"))
+    transactions.flow_failed(UDP, 0.0)
+    transactions.open_server(request(branch="z9hG4bKagain"), UDP, None, somebody)
 
 
 def answer(to: Request, status: int, **changes: str) -> Response:

@@ -1,0 +1,163 @@
+"""What a peer sends cannot forge, hide or multiply log lines (trust.md row 25)."""
+
+import io
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from sipconf import log
+from tests.sim.house import DOMAIN, House
+from tests.sim.rtp_phone import RtpPhone
+from tests.sim.siege import ROOM, Stranger, running_call
+
+LOGGER = logging.getLogger("sipconf.test_log_injection")
+FORGED = "2026-01-01T00:00:00.000Z ERROR sipconf.reload ban 192.0.2.1"
+HOSTILE = [
+    f"x\r\n{FORGED}", f"x\n{FORGED}", f"x\r{FORGED}", f"x\x0b{FORGED}", f"x\x0c{FORGED}", f"x\x85{FORGED}",
+    f"x\u2028{FORGED}", f"x\u2029{FORGED}", "\x1b[2J\x1b[1;31mgone", "\x9b2J", "a\x08\x08\x08b", "\x00", "\x7f",
+    "\u202eevil\u202c", "\u2066a\u2069", "\u200f\u200e\u061c", "zero\u200bwidth\ufeff", "\ud800half", "\udcff",
+    '"}\n{"level": "error", "message": "forged"}', '\\"}', "%s %d %n {0} ${jndi:ldap://192.0.2.66/x}", "😀é",
+    "x" * 100_000,
+]
+BAD = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[str], io.TextIOWrapper]]:
+    """A function that begins a log in a form; the log is put back afterwards."""
+    root, ours = logging.getLogger(), logging.getLogger(log.ROOT)
+    before = root.handlers[:], root.level, ours.level
+
+    def begin(form: str) -> io.TextIOWrapper:
+        stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="")
+        log.setup("debug", form, stream=stream)
+        return stream
+
+    yield begin
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    ours.setLevel(before[2])
+
+
+def written(stream: io.TextIOWrapper) -> list[str]:
+    stream.flush()
+    text = stream.buffer.getvalue().decode()
+    assert text == "" or text.endswith("\n")
+    return text.split("\n")[:-1]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("number", range(len(HOSTILE)))
+def test_a_hostile_value_is_one_line(form: str, number: int, start: Callable[[str], io.TextIOWrapper]) -> None:
+    value = HOSTILE[number]
+    stream = start(form)
+    LOGGER.info("call from %s", value, extra={"call": value})
+    (line,) = written(stream)
+    assert not BAD.search(line) and len(line) < 3 * log.MAX_LINE
+    assert not line.startswith("2026-01-01")
+    if form == "json":
+        entry = json.loads(line)
+        assert entry["level"] == "info" and entry["message"].startswith("call from ")
+        if len(value) < 1000 and "\ud800" > max(value):
+            assert value in entry["message"], "nothing is lost in JSON"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_an_exception_is_escaped_too(form: str, start: Callable[[str], io.TextIOWrapper]) -> None:
+    stream = start(form)
+    try:
+        raise ValueError(f"\x1b[2J\u202e\n{FORGED}")
+    except ValueError:
+        LOGGER.exception("a fault")
+    lines = written(stream)
+    assert not any(BAD.search(line) or line.startswith("2026-01-01") for line in lines)
+    assert len(lines) == 1 if form == "json" else all(line.startswith("  | ") for line in lines[1:])
+
+
+def test_equal_lines_are_counted(start: Callable[[str], io.TextIOWrapper], monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = start("text")
+    now = 1.7e9
+
+    def say(text: str, level: int = logging.INFO) -> None:
+        record = LOGGER.makeRecord(LOGGER.name, level, "", 0, text, (), None)
+        record.created = now
+        LOGGER.handle(record)
+
+    for step in range(10_000):
+        now = 1.7e9 + step / 2000  # five seconds
+        say("cannot send")
+        if step % 1000 == 0:
+            say(f"something else {step}")
+    now += log.WINDOW_SECONDS
+    say("quiet again")
+    lines = written(stream)
+    assert sum(line.endswith(" cannot send") and "repeated" not in line for line in lines) == log.EQUAL_LINES
+    (counted,) = [line for line in lines if "repeated" in line]
+    assert counted.endswith(" repeated 9995 times: cannot send")
+    assert sum("something else" in line for line in lines) == 10 and "quiet again" in lines[-1]
+    for _ in range(20):
+        now += log.WINDOW_SECONDS
+        say("each ten seconds")
+    assert sum("each ten seconds" in line for line in written(stream)) == 20, "what is rare is not held back"
+
+
+def test_what_is_only_counted_is_written_at_the_end(start: Callable[[str], io.TextIOWrapper]) -> None:
+    stream = start("text")
+    for _ in range(50):
+        LOGGER.info("again")
+    start("text")  # another log begins
+    assert "repeated 45 times: again" in written(stream)[-1]
+
+
+def test_watching_is_bounded() -> None:
+    repeats = log.Repeats()
+    for number in range(100_000):
+        record = LOGGER.makeRecord(LOGGER.name, logging.INFO, "", 0, f"line {number}", (), None)
+        record.created = 1.7e9
+        repeats.summaries(record.created)
+        assert repeats.admits(record)
+    assert len(repeats._seen) <= log.WATCHED_LINES
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_one_request_is_at_most_one_line(form: str, start: Callable[[str], io.TextIOWrapper]) -> None:
+    """Hostile values in every header of requests by a stranger, and by a user whose call is then refused."""
+    with House(ROOM) as house:
+        stranger = Stranger(house)
+        thief = house.phone("104")
+        with running_call(house):
+            stream = start(form)
+            asked = 0
+            for number, value in enumerate(each for each in HOSTILE if "\ud800" > max(each) and len(each) < 200):
+                text = value.replace("\r", " ").replace("\n", " ")
+                extra = f"User-Agent: {text}\r\nSubject: {text}\r\nX-{number}: {text}\r\n"
+                for method in ("INVITE", "OPTIONS", "REGISTER", "BYE", "FOO"):
+                    stranger.send(stranger.request(method, extra=extra, sender=f"sip:{number}@{DOMAIN}"))
+                    stranger.send(f"{method} sip:x SIP/2.0\r\nVia: {value}\r\nFrom: {value}\r\n\r\n")
+                    asked += 2
+                house.tick()
+            house.run(0.2)
+            assert written(stream) == [], "who has proven nothing is no news"
+            for number, value in enumerate(HOSTILE[:17]):
+                before = len(written(stream))
+                thief._reset = call_id_of(thief, str(number) + re.sub(r"[\x00-\x20\x7f]", "", value))
+                thief.invite("2009", house.now)
+                house.run(0.2)
+                assert thief.log[-1] == "404 INVITE"
+                lines = written(stream)[before:]
+                assert len(lines) == 2, "a call that came, and its end"
+                assert not any(BAD.search(line) for line in lines)
+    assert asked > 100
+
+
+def call_id_of(phone: RtpPhone, call_id: str) -> Callable[[], None]:
+    """A telephone's way to begin a call, with this Call-ID."""
+
+    def reset() -> None:
+        type(phone)._reset(phone)
+        phone.call_id = call_id
+
+    return reset
