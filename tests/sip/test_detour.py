@@ -2,6 +2,7 @@
 
 import pytest
 
+from sipconf.sip.caps import Cap
 from sipconf.sip.client_tx import Heard, NoAnswer, NoPath
 from sipconf.sip.detour import LARGEST_DATAGRAM, PATIENCE, REFUSAL_REMEMBERED
 from sipconf.sip.events import Send
@@ -10,7 +11,7 @@ from sipconf.sip.message import Request, Response
 from sipconf.sip.parser import parse_message
 from sipconf.sip.server_tx import PathLost
 from sipconf.sip.timers import Timers
-from sipconf.sip.transactions import Told, Transactions
+from sipconf.sip.transactions import ANYBODY, Told, Transactions
 
 PHONE = ("198.51.100.7", 5062)
 UDP = Flow("udp", PHONE, ("192.0.2.1", 5060))
@@ -42,7 +43,7 @@ def sent(transactions: Transactions) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def transactions() -> Transactions:
-    return Transactions(Timers(), 10)
+    return Transactions(Timers(), Cap(10, 10, 10))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ def test_nobody_answers_by_either_way(transactions: Transactions) -> None:
 
 def test_a_response_is_sent_by_a_new_connection_where_the_old_one_is_lost(transactions: Transactions) -> None:
     invite = request(0, "2001@x", via="TCP phone.example:5070", branch="z9hG4bKd")
-    key = transactions.open_server(invite, CONNECTION, "me")
+    key = transactions.open_server(invite, CONNECTION, "me", ANYBODY)
     ringing = invite.response(180, to_tag="t")
     transactions.respond(key, ringing, 0.0)
     transactions.take_outputs()
@@ -120,7 +121,7 @@ def test_a_response_is_sent_by_a_new_connection_where_the_old_one_is_lost(transa
 
 def test_where_the_new_connection_fails_too_nobody_is_left(transactions: Transactions) -> None:
     invite = request(0, "2001@x", via="TCP phone.example", branch="z9hG4bKd")
-    key = transactions.open_server(invite, CONNECTION, "me")
+    key = transactions.open_server(invite, CONNECTION, "me", ANYBODY)
     transactions.respond(key, invite.response(100), 0.0)
     transactions.flow_failed(CONNECTION, 1.0)
     transactions.take_outputs()
@@ -131,7 +132,7 @@ def test_where_the_new_connection_fails_too_nobody_is_left(transactions: Transac
 def test_over_tls_nobody_could_prove_to_be_the_one_who_asked(transactions: Transactions) -> None:
     invite = request(0, "2001@x", via="TLS phone.example", branch="z9hG4bKd")
     flow = Flow("tls", ("198.51.100.7", 40000), ("192.0.2.1", 5061), 3)
-    key = transactions.open_server(invite, flow, "me")
+    key = transactions.open_server(invite, flow, "me", ANYBODY)
     transactions.respond(key, invite.response(100), 0.0)
     transactions.take_outputs()
     transactions.flow_failed(flow, 1.0)

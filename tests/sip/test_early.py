@@ -75,23 +75,25 @@ def within(invite: str, method: str, tag: str, **more: str) -> str:
 def test_update_before_the_answer() -> None:
     desk = Desk()
     _, invite = place(desk)
-    assert [status(text) for text in desk.receive(within(invite, "UPDATE", "a"))] == [481]
+    assert [status(text) for text in desk.receive(within(invite, "UPDATE", "a"), PHONE)] == [481]
     desk.receive(reply(invite, 180, tag="a"), PHONE)
-    (ok,) = desk.receive(within(invite, "UPDATE", "a", cseq=2))
+    (ok,) = desk.receive(within(invite, "UPDATE", "a", cseq=2), PHONE)
     assert status(ok) == 200 and "Session-Expires" not in ok and header(ok, "Contact") == ["<sip:192.0.2.1:5060>"]
-    assert [status(text) for text in desk.receive(within(invite, "UPDATE", "a", cseq=1, branch="z9hG4bKx"))] == [500]
-    assert [status(text) for text in desk.receive(within(invite, "UPDATE", "b"))] == [481]
+    out_of_order = within(invite, "UPDATE", "a", cseq=1, branch="z9hG4bKx")
+    assert [status(text) for text in desk.receive(out_of_order, PHONE)] == [500]
+    assert [status(text) for text in desk.receive(within(invite, "UPDATE", "b"), PHONE)] == [481]
     offer = within(invite, "UPDATE", "a", cseq=3, body="v=0\r\n")
-    assert [status(text) for text in desk.receive(offer)] == [491]  # our offer has no answer yet
+    assert [status(text) for text in desk.receive(offer, PHONE)] == [491]  # our offer has no answer yet
     progress = reply(invite, 183, tag="a", extra="Content-Type: application/sdp\r\n")
     desk.receive(progress.replace("Length: 0\r\n\r\n", "Length: 5\r\n\r\nv=0\r\n"), PHONE)
     offer = within(invite, "UPDATE", "a", cseq=4, body="v=0\r\n")
-    assert [status(text) for text in desk.receive(offer)] == [488]
-    assert [status(text) for text in desk.receive(within(invite, "BYE", "a", cseq=5))] == [481]
+    assert [status(text) for text in desk.receive(offer, PHONE)] == [488]
+    assert [status(text) for text in desk.receive(within(invite, "BYE", "a", cseq=5), PHONE)] == [481]
     (ack,) = desk.receive(reply(invite, 200, tag="a"), PHONE)
-    assert [status(text) for text in desk.receive(within(invite, "UPDATE", "a", cseq=4, branch="z9hG4bKy"))] == [500]
-    assert [status(text) for text in desk.receive(within(invite, "BYE", "b", cseq=9))] == [481]
-    assert [status(text) for text in desk.receive(within(invite, "BYE", "a", cseq=6))] == [200]
+    out_of_order = within(invite, "UPDATE", "a", cseq=4, branch="z9hG4bKy")
+    assert [status(text) for text in desk.receive(out_of_order, PHONE)] == [500]
+    assert [status(text) for text in desk.receive(within(invite, "BYE", "b", cseq=9), PHONE)] == [481]
+    assert [status(text) for text in desk.receive(within(invite, "BYE", "a", cseq=6), PHONE)] == [200]
     desk.rest()
 
 
@@ -100,7 +102,7 @@ def test_an_update_moves_the_telephone_that_rings() -> None:
     _, invite = place(desk)
     desk.receive(reply(invite, 180, tag="a"), PHONE)
     moved = within(invite, "UPDATE", "a").replace("<sip:+3212@203.0.113.9>", "<sip:moved@198.51.100.99>")
-    desk.receive(moved)
+    desk.receive(moved, PHONE)
     (prack,) = desk.receive(reply(invite, 180, tag="a", extra=RELIABLE.format(1)), PHONE)
     assert prack.startswith("PRACK sip:moved@198.51.100.99 SIP/2.0\r\n")
 

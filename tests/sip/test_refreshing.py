@@ -152,20 +152,20 @@ def test_lost_connection_is_no_end_yet(allow: str) -> None:
 
 @pytest.mark.parametrize("allow", ["", ALLOW])
 def test_422_and_challenges_to_a_refresh(allow: str) -> None:
-    bench = answered(TIMER, US, allow, credentials=Credentials("2001", "secret"))
+    bench = answered(TIMER, US, allow, credentials=Credentials("2001", "secret", "them"))
     bench.session._credentials = bench.credentials
     bench.session.handle_timer(45.0)
     bench.outputs()
-    challenge = ("WWW-Authenticate", 'Digest realm="them", nonce="n", algorithm=MD5, qop="auth"')
-    for status, header in ((422, ("Min-SE", "120")), (401, challenge)):
+    challenge = ("Proxy-Authenticate", 'Digest realm="them", nonce="n", algorithm=MD5, qop="auth"')
+    for status, header in ((422, ("Min-SE", "120")), (407, challenge)):
         if allow:
             hear_update(bench, status, 46.0, header)
         else:
-            extra = () if status == 401 else (header,)
+            extra = () if status == 407 else (header,)
             bench.session.hear(bench.session.invite_key, Heard(bench.response(status, extra=extra)), 46.0)
         again = next(text for text in sent(bench) if not text.startswith("ACK"))
         assert "Session-Expires: 120;refresher=uac\r\n" in again and "Min-SE: 120\r\n" in again
-        assert ("Authorization: " in again) is (status == 401)
+        assert ("Proxy-Authorization: " in again) is (status == 407)
 
 
 def test_peer_that_does_not_refresh_is_hung_up() -> None:
