@@ -88,6 +88,16 @@ async def honest(server: Server, how: Callable[[Telephone], Any]) -> float:
         phone.close()
 
 
+async def honest_things(server: Server) -> Row:
+    """How long an honest telephone takes, each after the other, from a while after the flood's beginning."""
+    await asyncio.sleep(HONEST_AFTER)
+    return {
+        "honest_register_s": await honest(server, Telephone.register),
+        "honest_call_s": await honest(server, whole_call),
+        "honest_register_tcp_s": await honest(server, lambda phone: register_by_tcp(server, phone)),
+    }
+
+
 async def whole_call(phone: Telephone) -> None:
     await phone.hang_up(await phone.call(str(int(TALKS_IN) + 1)))
 
@@ -130,13 +140,8 @@ async def flooded(server: Server, name: str, flood: Flood, seconds: float, settl
         sys.executable, "-m", "benchmarks.flood_sender", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     target = (HOST, server.ports[flood.get("listener", "udp")])
     plan = {"target": target, "source": ATTACKER, "rate": RATE, "seconds": seconds, **flood}
-    sending = asyncio.create_task(sender.communicate(json.dumps(plan).encode() + b"\n"))
-    await asyncio.sleep(HONEST_AFTER)
-    registered = await honest(server, Telephone.register)
-    called = await honest(server, whole_call)
-    by_tcp = await honest(server, lambda phone: register_by_tcp(server, phone))
-    after_flood = sending.done()
-    sent, _ = await sending
+    honesty = asyncio.create_task(honest_things(server))
+    sent, _ = await sender.communicate(json.dumps(plan).encode() + b"\n")
     used = processor_seconds(server.pid) - used
     await asyncio.sleep(REPORT_WAIT)
     lost = talkers.lost()
@@ -145,9 +150,7 @@ async def flooded(server: Server, name: str, flood: Flood, seconds: float, settl
         "legs": len(lost) - sum(call.ended.is_set() for call in calls),
         "lost_percent": 100 * sum(lost) / max(1, len(lost)) / frames,
         "worst_leg_lost_percent": 100 * max(lost, default=frames) / frames,
-        "honest_register_s": registered, "honest_call_s": called, "honest_register_tcp_s": by_tcp,
-        "honest_ended_after_flood": after_flood,
-        **json.loads(sent or b"{}"), "front_core": used / seconds,
+        **await honesty, **json.loads(sent or b"{}"), "front_core": used / seconds,
     }  # fmt: skip
     await asyncio.sleep(settle_for - REPORT_WAIT)
     watching.cancel()

@@ -7,6 +7,7 @@ the server's own /metrics.
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -129,7 +130,8 @@ class Server:
 
 @contextlib.contextmanager
 def running(users: int, core: int | None = None, **settings: object) -> Iterator[Server]:
-    """A server for as long as the block lasts. Says what it logged where the block fails."""
+    """A server for as long as the block lasts, also where that is ended by SIGTERM. Says what the server logged."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with TemporaryDirectory() as folder:
         server = Server(Path(folder), users, **settings)  # type: ignore[arg-type]
         try:
