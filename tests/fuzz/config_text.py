@@ -22,7 +22,7 @@ FIELDS = {
 
 class ConfigText(Target):
     name = "config"
-    ending = "toml"
+    ending = "config"
 
     def __init__(self) -> None:
         text = EXAMPLE.read_bytes()

@@ -21,7 +21,7 @@ class Plane(Target):
     """An input is a datagram behind its length (RFC 4571); its place says whose it is and which port it goes to."""
 
     name = "plane"
-    ending = "rtp"
+    ending = "block"
 
     def __init__(self) -> None:
         self._rtp, self._rtcp = RtpBlock(), RtcpCompound()

@@ -24,7 +24,7 @@ class RtpBlock(Target):
     together, each for the leg that its place says."""
 
     name = "rtp"
-    ending = "rtp"
+    ending = "block"
 
     def __init__(self) -> None:
         self._seeds = RTP + corpus("rtp/rtp*.bin", "fuzz_seeds/janus/rtp_fuzzer/*/*")
