@@ -95,7 +95,6 @@ class Connection(asyncio.Protocol):
         self._keep_alive_second = 0.0
         self._keep_alives = 0
         self._closing = False
-        self._ended = False  # the peer will send nothing more
         self._lost = False
 
     @property
@@ -182,17 +181,12 @@ class Connection(asyncio.Protocol):
         plain = data if self._tls is None else self._decrypt(data)
         if plain and not self._closing:
             self._take(plain)
-        if self._tls is not None and self._tls.ended and not self._closing:
-            self._end_of_peer()
+        if self._tls is not None and self._tls.ended and not self._closing and not self._queue:
+            self.close("the peer has ended it")
 
     def pause_writing(self) -> None:
         self._owner.count("peer_reads_nothing")
         self.abort("it does not read what we send")
-
-    def eof_received(self) -> bool:
-        """True keeps the connection until what still waits has been answered."""
-        self._ended = True
-        return bool(self._queue)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = self._lost = True
@@ -268,16 +262,11 @@ class Connection(asyncio.Protocol):
         elif not self._closing:
             if self._framer.fault is not None:
                 self._lose(self._framer.fault)
-            elif self._ended:
-                self._transport.close()
+            elif self._tls is not None and self._tls.ended:
+                self.close("the peer has ended it")
             elif not self._transport.is_closing():
                 self._transport.resume_reading()
         return False
-
-    def _end_of_peer(self) -> None:
-        self._ended = True
-        if not self._queue:
-            self.close("the peer has ended it")
 
     def _answer_keep_alives(self, number: int) -> None:
         """RFC 5626 section 3.5.1, as far as somebody sends them to keep something alive."""
