@@ -10,7 +10,7 @@ from sipconf.clock import Clock
 from sipconf.sip.edge.sockets import keep_alive, plain_address
 from sipconf.sip.edge.tls import TlsFault, TlsLayer
 from sipconf.sip.edge.turns import Turns
-from sipconf.sip.flow import Flow
+from sipconf.sip.flow import Flow, source_of
 from sipconf.sip.framing import StreamFramer
 from sipconf.sip.tokens import MalformedMessage
 
@@ -78,6 +78,7 @@ class Connection(asyncio.Protocol):
         self.in_call = False
         self.proven = False  # accepted: a complete message has come; opened by us: it stands
         self.flow: Flow | None = None
+        self.source = ""  # by what it is counted
         self.asked_for: set[Flow] = set()  # flows without a connection that ended up here
         self._owner = owner
         self._name = transport_name
@@ -102,12 +103,6 @@ class Connection(asyncio.Protocol):
         return self._transport is not None and not self._closing and (self._tls is None or self._tls.ready)
 
     @property
-    def source(self) -> str:
-        """The peer's host, by which it is counted."""
-        assert self.flow is not None
-        return self.flow.remote[0]
-
-    @property
     def is_used(self) -> bool:
         """Does a registration or a call need it?"""
         return self._owner.in_use(self)
@@ -118,7 +113,11 @@ class Connection(asyncio.Protocol):
         if self._tls is None:
             self._transport.write(data)
         else:
-            self._tls.write(data)
+            try:
+                self._tls.write(data)
+            except TlsFault as fault:
+                self.abort(f"TLS: {fault}")
+                return
             self._flush()
 
     def close(self, reason: str) -> None:
@@ -154,6 +153,7 @@ class Connection(asyncio.Protocol):
             transport.abort()
             return
         self.flow = Flow(self._name, plain_address(remote), plain_address(local), self.number, self._server_name)
+        self.source = source_of(self.flow.remote[0])
         transport.set_write_buffer_limits(high=self._owner.limits.write_buffer)
         keep_alive(transport.get_extra_info("socket"))
         if not self._owner.opened(self):
