@@ -246,13 +246,15 @@ def test_a_restart_keeps_what_can_still_be_reached() -> None:
     rooms.register(register("<sip:d@[2001:db8::1];transport=tcp>", user="102"), "102", TCP, 1.0)
     browser = Flow("ws", ("10.9.9.9", 1), ("", 0), 9)
     rooms.register(register("<sip:e@192.0.2.8;transport=ws>", user="103"), "103", browser, 1.0)
+    secure = Flow("tls", ("10.1.1.2", 40000), TCP.local, 4)  # could prove nothing to a connection of ours
+    rooms.register(register("<sip:f@10.1.1.2:5071;transport=tls>", user="104"), "104", secure, 1.0)
     rooms = registrar(shelf)
     kept = {b.contact.uri.user: b for b in rooms.bindings("101", 2.0)}
     assert set(kept) == {"a", "b"}
     assert kept["a"].flow == UDP and kept["a"].expires_at == 600.0 and kept["a"].preference == 0.3
     assert kept["b"].flow == Flow("tcp", ("10.1.1.1", 5070), TCP.local, None)
     assert rooms.bindings("102", 2.0)[0].flow.remote == ("2001:db8::1", 5060)
-    assert rooms.bindings("103", 2.0) == []
+    assert rooms.bindings("103", 2.0) == [] == rooms.bindings("104", 2.0)
     assert rooms.next_timer() == 600.0
     answer = rooms.register(register("<sip:%61@h>", cseq=1), "101", UDP, 3.0)
     assert "<sip:%61@h>;expires=3600" in contacts(answer), "a phone that restarted with us is no straggler"

@@ -10,7 +10,7 @@ from sipconf.clock import Clock
 from sipconf.sip.edge.sockets import keep_alive, plain_address
 from sipconf.sip.edge.tls import TlsFault, TlsLayer
 from sipconf.sip.edge.turns import Turns
-from sipconf.sip.flow import Flow
+from sipconf.sip.flow import Flow, source_of
 from sipconf.sip.framing import StreamFramer
 from sipconf.sip.tokens import MalformedMessage
 
@@ -78,6 +78,7 @@ class Connection(asyncio.Protocol):
         self.in_call = False
         self.proven = False  # accepted: a complete message has come; opened by us: it stands
         self.flow: Flow | None = None
+        self.source = ""  # by what it is counted
         self.asked_for: set[Flow] = set()  # flows without a connection that ended up here
         self._owner = owner
         self._name = transport_name
@@ -95,18 +96,11 @@ class Connection(asyncio.Protocol):
         self._keep_alive_second = 0.0
         self._keep_alives = 0
         self._closing = False
-        self._ended = False  # the peer will send nothing more
         self._lost = False
 
     @property
     def is_open(self) -> bool:
         return self._transport is not None and not self._closing and (self._tls is None or self._tls.ready)
-
-    @property
-    def source(self) -> str:
-        """The peer's host, by which it is counted."""
-        assert self.flow is not None
-        return self.flow.remote[0]
 
     @property
     def is_used(self) -> bool:
@@ -119,7 +113,11 @@ class Connection(asyncio.Protocol):
         if self._tls is None:
             self._transport.write(data)
         else:
-            self._tls.write(data)
+            try:
+                self._tls.write(data)
+            except TlsFault as fault:
+                self.abort(f"TLS: {fault}")
+                return
             self._flush()
 
     def close(self, reason: str) -> None:
@@ -155,6 +153,7 @@ class Connection(asyncio.Protocol):
             transport.abort()
             return
         self.flow = Flow(self._name, plain_address(remote), plain_address(local), self.number, self._server_name)
+        self.source = source_of(self.flow.remote[0])
         transport.set_write_buffer_limits(high=self._owner.limits.write_buffer)
         keep_alive(transport.get_extra_info("socket"))
         if not self._owner.opened(self):
@@ -182,17 +181,12 @@ class Connection(asyncio.Protocol):
         plain = data if self._tls is None else self._decrypt(data)
         if plain and not self._closing:
             self._take(plain)
-        if self._tls is not None and self._tls.ended and not self._closing:
-            self._end_of_peer()
+        if self._tls is not None and self._tls.ended and not self._closing and not self._queue:
+            self.close("the peer has ended it")
 
     def pause_writing(self) -> None:
         self._owner.count("peer_reads_nothing")
         self.abort("it does not read what we send")
-
-    def eof_received(self) -> bool:
-        """True keeps the connection until what still waits has been answered."""
-        self._ended = True
-        return bool(self._queue)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = self._lost = True
@@ -268,16 +262,11 @@ class Connection(asyncio.Protocol):
         elif not self._closing:
             if self._framer.fault is not None:
                 self._lose(self._framer.fault)
-            elif self._ended:
-                self._transport.close()
+            elif self._tls is not None and self._tls.ended:
+                self.close("the peer has ended it")
             elif not self._transport.is_closing():
                 self._transport.resume_reading()
         return False
-
-    def _end_of_peer(self) -> None:
-        self._ended = True
-        if not self._queue:
-            self.close("the peer has ended it")
 
     def _answer_keep_alives(self, number: int) -> None:
         """RFC 5626 section 3.5.1, as far as somebody sends them to keep something alive."""

@@ -7,14 +7,14 @@ connection that carries a registration or a call stays. Knows no bytes.
 from collections.abc import Iterator
 from typing import Protocol
 
-from sipconf.sip.flow import source_of
-
 
 class Guest(Protocol):
     """A connection that a peer opened."""
 
     @property
-    def source(self) -> str: ...
+    def source(self) -> str:
+        """By what it is counted (flow.source_of)."""
+
     @property
     def is_used(self) -> bool:
         """Does a registration or a call need it?"""
@@ -62,7 +62,7 @@ class Crowd:
     def enter(self, guest: Guest, *, shaking: bool) -> bool:
         """Room for one more? Where there is none, somebody may have to go for it; False where nobody can."""
         total, per_source, handshakes = self._limits
-        source = source_of(guest.source)
+        source = guest.source
         mine = self._sources.get(source)
         if mine is not None and len(mine.guests) >= per_source and not self._make_room(mine):
             return False
@@ -94,13 +94,13 @@ class Crowd:
         self._shaking.pop(guest, None)
         for places in self._places_of(guest):
             places.leave(guest)
-        source = source_of(guest.source)
+        source = guest.source
         if source in self._sources and not self._sources[source].guests:
             del self._sources[source]
 
     def _places_of(self, guest: Guest) -> Iterator[_Places]:
         yield self._all
-        mine = self._sources.get(source_of(guest.source))
+        mine = self._sources.get(guest.source)
         if mine is not None:
             yield mine
 

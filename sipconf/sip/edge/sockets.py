@@ -13,7 +13,7 @@ from sipconf.sip.trunk import normal_address
 
 UDP_RECEIVE_BUFFER = 4 << 20  # bytes asked for; a burst of requests waits here while one is worked on
 SO_RCVBUFFORCE = 33           # Linux: more than net.core.rmem_max allows, for those with the right to it
-BACKLOG = 512             # connections that may wait to be taken; all of them are taken in one go
+BACKLOG = 1024            # connections that may wait to be taken; all of them are taken in one go
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,11 @@ class TlsLayer:
         return self._read() if self.ready else b""
 
     def write(self, data: bytes) -> None:
-        """Plain bytes to be sent; `take` has them encrypted. Only once ready."""
-        self._tls.write(data)
+        """Plain bytes to be sent; `take` has them encrypted. Only once ready. Raises TlsFault."""
+        try:
+            self._tls.write(data)
+        except (ssl.SSLError, OSError) as error:
+            raise TlsFault(_why(error)) from error
 
     def end(self) -> None:
         """Says that nothing more comes."""

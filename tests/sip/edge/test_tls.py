@@ -69,6 +69,31 @@ async def test_messages_whole_and_in_crumbs(keeper: CertificateKeeper, authority
         await here.agent.until(lambda: here.agent.failed == [flow])
 
 
+async def test_what_was_asked_before_the_end_is_answered(keeper: CertificateKeeper, authority: Authority) -> None:
+    """A peer that sends its messages and the end of TLS in one go, over a connection driven by hand."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = trusting(authority).wrap_bio(back, there, server_hostname="localhost")
+    async with house("tls://127.0.0.1:0", tls=keeper.context) as here:
+        async with dial("127.0.0.1", here.port()) as (reader, writer):
+            while True:
+                try:
+                    client.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    writer.write(there.read())
+                    back.write(await reader.read(65536))
+            client.write(OPTIONS * 50)
+            with contextlib.suppress(ssl.SSLWantReadError):
+                client.unwrap()
+            writer.write(there.read())
+            back.write(await ended(reader))
+            answered = b""
+            with contextlib.suppress(ssl.SSLError):
+                while piece := client.read(65536):
+                    answered += piece
+            assert answered == OPTIONS * 50
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 async def test_versions(keeper: CertificateKeeper, authority: Authority, version: ssl.TLSVersion) -> None:
     context = trusting(authority)
