@@ -117,7 +117,7 @@ def _update(session: Session, proof: Authorization, now: float) -> None:
 def hear_update(session: Session, fact: Fact, now: float) -> bool:
     """What became of our UPDATE. False where the dialog is dead."""
     if isinstance(fact, NoPath):
-        unreachable(session, None, now)
+        session.refresh_at(_later(session, now))
         return True
     if not isinstance(fact, Heard):  # silence
         return False

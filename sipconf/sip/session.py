@@ -267,7 +267,9 @@ class Session:
                 self.refresh_at(now + self.timer.refresh_after())
 
     def refresh_at(self, when: float) -> None:
-        self._session_due[Input.REFRESH] = when
+        """Refresh the session then, if it wants that at all."""
+        if self.timer.interval:
+            self._session_due[Input.REFRESH] = when
 
     @property
     def expires_at(self) -> float | None:

@@ -168,6 +168,26 @@ def test_422_and_challenges_to_a_refresh(allow: str) -> None:
         assert ("Proxy-Authorization: " in again) is (status == 407)
 
 
+def test_lost_update_stops_nothing_else() -> None:
+    bench = answered(TIMER, US, ALLOW)
+    bench.session.handle_timer(45.0)
+    bench.session.receive(Input.REINVITE, bench.arrived("INVITE", THEIRS, extra=TIMER + US), 45.1)
+    bench.outputs()
+    bench.session.hear(bench.session.refresh_key, NoPath(), 45.2)
+    assert bench.session.next_timer() == 45.6  # our 200 waits for its ACK
+    bench.session.handle_timer(45.6)
+    assert bench.outputs() == ["200 INVITE"]
+
+
+def test_refusal_of_a_refresh_that_nobody_needs_any_more() -> None:
+    bench = answered(TIMER, US, ALLOW)
+    bench.session.handle_timer(45.0)
+    bench.session.receive(Input.UPDATE, bench.arrived("UPDATE"), 45.1)  # the peer wants no timer now
+    bench.outputs()
+    hear_update(bench, 488, 46.0)
+    assert bench.session.next_timer() is None and bench.session.state is State.ACTIVE
+
+
 def test_peer_that_does_not_refresh_is_hung_up() -> None:
     bench = answered(TIMER, THEM)
     assert bench.session.next_timer() == 60.0
