@@ -14,7 +14,7 @@ from sipconf.sip.admission import Gate, Refused, caller_of, dialled
 from sipconf.sip.answering import Arrived, Refusal
 from sipconf.sip.caps import Held
 from sipconf.sip.challenged import Credentials
-from sipconf.sip.dialog import DialogKey
+from sipconf.sip.dialog import DialogKey, dialog_key
 from sipconf.sip.digest import Authenticator
 from sipconf.sip.events import CallFailed, Counted, IncomingCall
 from sipconf.sip.flow import Flow
@@ -56,6 +56,8 @@ class UserAgent:
         self._settings = settings
         self._registrar = registrar
         self._gate = Gate(authenticator, trunks, rng, serves, settings)
+        for extension, remote in registrar.homes():
+            self._gate.sources.prove(remote, extension)
         self._transactions = Transactions(settings.timers, settings.transactions)
         self._calls = Held(settings.sessions, "Too Many Calls", "sessions_full")
         self._half_open = Held(settings.half_open, "Too Many Calls Wait To Be Answered", "half_open_full")
@@ -242,7 +244,7 @@ class UserAgent:
 
     def _receive_request(self, request: Request, flow: Flow, now: float) -> None:
         request, reply = stamp(request, flow)
-        if not self._gate.answers(request, flow) and _dialog_key(request) not in self._dialogs:
+        if not self._gate.answers(request, flow) and dialog_key(request) not in self._dialogs:
             self._count("unknown")
         elif request.method == "CANCEL":
             self._cancel(request, reply, now)
@@ -288,7 +290,7 @@ class UserAgent:
         self._settle_session(session)
 
     def _in_dialog(self, request: Request, reply: Flow, now: float) -> None:
-        session = self._dialogs.get(_dialog_key(request))
+        session = self._dialogs.get(dialog_key(request))
         if session is None or session.dialog is None:
             self._refuse(request, reply, Refused(481))
         elif (refused := self._gate.stands_against(request, reply, session.dialog.flow, now)) is not None:
@@ -392,7 +394,3 @@ class UserAgent:
         if dialog is not None and dialog.key not in self._dialogs:
             self._dialogs[dialog.key] = session
             self._acked[dialog.call_id, dialog.remote_tag] = session
-
-
-def _dialog_key(request: Request) -> DialogKey:
-    return (request.call_id, request.to.tag or "", request.from_.tag or "")

@@ -108,6 +108,11 @@ class Dialog:
         return Request(method, uri, headers, b"")
 
 
+def dialog_key(request: Request) -> DialogKey:
+    """The key of the dialog that a peer's request would be in."""
+    return (request.call_id, request.to.tag or "", request.from_.tag or "")
+
+
 def _target(contacts: list[NameAddr], otherwise: SipUri) -> SipUri:
     """Where our requests go; a Request-URI may have no headers inside (section 19.1.1)."""
     return replace(contacts[0].uri if contacts else otherwise, headers="")
