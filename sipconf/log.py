@@ -1,8 +1,7 @@
 """The log: one readable line per fact, with time, level and call id; JSON lines on request.
 
 The rule is that secrets, access codes and digits are never handed to the log at all; `RedactSecrets` is the second
-line of defence. What a peer sent cannot forge a line or turn one around: control characters and marks of direction are
-shown escaped. Equal lines are written a few times and then counted.
+line of defence. What a peer sent cannot forge a line: control characters are shown escaped.
 """
 
 import contextlib
@@ -19,9 +18,8 @@ ROOT = "sipconf"
 HIDDEN = "[hidden]"
 MAX_LINE = 8192
 MAX_CALL_ID = 256
-EQUAL_LINES = 5         # written in a window, the rest is counted
-WINDOW_SECONDS = 10.0
-WATCHED_LINES = 512     # different lines that are watched at once
+LINES_A_SECOND = 100   # of one kind; what is left out is counted in the next that is written
+KINDS_REMEMBERED = 1024
 
 _call: contextvars.ContextVar[str] = contextvars.ContextVar("call", default="")
 
@@ -40,9 +38,10 @@ _SECRETS = (
     re.compile(r"(?i)(\bsips?:[^\s:@;<>*,%]*(?:\*|,|%2a|%2c))[^\s@<>]+(?=@)"),
     re.compile(r"(?i)(\bsips?:[^\s:@;<>]+:)[^\s@<>]+(?=@)"),
 )
-# C0, C1, and what Unicode has for breaking lines, hiding text and turning it around; half characters cannot be written.
 _CONTROL = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    "[\x00-\x1f\x7f-\x9f\xad"                      # C0, DEL, C1, soft hyphen
+    "\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # invisible, direction, line ends
+    "\ud800-\udfff\U000e0000-\U000e007f]"           # halves of characters, tags
 )
 
 
@@ -74,6 +73,30 @@ class RedactSecrets(logging.Filter):
         return True
 
 
+class LimitRate(logging.Filter):
+    """Lets so many lines of one kind (one place in the code) through in a second, by the time of the records."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kinds: dict[tuple[str, str], list[float]] = {}  # second, lines written in it, lines left out
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = (record.name, str(record.msg))
+        if len(self._kinds) >= KINDS_REMEMBERED and kind not in self._kinds:
+            self._kinds.clear()
+        second, written, left_out = self._kinds.setdefault(kind, [record.created, 0, 0])
+        if not 0 <= record.created - second < 1.0:
+            second, written = record.created, 0
+        if written >= LINES_A_SECOND:
+            self._kinds[kind] = [second, written, left_out + 1]
+            return False
+        self._kinds[kind] = [second, written + 1, 0]
+        if left_out:
+            record.msg = f"{record.getMessage()} (and {left_out:.0f} lines like it)"
+            record.args = None
+        return True
+
+
 class TextFormatter(logging.Formatter):
     """2026-03-01T08:15:02.123Z INFO    sipconf.reload call=x7Gh the message"""
 
@@ -98,60 +121,8 @@ class JsonFormatter(logging.Formatter):
         entry["message"] = record.getMessage()[:MAX_LINE]
         if record.exc_info:
             entry["exception"] = redact(self.formatException(record.exc_info))
-        line = json.dumps(entry, ensure_ascii=False)
-        return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
-
-
-class Repeats:
-    """Which lines are equal to others of the last seconds, so that one fault or one peer cannot fill the disk. Lines of
-    two calls are not equal."""
-
-    def __init__(self) -> None:
-        # By line: when its window began, how often it came
-        self._seen: dict[tuple[str, int, str, str], list[float]] = {}
-
-    def admits(self, record: logging.LogRecord) -> bool:
-        """Count a record; False for one that is not to be written."""
-        key = (record.name, record.levelno, record.getMessage(), getattr(record, "call", ""))
-        entry = self._seen.setdefault(key, [record.created, 0])
-        entry[1] += 1
-        return entry[1] <= EQUAL_LINES
-
-    def summaries(self, now: float) -> list[logging.LogRecord]:
-        """A line for each whose window is over (seconds since the epoch) and that was not always written."""
-        over = [key for key, (began, _) in self._seen.items() if not began <= now < began + WINDOW_SECONDS]
-        if len(self._seen) >= WATCHED_LINES:
-            over = list(self._seen)
-        told = []
-        for key in over:
-            name, level, message, call_id = key
-            unwritten = int(self._seen.pop(key)[1]) - EQUAL_LINES
-            if unwritten > 0:
-                text = f"repeated {unwritten} times: {message}"
-                told.append(logging.makeLogRecord({"name": name, "levelno": level, "msg": text, "call": call_id,
-                                                   "levelname": logging.getLevelName(level)}))
-        return told
-
-
-class Writer(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes records to a stream, equal ones a few times only."""
-
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
-        self._repeats = Repeats()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a record that `RedactSecrets` has seen."""
-        for summary in self._repeats.summaries(record.created):
-            super().emit(summary)
-        if self._repeats.admits(record):
-            super().emit(record)
-
-    def close(self) -> None:
-        """Write what is only counted yet."""
-        for summary in self._repeats.summaries(float("inf")):
-            super().emit(summary)
-        super().close()
+        # Outside of its strings JSON has none of these characters.
+        return _CONTROL.sub(_json_escape, json.dumps(entry, ensure_ascii=False))
 
 
 def setup(level: str = "info", form: str = "text", stream: TextIO | None = None) -> None:
@@ -159,14 +130,14 @@ def setup(level: str = "info", form: str = "text", stream: TextIO | None = None)
 
     level: "debug", "info", "warning" or "error"; form: "text" or "json".
     """
-    handler = Writer(stream or sys.stderr)
+    handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    handler.addFilter(LimitRate())  # before the other, which writes every message out
     handler.addFilter(RedactSecrets())
     root = logging.getLogger()
     for old in root.handlers[:]:
         if getattr(old, "of_sipconf", False):
             root.removeHandler(old)
-            old.close()
     handler.of_sipconf = True  # type: ignore[attr-defined]
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
@@ -175,6 +146,11 @@ def setup(level: str = "info", form: str = "text", stream: TextIO | None = None)
 
 def _time(record: logging.LogRecord) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+
+
+def _json_escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\u{code:04x}" if code < 0x10000 else json.dumps(match[0])[1:-1]
 
 
 def _printable(text: str) -> str:

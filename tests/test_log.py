@@ -126,3 +126,44 @@ def test_json_exceptions_are_redacted_too(lines):
         LOGGER.exception("failed")
     entry = json.loads(stream.getvalue())
     assert "ValueError" in entry["exception"] and "s3cr3t" not in stream.getvalue()
+
+
+HOSTILE = (
+    "\r\n2026-01-01T00:00:00.000Z INFO    sipconf.app ban 192.0.2.1", "\x1b[2J\x1b[31m", "\x9b2J", "\u202eevil\u202c",
+    "\u2066x\u2069", "\u2028", "\x85", "\x00", "\u200b", "\ufeff", "\ud800", "\U000e0041", "\x7f", "\u061c",
+)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("payload", HOSTILE, ids=ascii)
+def test_what_a_peer_sent_cannot_forge_or_turn_a_line(lines, form, payload):
+    stream = lines("info", form)
+    with log.call(f"c{payload}"):
+        LOGGER.info("call from %s", f"<{payload}>")
+    text = stream.getvalue()
+    assert text.count("\n") == 1 and text.endswith("\n")
+    assert all(character.isprintable() for character in text[:-1]), ascii(text)
+    text.encode()
+    if form == "json":
+        entry = json.loads(text)
+        assert entry["message"] == f"call from <{payload}>" and entry["call"] == f"c{payload}"
+
+
+def test_a_flood_of_lines_of_one_kind_is_cut_and_counted(lines):
+    stream = lines()
+
+    def at(when: float, text: str, *arguments: object) -> None:
+        record = LOGGER.makeRecord(LOGGER.name, logging.INFO, "x.py", 1, text, arguments, None)
+        record.created = when
+        LOGGER.handle(record)
+
+    for number in range(1000):
+        at(50.0 + number / 1001, "closing %s", number)
+        at(50.0, f"another kind {number % 3}")
+    at(51.5, "closing %s", "the last")
+    at(40.0, "closing %s", "after the clock was put back")
+    written = [line.split("sipconf.test_room ")[1] for line in stream.getvalue().splitlines()]
+    closing = [line for line in written if line.startswith("closing")]
+    assert len(closing) == 100 + 2 and closing[-2] == "closing the last (and 900 lines like it)"
+    assert closing[-1] == "closing after the clock was put back"
+    assert len(written) - len(closing) == 300
