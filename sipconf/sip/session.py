@@ -265,7 +265,7 @@ class Session:
 
     def reset_challenges(self) -> None:
         """A new request may be challenged anew."""
-        self._challenges = ChallengeAnswers(self._credentials, self.wire.rng, self._challenges.realm)
+        self._challenges = ChallengeAnswers(self._credentials, self.wire.rng, self._challenges.challenger)
 
     def acknowledge(self, cseq: int) -> None:
         """ACK the 2xx of our INVITE."""
