@@ -1,8 +1,7 @@
 """The log: one readable line per fact, with time, level and call id; JSON lines on request.
 
 The rule is that secrets, access codes and digits are never handed to the log at all; `RedactSecrets` is the second
-line of defence. What a peer sent cannot forge a line or turn one around: control characters and marks of direction are
-shown escaped. Equal lines are written a few times and then counted.
+line of defence. What a peer sent cannot forge a line: control characters are shown escaped.
 """
 
 import contextlib
@@ -18,12 +17,9 @@ from typing import TextIO
 ROOT = "sipconf"
 HIDDEN = "[hidden]"
 MAX_LINE = 8192
+MAX_CALL_ID = 256
 LINES_A_SECOND = 100   # of one kind; what is left out is counted in the next that is written
 KINDS_REMEMBERED = 1024
-MAX_CALL_ID = 256
-EQUAL_LINES = 5         # written in a window, the rest is counted
-WINDOW_SECONDS = 10.0
-WATCHED_LINES = 512     # different lines that are watched at once
 
 _call: contextvars.ContextVar[str] = contextvars.ContextVar("call", default="")
 
@@ -129,64 +125,12 @@ class JsonFormatter(logging.Formatter):
         return _CONTROL.sub(_json_escape, json.dumps(entry, ensure_ascii=False))
 
 
-class Repeats:
-    """Which lines are equal to others of the last seconds, so that one fault or one peer cannot fill the disk. Lines of
-    two calls are not equal."""
-
-    def __init__(self) -> None:
-        # By line: when its window began, how often it came
-        self._seen: dict[tuple[str, int, str, str], list[float]] = {}
-
-    def admits(self, record: logging.LogRecord) -> bool:
-        """Count a record; False for one that is not to be written."""
-        key = (record.name, record.levelno, record.getMessage(), getattr(record, "call", ""))
-        entry = self._seen.setdefault(key, [record.created, 0])
-        entry[1] += 1
-        return entry[1] <= EQUAL_LINES
-
-    def summaries(self, now: float) -> list[logging.LogRecord]:
-        """A line for each whose window is over (seconds since the epoch) and that was not always written."""
-        over = [key for key, (began, _) in self._seen.items() if not began <= now < began + WINDOW_SECONDS]
-        if len(self._seen) >= WATCHED_LINES:
-            over = list(self._seen)
-        told = []
-        for key in over:
-            name, level, message, call_id = key
-            unwritten = int(self._seen.pop(key)[1]) - EQUAL_LINES
-            if unwritten > 0:
-                text = f"repeated {unwritten} times: {message}"
-                told.append(logging.makeLogRecord({"name": name, "levelno": level, "msg": text, "call": call_id,
-                                                   "levelname": logging.getLevelName(level)}))
-        return told
-
-
-class Writer(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes records to a stream, equal ones a few times only."""
-
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
-        self._repeats = Repeats()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a record that `RedactSecrets` has seen."""
-        for summary in self._repeats.summaries(record.created):
-            super().emit(summary)
-        if self._repeats.admits(record):
-            super().emit(record)
-
-    def close(self) -> None:
-        """Write what is only counted yet."""
-        for summary in self._repeats.summaries(float("inf")):
-            super().emit(summary)
-        super().close()
-
-
 def setup(level: str = "info", form: str = "text", stream: TextIO | None = None) -> None:
     """Send our log lines, and the warnings of libraries, to a stream (standard error). May be called again.
 
     level: "debug", "info", "warning" or "error"; form: "text" or "json".
     """
-    handler = Writer(stream or sys.stderr)
+    handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     handler.addFilter(LimitRate())  # before the other, which writes every message out
     handler.addFilter(RedactSecrets())
@@ -194,7 +138,6 @@ def setup(level: str = "info", form: str = "text", stream: TextIO | None = None)
     for old in root.handlers[:]:
         if getattr(old, "of_sipconf", False):
             root.removeHandler(old)
-            old.close()
     handler.of_sipconf = True  # type: ignore[attr-defined]
     root.addHandler(handler)
     root.setLevel(logging.WARNING)

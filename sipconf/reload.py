@@ -144,7 +144,6 @@ class Reloader:
         self._on_new = on_new
         self._on_result = on_result
         self._seen = _signature(path)
-        _warn_of_open_secrets(self.current, path)
 
     def apply(self) -> list[Change]:
         """Read the file now. Returns what changed. Raises ConfigError, with nothing changed, when it is broken."""
@@ -158,13 +157,13 @@ class Reloader:
             self._tell("broken", [], error)
             raise
         self.last_error = None
-        _warn_of_open_secrets(config, self.path)
         changes = differences(self.current, config)
         if not changes:
             self._tell("unchanged", [], None)
             return []
         self._on_new(config)
         self.current = config
+        self.warn_of_open_secrets()
         for change in changes:
             _log.info("configuration: %s%s", change, "; takes a restart" if change.needs_restart else "")
         self._tell("applied", changes, None)
@@ -180,8 +179,14 @@ class Reloader:
         except Exception:
             _log.exception("configuration read, but could not be put to use; the old one stays")
 
+    def warn_of_open_secrets(self) -> None:
+        """A line in the log where the file has passwords and everybody on this machine may read it."""
+        if self.current.holds_secrets() and is_open_to_all(self.path):
+            _log.warning("%s holds passwords and every user of this machine can read it: chmod 640 or 600", self.path)
+
     async def watch(self) -> None:
         """Apply edits of the file as they happen, within two seconds. Runs until cancelled."""
+        self.warn_of_open_secrets()
         try:
             await self._watch_folder()
         except OSError as error:  # no inotify watch left, or the folder has gone
@@ -225,12 +230,6 @@ class Reloader:
     def _tell(self, result: str, changes: Sequence[Change], error: ConfigError | None) -> None:
         if self._on_result:
             self._on_result(result, changes, error)
-
-
-def _warn_of_open_secrets(config: Config, path: Path) -> None:
-    """Passwords in a file that everybody on this machine may read."""
-    if config.holds_secrets() and is_open_to_all(path):
-        _log.warning("%s holds passwords and every user of this machine can read it: chmod 640 or 600", path)
 
 
 def _signature(path: Path) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from sipconf.sip.answering import Arrived, Refusal
 from sipconf.sip.call_states import Input, State
 from sipconf.sip.caps import Held
 from sipconf.sip.challenged import Credentials
-from sipconf.sip.dialog import DialogKey
+from sipconf.sip.dialog import DialogKey, dialog_key
 from sipconf.sip.digest import Authenticator
 from sipconf.sip.events import CallFailed, Counted, IncomingCall
 from sipconf.sip.flow import Flow
@@ -59,6 +59,8 @@ class UserAgent:
         self._settings = settings
         self._registrar = registrar
         self._gate = Gate(authenticator, trunks, rng, serves, settings)
+        for extension, remote in registrar.homes():
+            self._gate.sources.prove(remote, extension)
         self._transactions = Transactions(settings.timers, settings.transactions)
         self._calls = Held(settings.sessions, "Too Many Calls", "sessions_full")
         self._half_open = Held(settings.half_open, "Too Many Calls Wait To Be Answered", "half_open_full")
@@ -256,7 +258,7 @@ class UserAgent:
 
     def _receive_request(self, request: Request, flow: Flow, now: float) -> None:
         request, reply = stamp(request, flow)
-        if not self._gate.answers(request, flow) and _dialog_key(request) not in self._dialogs:
+        if not self._gate.answers(request, flow) and dialog_key(request) not in self._dialogs:
             self._count("unknown")
         elif request.method == "CANCEL":
             self._cancel(request, reply, now)
@@ -409,7 +411,3 @@ class UserAgent:
         if dialog is not None and dialog.key not in self._dialogs:
             self._dialogs[dialog.key] = session
             self._acked[dialog.call_id, dialog.remote_tag] = session
-
-
-def _dialog_key(request: Request) -> DialogKey:
-    return (request.call_id, request.to.tag or "", request.from_.tag or "")

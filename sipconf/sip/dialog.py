@@ -114,6 +114,11 @@ def routed(target: SipUri, routes: Sequence[str]) -> tuple[SipUri, Sequence[str]
     return replace(_route_uri(routes[0]), headers=""), (*routes[1:], f"<{target}>")
 
 
+def dialog_key(request: Request) -> DialogKey:
+    """The key of the dialog that a peer's request would be in."""
+    return (request.call_id, request.to.tag or "", request.from_.tag or "")
+
+
 def _target(contacts: list[NameAddr], otherwise: SipUri) -> SipUri:
     """Where our requests go; a Request-URI may have no headers inside (section 19.1.1)."""
     return replace(contacts[0].uri if contacts else otherwise, headers="")

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from sipconf.errors import PeerError
 from sipconf.sip.events import RegistrationChanged
-from sipconf.sip.flow import Flow
+from sipconf.sip.flow import Address, Flow
 from sipconf.sip.message import Request, Response
 from sipconf.sip.register_path import path_headers, path_of
 from sipconf.sip.tokens import split_list
@@ -128,6 +128,11 @@ class Registrar:
         """The extension's living bindings, the preferred and then the most recent first."""
         alive = [binding for binding in self._bindings.get(extension, ()) if binding.expires_at > now]
         return sorted(alive, key=lambda binding: (-binding.preference, -binding.updated_at))
+
+    def homes(self) -> list[tuple[str, Address]]:
+        """Every extension and address that a binding's REGISTER came from; a stream has yet to be opened again."""
+        return [(extension, binding.flow.remote) for extension, bindings in self._bindings.items()
+                for binding in bindings if not binding.flow.reliable]
 
     def uses(self, flow: Flow) -> bool:
         """Does a binding live on this stream connection?"""

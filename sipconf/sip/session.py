@@ -292,7 +292,7 @@ class Session:
 
     def reset_challenges(self) -> None:
         """A new request may be challenged anew."""
-        self._challenges = ChallengeAnswers(self._credentials, self.wire.rng, self._challenges.realm)
+        self._challenges = ChallengeAnswers(self._credentials, self.wire.rng, self._challenges.challenger)
 
     def proof_for(self, request: Request, response: Response) -> tuple[str, str] | None:
         """The answer to a challenge, where there is one to give."""

@@ -32,8 +32,8 @@ class SourceLimits:
     stranger_port: Rate = Rate(100.0, 300)
     stranger_host: Rate = Rate(200.0, 600)
     strangers: Rate = Rate(1500.0, 3000)
-    proven: Rate = Rate(2500.0, 5000)
-    trunk: Rate = Rate(2500.0, 5000)
+    proven: Rate = Rate(4000.0, 8000)
+    trunk: Rate = Rate(4000.0, 8000)
     refusals: Rate = Rate(20.0, 40)
     all_refusals: Rate = Rate(500.0, 1000)
     remembered: int = 20_000

@@ -121,12 +121,16 @@ def test_passwords_that_everybody_can_read_are_warned_of(tmp_path: Path, caplog:
     for mode, warned in ((0o644, True), (0o640, False), (0o600, False)):
         file.chmod(mode)
         caplog.clear()
-        Reloader(file, lambda config: None)
+        Reloader(file, lambda config: None).warn_of_open_secrets()
         assert ("chmod" in caplog.text) is warned and "of-our-own" not in caplog.text
-    file.write_text(example())
+    reloader = Reloader(file, lambda config: None)
+    file.write_text(file.read_text() + 'name = "Alice"\n')
     file.chmod(0o644)
+    reloader.apply()
+    assert "chmod" in caplog.text, "an edit that opened the file"
+    file.write_text(example())
     caplog.clear()
-    Reloader(file, lambda config: None)
+    Reloader(file, lambda config: None).warn_of_open_secrets()
     assert "chmod" not in caplog.text, "what everybody knows is no secret"
 
 

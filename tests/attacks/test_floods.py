@@ -1,12 +1,18 @@
 """Floods of requests (trust.md row 12): cheap refusal before any state, some 503, silence; whoever is known goes on."""
 
+import random
+
 import pytest
 
+from sipconf.sip.agent import UserAgent
+from sipconf.sip.digest import Authenticator
 from sipconf.sip.events import CloseFlow
 from sipconf.sip.flow import Flow
+from sipconf.sip.registrar import NoBindings, Registrar, RegistrarSettings
 from sipconf.sip.settings import AgentSettings
 from sipconf.sip.sources import SourceLimits
-from tests.sim.desk import Desk, request, status
+from sipconf.sip.trunk import Trunks
+from tests.sim.desk import PHONE, Desk, header, proof, request, status
 from tests.sim.house import SERVER, House
 from tests.sim.siege import ROOM, Stranger, running_call, status_of
 
@@ -121,3 +127,26 @@ def test_the_tenth_telephone_of_an_extension_is_the_last() -> None:
             house.run(0.2)
         assert [phone.log[-1] for phone in phones] == ["200 REGISTER"] * 10 + ["403 REGISTER"] * 2
         assert len(house.registrar.bindings("101", house.now)) == 10
+
+
+@pytest.mark.parametrize(("contacts", "expected"), [(10, 200), (11, 403), (32, 403), (33, 400), (500, 400)])
+def test_contacts_of_one_register_are_bounded(contacts: int, expected: int) -> None:
+    desk = Desk()
+    (challenge,) = desk.receive(request("REGISTER", uri="sip:x", to="<sip:101@x>"), PHONE)
+    auth = proof(header(challenge, "WWW-Authenticate")[0], "REGISTER", "sip:x")
+    more = "".join(f"Contact: <sip:101@198.51.100.{number % 250}:{5000 + number}>\r\n" for number in range(1, contacts))
+    text = request("REGISTER", uri="sip:x", to="<sip:101@x>", cseq=2, extra=auth + more)
+    assert [status(answer) for answer in desk.receive(text, PHONE)] == [expected]
+    assert len(desk.registrar.bindings("101", desk.now)) == (contacts if expected == 200 else 0)
+
+
+def test_telephones_registered_before_a_restart_are_known_after_it() -> None:
+    with House(ROOM) as house:
+        phone = house.phone("101")
+        house.register(phone)
+        kept = Registrar(NoBindings(), RegistrarSettings(), random.Random(2))
+        kept._bindings = house.registrar._bindings
+        agent = UserAgent(AgentSettings("x", "", lambda flow: SERVER), Authenticator("x", {}.get, ("MD5",), house._rng),
+                          Trunks(), kept, house._rng)
+        assert agent._gate.knows(Flow("udp", phone.address, SERVER))
+        assert not agent._gate.knows(Flow("udp", (phone.address[0], 1), SERVER))

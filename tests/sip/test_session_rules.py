@@ -122,10 +122,14 @@ def test_challenge_is_answered_once_and_a_stale_nonce_once_more() -> None:
     assert challenged(bench, 401) == ["INVITE"]
     assert (bench.session.invite.cseq.number, bench.session.invite.body) == (2, SDP)
     assert 'username="2001"' in (bench.session.invite.headers.get("Authorization") or "")
-    assert challenged(bench, 407) == ["INVITE"]
-    assert "Proxy-Authorization" in bench.session.invite.headers
     assert challenged(bench, 401, stale=True) == ["INVITE"]
     assert challenged(bench, 401, stale=True) == ["CallFailed"]
+    bench = Bench(credentials=Credentials("2001", "secret"))
+    bench.outgoing()
+    bench.outputs()
+    assert challenged(bench, 407) == ["INVITE"]
+    assert "Proxy-Authorization" in bench.session.invite.headers
+    assert challenged(bench, 401) == ["CallFailed"], "that is somebody behind the proxy"
 
 
 def test_same_challenge_again_is_a_refusal() -> None:
