@@ -1,15 +1,15 @@
 """Headers of a block against a plain reader, and golden packets where the corpus is present."""
 
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sipconf.errors import MisuseError
 from sipconf.rtp.packet import ROW, parse
+from tests.corpus.index import ABSENT, CORPORA
 
-CORPUS = Path(__file__).resolve().parents[2].parent / "shared" / "corpora" / "rtp"
+CORPUS = CORPORA / "rtp"
 
 
 def block_of(datagrams):
@@ -79,7 +79,7 @@ def test_a_block_that_is_not_rows_is_our_mistake():
         parse(np.zeros((2, 2 * ROW), np.uint8)[:, ::2], np.zeros(2, np.int64))
 
 
-@pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus beside the repository")
+@pytest.mark.skipif(not CORPUS.is_dir(), reason=ABSENT)
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

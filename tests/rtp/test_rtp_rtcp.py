@@ -2,7 +2,6 @@
 
 import math
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +11,9 @@ from sipconf.rtp.packet import ROW, parse
 from sipconf.rtp.rtcp import NTP_EPOCH, Reports, Sent
 from sipconf.rtp.rtcp_packets import Bye, ReceiverReport, SenderReport, build_bye, parse_compound
 from sipconf.rtp.streams import Streams
+from tests.corpus.index import ABSENT, CORPORA
 
-CORPUS = Path(__file__).resolve().parents[2].parent / "shared" / "corpora" / "rtp"
+CORPUS = CORPORA / "rtp"
 PEER = 0x11223344
 
 
@@ -136,7 +136,7 @@ def test_random_bytes_never_do_worse_than_a_peer_error():
     assert 0 < refused < 3000
 
 
-@pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus beside the repository")
+@pytest.mark.skipif(not CORPUS.is_dir(), reason=ABSENT)
 def test_golden_compounds():
     (report,) = parse_compound((CORPUS / "rtcp_rr.bin").read_bytes())
     assert isinstance(report, ReceiverReport) and report.ssrc == 817267719
