@@ -97,7 +97,7 @@ class RtpBlock(Target):
         received = self._streams.receive(slots, parsed, self._now)
         self._fed += len(packets)
         self._judge_received(received, slots, len(packets))
-        digits = self._digits.receive(slots, received.events, parsed, block)
+        digits = self._digits.receive(slots, received.events, parsed, block, self._now)
         expect(len(digits) <= len(received.events), "more digits than packets")
         expect(all(digit in DIGITS and 0 <= slot < SLOTS for slot, digit in digits), "a digit of nobody")
 

@@ -154,6 +154,7 @@ def test_lost_connection_is_no_end_yet(allow: str) -> None:
 def test_422_and_challenges_to_a_refresh(allow: str) -> None:
     bench = answered(TIMER, US, allow, credentials=Credentials("2001", "secret", "them"))
     bench.session._credentials = bench.credentials
+    bench.session._challenges.challenger = (407, "them")  # who challenged the INVITE
     bench.session.handle_timer(45.0)
     bench.outputs()
     challenge = ("Proxy-Authenticate", 'Digest realm="them", nonce="n", algorithm=MD5, qop="auth"')

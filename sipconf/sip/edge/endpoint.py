@@ -204,7 +204,9 @@ class Endpoint:
         try:
             self._on_events(events, now)
         except Exception:
-            self._note_fault("event_exception", ", ".join(type(event).__name__ for event in events), now)
+            # Whoever fails at a count is not told of that failure as well: he would fail at it again, for ever.
+            metric = None if all(isinstance(event, Counted) for event in events) else "event_exception"
+            self._note_fault(metric, ", ".join(type(event).__name__ for event in events), now)
 
     def _send(self, flow: Flow, data: bytes) -> None:
         if flow.transport == "udp":
@@ -255,9 +257,10 @@ class Endpoint:
         self.pump(now)
 
     # --- faults of ours ----------------------------------------------------------------------------------------------
-    def _note_fault(self, metric: str, where: str, now: float) -> None:
+    def _note_fault(self, metric: str | None, where: str, now: float) -> None:
         """Called from an except clause: counts, and logs the traceback unless too many were logged this second."""
-        self._count(metric)
+        if metric is not None:
+            self._count(metric)
         if now - self._traceback_second >= 1.0:
             self._traceback_second = now
             self._tracebacks = 0

@@ -1,6 +1,7 @@
 """The endpoint on real loopback sockets: UDP, its alarm, its faults. Streams are in
 test_streams, names in test_resolver."""
 
+import asyncio
 import socket
 
 import pytest
@@ -127,6 +128,23 @@ async def test_events_go_up_and_orders_given_meanwhile_go_out() -> None:
         kinds = [type(event).__name__ for event in here.events]
         assert kinds == ["IncomingCall", "RegistrationChanged", "Counted"]
         assert told_meanwhile == [], "no event is told while another is being worked on"
+
+
+async def test_a_floor_above_that_fails_at_everything_is_told_each_thing_once() -> None:
+    async with house("udp://127.0.0.1:0") as here:
+        told = []
+
+        def fail(events: list, now: float) -> None:
+            told.append([type(event).__name__ for event in events])
+            assert len(told) < 10, "told for ever"
+            raise RuntimeError("a fault above")
+
+        here.endpoint._on_events = fail
+        here.agent.outputs.append(RegistrationChanged("101", 1))
+        here.endpoint.pump(SYSTEM_CLOCK.monotonic())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert told == [["RegistrationChanged"], ["Counted"]]
 
 
 async def test_the_alarm_rings_when_due_and_an_earlier_one_overtakes() -> None:
