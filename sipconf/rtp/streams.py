@@ -101,7 +101,7 @@ class Streams:
         self._transit = np.zeros(capacity, np.int64)
         self._successors = Successors(capacity)
         self._numbers = np.arange(capacity)
-        self._ascending: NDArray[np.intp] | None = None  # the slots last found so
+        self._ascending: tuple[NDArray[np.intp], ...] = ()  # the slots last found so
         self._candidate_ssrc = np.zeros(capacity, np.int64)
         self._candidate_next = np.zeros(capacity, np.int64)
         self._candidate_count = np.zeros(capacity, np.int64)
@@ -262,12 +262,12 @@ class Streams:
 
     def _first_round(self, slots: NDArray[np.intp]) -> int:
         """How many of the slots, from the first on, are in ascending order."""
-        if slots is self._ascending:
+        if self._ascending and slots is self._ascending[0]:
             return len(slots)
         falls = np.flatnonzero(slots[1:] <= slots[:-1])
         if len(falls):
             return int(falls[0]) + 1
-        self._ascending = slots
+        self._ascending = (slots,)
         return len(slots)
 
     def as_batch(self, frames: Frames) -> Batch:

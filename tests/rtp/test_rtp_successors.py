@@ -127,6 +127,17 @@ def drained(rng: random.Random, senders: dict[int, Sender]) -> tuple[np.ndarray,
     return np.array([slot for slot, _ in rows], np.intp), block, lengths
 
 
+def test_a_leg_that_comes_later_finds_room() -> None:
+    """The columns grow while everyone is in step."""
+    house, rng = House(expecting=True), random.Random(3)
+    senders = {slot: Sender(rng, 0.0) for slot in range(LEGS) if slot != HOLE}
+    for tick in range(20):
+        if tick == 10:
+            house.streams.open(200)
+        house.tick(*drained(rng, senders), TICK * tick)
+    assert house.short >= 14 * (LEGS - 1) and house.streams.bad.sum() == 0
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_the_short_way_and_the_long_way_are_one(seed: int) -> None:
     rng = random.Random(seed)
