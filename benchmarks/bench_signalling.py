@@ -81,7 +81,8 @@ def bench() -> Iterator[tuple[Server, Load]]:
 
 
 def accounted(server: Server, load: Load, do: str, **parameters: Any) -> Row:
-    """What the load measured and what it cost the server, in milliseconds of CPU for each that was made."""
+    """What the load measured and what it cost the server: milliseconds of CPU for each that was made, and for each
+    request that came, those said again included."""
     before, front, worker = server.metrics(), processor_seconds(server.pid), processor_seconds(server.worker)
     began = time.monotonic()
     row = load.order(do, **parameters)
@@ -90,8 +91,14 @@ def accounted(server: Server, load: Load, do: str, **parameters: Any) -> Row:
     time.sleep(1.1)  # ticks are told by the second
     after = server.metrics()
     ticks, late, skipped = (after[name] - before[name] for name in TICKS)
-    return {**row, "front_cpu_ms": front / row["made"] * 1e3, "front_core": front / took, "worker_core": worker / took,
+    requests = _requests(after) - _requests(before)
+    return {**row, "front_cpu_ms": front / row["made"] * 1e3, "request_cpu_ms": front / max(1.0, requests) * 1e3,
+            "front_core": front / took, "worker_core": worker / took,
             "late_ticks_percent": 100 * late / max(1.0, ticks), "skipped_ticks": skipped}  # fmt: skip
+
+
+def _requests(figures: dict[str, float]) -> float:
+    return sum(value for name, value in figures.items() if name.startswith("sipconf_sip_requests_total"))
 
 
 def held(row: Row) -> bool:
@@ -167,8 +174,9 @@ def one_answer(quick: bool) -> list[Row]:
             load.order("requests", kind=kind, rate=rate / 4, seconds=1.0)
             row = accounted(server, load, "requests", kind=kind, rate=rate, seconds=REQUEST_SECONDS)
         alone = in_process(kind)
-        kept = ("made", "failed", "answer_p50_ms", "answer_p99_ms", "front_cpu_ms")
-        rows.append({"name": f"one {name}", **{key: row[key] for key in kept}, "agent_cpu_ms": alone})
+        kept = ("made", "failed", "answer_p50_ms", "answer_p99_ms", "request_cpu_ms")
+        rows.append({"name": f"one {name}", **{key: row[key] for key in kept}, "agent_cpu_ms": alone,
+                     "ratio_to_agent": row["request_cpu_ms"] / alone})  # fmt: skip
     return rows
 
 
