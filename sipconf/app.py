@@ -115,7 +115,8 @@ class House:
         self._registrar.keep_only(self._users, self._clock.monotonic())
         authenticator = Authenticator(config.sip.domain, self._password_of, config.sip.digest, self._rng)
         settings = AgentSettings(config.sip.domain, "sipconf", self._addresses.contact_for,
-                                 drop_unknown=config.sip.drop_unknown)
+                                 drop_unknown=config.sip.drop_unknown,
+                                 session_expires=config.sip.session_expires)
         self._agent = UserAgent(settings, authenticator, self._trunks, self._registrar, self._rng,
                                 lambda trunk, dialled: self._switchboard.serves_trunk(trunk, dialled))
         self._conferences = ConferenceService(directory_of(config), ConferenceSettings(), self._rng,

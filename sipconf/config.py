@@ -137,6 +137,15 @@ NonEmpty = Annotated[str, Field(min_length=1, max_length=255)]
 Secret = Annotated[str, Field(min_length=1, max_length=255)]
 Extension = Annotated[str, AfterValidator(_extension)]
 Code = Annotated[str, AfterValidator(_code)]
+LEAST_SESSION_EXPIRES = 90  # seconds, the floor of RFC 4028 section 4
+
+
+def _session_expires(seconds: int) -> int:
+    if seconds and not LEAST_SESSION_EXPIRES <= seconds <= 86400:
+        raise ValueError(f"{seconds} is not {LEAST_SESSION_EXPIRES} to 86400 seconds, nor 0: only where telephones ask")
+    return seconds
+
+
 FilePath = Annotated[Path, AfterValidator(_file_path)]
 Seconds = Annotated[float, Field(strict=True, ge=0, le=86400)]
 
@@ -146,7 +155,8 @@ class _Section(BaseModel):
 
 
 class SipConfig(_Section):
-    """[sip]: addresses, listeners, digest. drop_unknown: silence for strangers who do not address our domain."""
+    """[sip]: addresses, listeners, digest. drop_unknown: silence for strangers who do not address our domain.
+    session_expires: seconds after which telephones that know session timers are asked whether they still live."""
 
     domain: Annotated[str, AfterValidator(_host)] = "localhost"
     listen: Annotated[tuple[Annotated[str, AfterValidator(_listen_url)], ...], Field(min_length=1)] = (
@@ -156,6 +166,7 @@ class SipConfig(_Section):
     local_networks: tuple[Annotated[str, AfterValidator(_network)], ...] | None = None
     digest: Annotated[tuple[Literal["MD5", "SHA-256"], ...], Field(min_length=1)] = ("MD5",)
     drop_unknown: StrictBool = False
+    session_expires: Annotated[StrictInt, AfterValidator(_session_expires)] = 1800
 
 
 class RtpConfig(_Section):

@@ -105,6 +105,7 @@ listen = ["udp://0.0.0.0:5060", "tcp://0.0.0.0:5060"]   # "tls://0.0.0.0:5061" a
 # local_networks = ["192.168.0.0/16"]          # default: the private networks of this machine's interfaces
 # digest = ["MD5"]                             # challenges offered, in this order; many telephones know one
 # drop_unknown = true                          # strangers who do not address our domain get no answer; default false
+# session_expires = 1800                       # seconds after which a call's telephone is asked whether it still lives
 
 [rtp]
 ports = "10000-19999"                          # one port, "10000": everything on one UDP port

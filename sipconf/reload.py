@@ -24,9 +24,9 @@ _log = logging.getLogger(__name__)
 RESTART_KEYS = frozenset(
     {
         ("sip", "domain"), ("sip", "listen"), ("sip", "advertise"), ("sip", "local_networks"), ("sip", "digest"),
-        ("sip", "drop_unknown"), ("rtp", "ports"), ("rtp", "silence_timeout"), ("http", "listen"),
-        ("http", "tls_listen"), ("prompts", "directory"), ("store", "path"), ("limits", "max_calls"),
-        ("limits", "max_connections"), ("limits", "max_connections_per_source"),
+        ("sip", "drop_unknown"), ("sip", "session_expires"), ("rtp", "ports"), ("rtp", "silence_timeout"),
+        ("http", "listen"), ("http", "tls_listen"), ("prompts", "directory"), ("store", "path"),
+        ("limits", "max_calls"), ("limits", "max_connections"), ("limits", "max_connections_per_source"),
     }
 )  # fmt: skip
 

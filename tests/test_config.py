@@ -245,3 +245,15 @@ def test_loopback(host):
 @pytest.mark.parametrize("host", ["192.168.1.1", "::ffff:10.0.0.1", "localhost.example", "", "2001:db8::1"])
 def test_not_loopback(host):
     assert not is_loopback(host)
+
+
+@pytest.mark.parametrize("seconds", [0, 90, 1800, 86400])
+def test_session_timers_may_be_set(seconds, tmp_path):
+    assert parse(f"[sip]\nsession_expires = {seconds}\n", tmp_path / "x.toml").sip.session_expires == seconds
+
+
+@pytest.mark.parametrize("seconds", [-1, 1, 89, 86401])
+def test_session_timers_have_a_floor(seconds, tmp_path):
+    with pytest.raises(ConfigError) as error:
+        parse(f"[sip]\nsession_expires = {seconds}\n", tmp_path / "x.toml")
+    assert [fault.line for fault in error.value.faults] == [2] and "90 to 86400 seconds" in str(error.value)
