@@ -21,9 +21,10 @@ from sipconf.media.watch import Watch
 from sipconf.mixer.codecs.g711 import a_law_codes, a_law_values, mu_law_codes, mu_law_values
 from sipconf.mixer.mix import Mixer
 from sipconf.mixer.prompts import ClipLibrary, RoomPlayer
+from sipconf.rtp.batches import Batch, Frames
 from sipconf.rtp.packet import parse
 from sipconf.rtp.rtcp import DUE_AT_ONCE, Reports
-from sipconf.rtp.streams import Batch, Frames, Streams
+from sipconf.rtp.streams import Streams
 from sipconf.rtp.telephone_event import EventReceiver
 
 TICK_SECONDS = 0.02

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sipconf.rtp.batches import Batch, gapless
 from sipconf.rtp.formats import FrameFormat
 from sipconf.rtp.packet import HEADER_BYTES
 from sipconf.rtp.playout import FRAME, MAX_DEPTH, PlayoutColumns
-from sipconf.rtp.streams import Batch, gapless
 
 RING = 32
 """Halves in a row's ring (320 ms): the greatest depth, the longest packet, and slack."""

@@ -356,16 +356,8 @@ class UserAgent:
         self._settle_session(session)
         caller = caller_of(request, identity)
         self._wire.outputs.append(
-            IncomingCall(
-                session.id,
-                request.call_id,
-                identity,
-                dialled(request.uri),
-                caller.number,
-                caller.name,
-                request.body or None,
-                reply,
-            )
+            IncomingCall(session.id, request.call_id, identity, dialled(request.uri), caller.number, caller.name,
+                         request.body or None, reply)
         )
 
     def _count(self, metric: str) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sipconf.rtp.batches import Received
 from sipconf.rtp.packet import ROW, parse
-from sipconf.rtp.streams import Received, Streams
+from sipconf.rtp.streams import Streams
 from sipconf.rtp.telephone_event import DIGITS, EventReceiver
 from tests.fuzz.driver import Target, expect
 from tests.fuzz.mutation import mutate

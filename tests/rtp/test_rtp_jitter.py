@@ -6,10 +6,10 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
+from sipconf.rtp.batches import Batch
 from sipconf.rtp.formats import lookup
 from sipconf.rtp.jitter import RING, JitterBank
 from sipconf.rtp.packet import ROW
-from sipconf.rtp.streams import Batch
 
 PCMU = lookup("PCMU", 8000)
 TICK = 0.02
