@@ -61,7 +61,7 @@ class SipAgent(Target):
         self._desk = Desk(max_sessions=MAX_SESSIONS, max_transactions=MAX_TRANSACTIONS)
         self._count = 0
         self._call_id = ""
-        self._ours: list[str] = []  # requests that somebody may answer
+        self._ours: list[tuple[str, Flow]] = []  # requests that somebody may answer, and who was asked
         self._ringing: list[str] = []  # sessions that have no final answer yet
         self._up: list[str] = []
         self._flow = TRUNK
@@ -129,7 +129,7 @@ class SipAgent(Target):
         """To a request of ours: an INVITE, its BYE or CANCEL."""
         if not self._ours or rng.random() < 0.3:
             self._place(rng)
-        text = rng.choice(self._ours[-6:])
+        text, self._flow = rng.choice(self._ours[-6:])
         code = rng.choice(CODES)
         extra = ""
         if code in (401, 407):
@@ -195,7 +195,8 @@ class SipAgent(Target):
         messages = [output for output in outputs if isinstance(output, events.Send)]
         for message in messages:
             judge_sent(message.data)
-            self._ours += [message.data.decode("latin-1")] if message.data.startswith((b"INVITE ", b"BYE ")) else []
+            if message.data.startswith((b"INVITE ", b"BYE ")):
+                self._ours.append((message.data.decode("latin-1"), message.flow))
         if asked is not None:
             expect(len(messages) <= MOST_SENT, "one message brought many")
             hosts = {message.flow.remote[0] for message in messages}
