@@ -7,6 +7,8 @@ from sipconf.sip.challenged import Credentials
 from sipconf.sip.flow import Flow
 from sipconf.sip.uri import SipUri
 from tests.sim.desk import SDP, SERVER, TRUNK, Desk, header, reply, status
+from tests.sim.house import DOMAIN, House
+from tests.sim.siege import ROOM, Stranger, proof, running_call, status_of
 
 CREDENTIALS = Credentials("account", "trunk-secret", realm="provider.example")
 OTHER = Flow("udp", ("203.0.113.66", 5060), SERVER)
@@ -163,3 +165,27 @@ def test_a_redirect_is_not_followed(code: int) -> None:
     assert [(each.session, each.status) for each in desk.told(events.CallFailed)] == [(session, code)]
     desk.rest()
     assert all(status(text) for text in desk.take())
+
+
+def test_a_user_who_is_called_and_challenges_for_ever_gets_nothing_while_others_talk() -> None:
+    """Whoever registers may be called, and may answer with challenges of his own."""
+    with House(ROOM) as house:
+        thief = Stranger(house)
+        (asked,) = thief.ask(thief.request("REGISTER", f"sip:{DOMAIN}", to=f"<sip:102@{DOMAIN}>"))
+        proven = proof(asked, "102", "secret-102", "REGISTER", f"sip:{DOMAIN}")
+        (ok,) = thief.ask(thief.request("REGISTER", f"sip:{DOMAIN}", to=f"<sip:102@{DOMAIN}>", extra=proven))
+        assert status_of(ok) == 200
+        with running_call(house):
+            for number, code in enumerate((401, 407) * 3):
+                caller = house.phone("101")
+                caller.invite("102", house.now)
+                house.run(0.5)
+                (invite,) = [text for text in thief.heard if text.startswith("INVITE ")]
+                thief.heard.clear()
+                thief.ask(reply(invite, code, extra=challenge(code, nonce=f"n{number}")), 0.5)
+                assert not proofs(thief.told()) and not [each for each in thief.heard if each.startswith("INVITE ")]
+                assert not caller.in_call
+                thief.heard.clear()
+        house.registrar.keep_only((), house.now)
+        house.registrar.handle_timer(house.now + 1e6)  # it looks at what it has forgotten once more
+        house.settle()

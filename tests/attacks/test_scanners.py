@@ -6,6 +6,8 @@ import pytest
 
 from sipconf.sip.flow import Flow
 from tests.sim.desk import PHONE, SERVER, TRUNK, Desk, header, proof, request, status
+from tests.sim.house import DOMAIN, House
+from tests.sim.siege import ROOM, Stranger, running_call, status_of
 
 SCANNER = Flow("udp", ("203.0.113.66", 5060), SERVER)
 AGENTS = ("friendly-scanner", "sipcli/v1.8", "VaxSIPUserAgent/3.1", "sundayddr", "Linphone/5.1", "")
@@ -65,3 +67,21 @@ def test_no_answer_tells_a_version() -> None:
     for answer in answers:
         assert header(answer, "Server") == ["sipconf"] and not header(answer, "User-Agent")
         assert not re.search(r"\d+\.\d+\.\d+(?!\.)", "".join(header(answer, "Server")))
+
+
+def test_a_running_call_is_not_disturbed_by_a_sweep() -> None:
+    """A scanner tries every method at many numbers while two people talk: it is told nothing but 4xx and what every
+    telephone system answers to OPTIONS."""
+    with House(ROOM) as house:
+        scanner = Stranger(house)
+        with running_call(house):
+            for number in ("2001", "2002", "100", "admin"):
+                for text in sweep(f"sip:{number}@{DOMAIN}"):
+                    scanner.send(text)
+                house.run(0.5)
+        answers = scanner.told()
+        codes = {status_of(answer) for answer in answers}
+        assert answers and codes <= {200, 400, 401, 404, 405, 416, 420, 481, 501, 503}
+        assert all("OPTIONS" in answer for answer in answers if status_of(answer) == 200)
+        assert not [answer for answer in answers if re.search(r"^(Server|User-Agent):.*\d", answer, re.M)]
+        house.settle()
