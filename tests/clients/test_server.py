@@ -190,3 +190,19 @@ def test_a_telephone_that_comes_and_goes_is_a_line_each(server: Server) -> None:
         wait_for("the last line", lambda: "no longer registered" in server.log.read_text())
         lines = [line.rpartition("extension ")[2] for line in server.log.read_text().splitlines() if "101: " in line]
         assert lines == [f"101: registered at udp 127.0.0.1:{sock.getsockname()[1]}", "101: no longer registered"]
+
+
+def test_signalling_that_stands_still_does_not_reach_the_sound(server: Server, call: Call) -> None:
+    """The signalling process is stopped for a second and a half, as a handler that blocks would stop it."""
+    seconds, stopped = 5, 1.5
+    talking = call("2000", "--duration", str(seconds))
+    server.wait_state("2000", "101", "talking")
+    assert server.process is not None and talking.stdout is not None
+    server.process.send_signal(signal.SIGSTOP)
+    time.sleep(stopped)
+    server.process.send_signal(signal.SIGCONT)
+    output = talking.stdout.read()
+    found = re.search(r"([0-9]+) packets received, ([0-9]+) lost", output)
+    assert found is not None, output
+    assert int(found[1]) > 50 * (seconds - stopped / 2) and int(found[2]) == 0, output
+    assert talking.wait() == 0
