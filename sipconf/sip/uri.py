@@ -105,6 +105,8 @@ class SipUri:
             raise MalformedMessage("malformed URI")
         if scheme == "tel":
             number, _, params = rest.partition(";")
+            if not number:
+                raise MalformedMessage("telephone URI without a number")
             return cls(scheme, _decode(number), None, "", None, _uri_params(";" + params) if params else ())
         return cls(scheme, rest, None, "", None)
 
