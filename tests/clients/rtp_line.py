@@ -63,11 +63,12 @@ class RtpLine:
 
     def heard(self) -> tuple[np.ndarray, int]:
         """What came, laid out by RTP timestamp (lost packets are silence): samples and rate."""
-        if not self._packets:
+        packets = self._packets.copy()  # in one step, for the line's thread goes on filling it
+        if not packets:
             return np.zeros(0), 8000
-        first, last = min(self._packets), max(self._packets)
+        first, last = min(packets), max(packets)
         out = np.zeros(last - first + FRAME)
-        for at, payload in self._packets.items():
+        for at, payload in packets.items():
             piece = from_mu_law(payload)
             out[at - first: at - first + len(piece)] = piece[: len(out) - (at - first)]
         return out, 8000
