@@ -4,7 +4,10 @@ Not here: the tick itself (plane) and what rooms sound like (mixer).
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from sipconf.errors import MisuseError, SipconfError
 from sipconf.media import protocol
@@ -46,13 +49,15 @@ class House:
     """Slots that may send but whose peer has not shown itself: they send nothing, or little (media.unproven)."""
 
 
-def sent(leg: Leg) -> Sent | None:
-    """What the leg's sender reports say it has sent; None before it is connected."""
-    if leg.bank is None:
-        return None
-    sender, row = leg.bank.sender, leg.row
-    packets = int(sender.packets[row])
-    return Sent(packets, packets * sender.format.frame_bytes, int(sender.timestamp[row]))
+def sent(legs: Sequence[Leg]) -> Sent:
+    """What the sender reports of connected legs say they have sent."""
+    packets, frame_bytes, timestamp = (np.empty(len(legs), np.int64) for _ in range(3))
+    for i, leg in enumerate(legs):
+        assert leg.bank is not None
+        sender = leg.bank.sender
+        packets[i], timestamp[i] = sender.packets[leg.row], sender.timestamp[leg.row]
+        frame_bytes[i] = sender.format.frame_bytes
+    return Sent(packets, packets * frame_bytes, timestamp)
 
 
 class Changes:
@@ -235,7 +240,7 @@ class Changes:
         house, slot = self._house, leg.slot
         if leg.terms is not None:
             wall = now + self._wall_offset
-            self.send_rtcp(leg, house.reports.compose_bye(slot, now, wall, house.streams, sent(leg)))
+            self.send_rtcp(leg, house.reports.compose_bye(slot, now, wall, streams=house.streams, sent=sent([leg])))
         self.drop(leg)
 
     def drop(self, leg: Leg) -> None:

@@ -131,13 +131,7 @@ class MediaPlane:
         """Datagrams to jitter buffers, digits to events, RTCP to the reports."""
         slots, block, lengths = self._transport.drain(now)
         if len(slots):
-            frames, others = self._streams.receive_expected(slots, block, lengths, now)
-            if frames is not None:
-                self._store_frames(frames, block)
-            if others is not None:
-                self._receive(slots[others], block[others], lengths[others], now)
-            elif frames is None:
-                self._receive(slots, block, lengths, now)
+            self._receive_block(slots, block, lengths, now)
         for slot, data in self._transport.drain_rtcp(now):
             bad = self._reports.bad
             self._reports.receive(slot, data, now, self._streams)
@@ -145,6 +139,24 @@ class MediaPlane:
                 self._changes.hear_rtcp(slot)
         if self._house.unlatched:
             self._changes.watch_unlatched()
+
+    def _receive_block(
+        self, slots: NDArray[np.intp], block: NDArray[np.uint8], lengths: NDArray[np.int64], now: float
+    ) -> None:
+        """What was expected the short way, everything else the long one."""
+        others: list[NDArray[np.intp]] = []
+        for frames, rest in self._streams.receive_expected(slots, block, lengths, now):
+            if frames is not None:
+                self._store_frames(frames, block)
+            if len(rest):
+                others.append(rest)
+        if not others:
+            return
+        chosen = others[0] if len(others) == 1 else np.concatenate(others)
+        if len(chosen) == len(slots):
+            self._receive(slots, block, lengths, now)
+        else:
+            self._receive(slots[chosen], block[chosen], lengths[chosen], now)
 
     def _receive(
         self, slots: NDArray[np.intp], block: NDArray[np.uint8], lengths: NDArray[np.int64], now: float
@@ -218,10 +230,14 @@ class MediaPlane:
         """RTCP that is due, some ticks' together, and the reports to the switchboard."""
         self._ticks += 1
         if self._ticks % RTCP_TICKS == 0:
-            wall = now + self._settings.wall_offset
-            for slot in self._reports.due(now, max(DUE_AT_ONCE, len(self._legs) // LEGS_PER_REPORT)):
-                leg = self._legs.at(slot)
-                if leg is not None and leg.terms is not None:
-                    data = self._reports.compose(slot, now, wall, streams=self._streams, sent=sent(leg))
-                    self._changes.send_rtcp(leg, data)
+            self._send_reports(now)
         self._events += self._watch.tick(now)
+
+    def _send_reports(self, now: float) -> None:
+        due = self._reports.due(now, max(DUE_AT_ONCE, len(self._legs) // LEGS_PER_REPORT))
+        legs = [leg for leg in map(self._legs.at, due) if leg is not None and leg.terms is not None]
+        if legs:
+            slots, wall = [leg.slot for leg in legs], now + self._settings.wall_offset
+            reports = self._reports.compose(slots, now, wall, streams=self._streams, sent=sent(legs))
+            for leg, data in zip(legs, reports, strict=True):
+                self._changes.send_rtcp(leg, data)

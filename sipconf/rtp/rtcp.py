@@ -6,19 +6,18 @@ State by slot. Not here: the octets (rtcp_packets) and whose datagrams are accep
 import math
 import random
 from dataclasses import dataclass
-from heapq import heappop, heappush, heapreplace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sipconf.errors import PeerError
 from sipconf.rtp.rtcp_packets import (
     Bye,
     ReceiverReport,
     ReportBlock,
-    SenderInfo,
     SenderReport,
     build_bye,
-    build_report,
+    build_reports,
     build_sdes,
     parse_compound,
 )
@@ -29,28 +28,16 @@ NTP_EPOCH = 2_208_988_800
 DUE_AT_ONCE = 32
 """Reports sent in one tick at most: what is left over is sent in the next ones."""
 _MIDDLE = 0xFFFFFFFF
+_NOBODY = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What we have sent to a leg: packets, payload octets, and the RTP timestamp of this moment."""
+    """What we have sent to legs: packets, payload octets, and the RTP timestamp of this moment, each int64 (n,)."""
 
-    packets: int
-    octets: int
-    timestamp: int
-
-
-@dataclass(slots=True)
-class _Leg:
-    ssrc: int
-    generation: int
-    description: bytes  # the SDES, which is always the same
-    source: int | None = None
-    expected: int = 0
-    received: int = 0
-    sender_report_of: int = 0
-    sender_report: int = 0
-    sender_report_at: float = 0.0
+    packets: NDArray[np.int64]
+    octets: NDArray[np.int64]
+    timestamp: NDArray[np.int64]
 
 
 class Reports:
@@ -63,89 +50,102 @@ class Reports:
         self.bad = 0
         self._rng = rng
         self._interval = interval
-        self._legs: dict[int, _Leg] = {}
-        self._queue: list[tuple[float, int, int]] = []
-        self._generation = 0
         self._wall_ahead = 0.0
+        self._due_at = np.full(capacity, np.inf)
+        self._ssrc = np.zeros(capacity, np.int64)  # ours
+        self._descriptions: dict[int, bytes] = {}  # the SDES, which is always the same
+        # What the last report spoke of, and the last sender report of the peer.
+        self._source = np.full(capacity, _NOBODY, np.int64)
+        self._expected = np.zeros(capacity, np.int64)
+        self._received = np.zeros(capacity, np.int64)
+        self._sent = np.zeros(capacity, np.int64)
+        self._sender = np.full(capacity, _NOBODY, np.int64)
+        self._sender_report = np.zeros(capacity, np.int64)
+        self._sender_report_at = np.zeros(capacity)
 
     def open(self, slot: int, now: float, cname: str, ssrc: int) -> None:
         """Begin reporting to a leg; ssrc, cname: ours."""
         if slot >= len(self.rtt):
-            more = max(slot + 1, 2 * len(self.rtt)) - len(self.rtt)
-            self.rtt = np.concatenate([self.rtt, np.full(more, np.nan)])
-            self.peer_fraction_lost = np.concatenate([self.peer_fraction_lost, np.zeros(more)])
-        self._generation += 1
-        self._legs[slot] = _Leg(ssrc, self._generation, build_sdes(ssrc, cname))
+            fresh = Reports(max(slot + 1, 2 * len(self.rtt)), self._rng)
+            for name, column in self.__dict__.items():
+                if isinstance(column, np.ndarray):
+                    wider = getattr(fresh, name)
+                    wider[: len(column)] = column
+                    setattr(self, name, wider)
+        self._descriptions[slot] = build_sdes(ssrc, cname)
+        self._ssrc[slot] = ssrc
+        self._source[slot] = self._sender[slot] = _NOBODY
+        self._sent[slot] = 0
         self.rtt[slot], self.peer_fraction_lost[slot] = math.nan, 0.0
         # The first after half the interval (RFC 3550 section 6.2).
-        heappush(self._queue, self._planned(slot, self._generation, now, self._interval / 2))
+        self._plan(slot, now, self._interval / 2)
 
     def close(self, slot: int) -> None:
         """Report no more to this leg."""
-        self._legs.pop(slot, None)
+        if self._descriptions.pop(slot, None) is not None:
+            self._due_at[slot] = math.inf
 
-    def _planned(self, slot: int, generation: int, now: float, interval: float) -> tuple[float, int, int]:
+    def _plan(self, slot: int, now: float, interval: float) -> None:
         # 0.5 to 1.5 of the interval, so that legs never fall into step (RFC 3550 section 6.3.1).
-        return now + interval * self._rng.uniform(0.5, 1.5), slot, generation
+        self._due_at[slot] = now + interval * self._rng.uniform(0.5, 1.5)
 
     def due(self, now: float, limit: int = DUE_AT_ONCE) -> list[int]:
-        """Slots whose report is due, at most limit of them; each is planned anew."""
-        slots: list[int] = []
-        while self._queue and self._queue[0][0] <= now and len(slots) < limit:
-            _, slot, generation = self._queue[0]
-            leg = self._legs.get(slot)
-            if leg is not None and leg.generation == generation:
-                slots.append(slot)
-                heapreplace(self._queue, self._planned(slot, generation, now, self._interval))
-            else:
-                heappop(self._queue)
+        """Slots whose report is due, at most limit of them, the longest due first; each is planned anew."""
+        due = np.flatnonzero(self._due_at <= now)
+        if len(due) > limit:
+            due = due[np.argsort(self._due_at[due])[:limit]]
+        slots: list[int] = due.tolist()
+        for slot in slots:
+            self._plan(slot, now, self._interval)
         return slots
 
-    def compose(self, slot: int, now: float, wall: float, *, streams: Streams, sent: Sent | None) -> bytes:
-        """SR (or RR when sent is None) and SDES for a leg. wall: seconds since 1970 at the moment now."""
-        leg = self._legs[slot]
+    def compose(self, slots: list[int], now: float, wall: float, *, streams: Streams, sent: Sent) -> list[bytes]:
+        """SR and SDES for each of these legs, or RR and SDES where nothing was sent since its last report (RFC 3550
+        section 6.4). wall: seconds since 1970 at the moment now."""
         self._wall_ahead = wall - now
-        blocks = (self._block(slot, leg, now, streams),) if streams.started[slot] else ()
-        info = None
-        if sent is not None:
-            info = SenderInfo(_ntp(wall), sent.timestamp & 0xFFFFFFFF, sent.packets, sent.octets)
-        return build_report(leg.ssrc, info, blocks) + leg.description
+        places = np.array(slots, np.intp)
+        blocks = self._blocks(places, now, streams)
+        sending = self._sent[places] != sent.packets
+        self._sent[places] = sent.packets
+        reports = build_reports(
+            self._ssrc[places], (_ntp(wall), sent.timestamp, sent.packets, sent.octets), blocks, sending=sending,
+            reporting=streams.started[places],
+        )  # fmt: skip
+        return [report + self._descriptions[slot] for slot, report in zip(slots, reports, strict=True)]
 
-    def compose_bye(self, slot: int, now: float, wall: float, streams: Streams, sent: Sent | None) -> bytes:
+    def compose_bye(self, slot: int, now: float, wall: float, *, streams: Streams, sent: Sent) -> bytes:
         """The last compound of a leg: report, SDES and BYE (RFC 3550 section 6.6)."""
-        return self.compose(slot, now, wall, streams=streams, sent=sent) + build_bye(self._legs[slot].ssrc)
+        (report,) = self.compose([slot], now, wall, streams=streams, sent=sent)
+        return report + build_bye(int(self._ssrc[slot]))
 
-    def _block(self, slot: int, leg: _Leg, now: float, streams: Streams) -> ReportBlock:
-        """What we received since the last report (RFC 3550 A.3)."""
-        source = int(streams.ssrc[slot])
-        highest, expected, received = streams.sequence.figures(slot)
-        if leg.source != source or expected < leg.expected or received < leg.received:
-            leg.source, leg.expected, leg.received = source, 0, 0
-        expected_now, received_now = expected - leg.expected, received - leg.received
-        leg.expected, leg.received = expected, received
-        lost_now = expected_now - received_now
-        fraction = (lost_now << 8) // expected_now if lost_now > 0 else 0
-        since = 0
-        last = leg.sender_report if leg.sender_report_of == source else 0
-        if last:
-            since = min(int((now - leg.sender_report_at) * 65536), _MIDDLE)
-        return ReportBlock(
-            ssrc=source,
-            fraction=min(fraction, 255),
-            lost=max(min(expected - received, 0x7FFFFF), -0x800000),
-            highest=highest & 0xFFFFFFFF,
-            jitter=int(streams.jitter[slot]),
-            last_report=last,
-            since_last=since,
-        )
+    def _blocks(self, slots: NDArray[np.intp], now: float, streams: Streams) -> NDArray[np.int64]:
+        """What we received since the last report (RFC 3550 A.3): the words of a report block for each, (n, 6)."""
+        source = streams.ssrc[slots]
+        highest, expected, received = streams.sequence.figures(slots)
+        known = self._source[slots] == source
+        known &= (expected >= self._expected[slots]) & (received >= self._received[slots])
+        expected_now = expected - self._expected[slots] * known
+        lost_now = expected_now - (received - self._received[slots] * known)
+        self._source[slots], self._expected[slots], self._received[slots] = source, expected, received
+        fraction = (np.maximum(lost_now, 0) << 8) // np.maximum(expected_now, 1)
+        lost = np.clip(expected - received, -0x800000, 0x7FFFFF)
+        heard = self._sender[slots] == source
+        since = ((now - self._sender_report_at[slots]) * 65536).astype(np.int64)
+        words = np.empty((len(slots), 6), np.int64)
+        words[:, 0] = source
+        words[:, 1] = np.minimum(fraction, 255) << 24 | lost & 0xFFFFFF
+        words[:, 2] = highest
+        words[:, 3] = streams.jitter[slots]
+        words[:, 4] = self._sender_report[slots] * heard
+        words[:, 5] = np.minimum(since, _MIDDLE) * heard
+        return words
 
     def receive(self, slot: int, data: bytes, now: float, streams: Streams) -> bool:
         """Read a compound from the leg's own peer; True when it says BYE for the stream we take.
 
         An invalid compound is counted and changes nothing.
         """
-        leg = self._legs.get(slot)
-        if leg is None:
+        if slot not in self._descriptions:
             return False
         try:
             packets = parse_compound(data)
@@ -156,12 +156,12 @@ class Reports:
         source = int(streams.ssrc[slot]) if streams.started[slot] else None
         for one in packets:
             if isinstance(one, SenderReport) and one.ssrc == source:
-                leg.sender_report_of = one.ssrc
-                leg.sender_report = (one.info.ntp >> 16) & _MIDDLE
-                leg.sender_report_at = now
+                self._sender[slot] = one.ssrc
+                self._sender_report[slot] = (one.info.ntp >> 16) & _MIDDLE
+                self._sender_report_at[slot] = now
             if isinstance(one, SenderReport | ReceiverReport):
                 for block in one.blocks:
-                    if block.ssrc == leg.ssrc:
+                    if block.ssrc == self._ssrc[slot]:
                         self._hear_of_us(slot, block, now)
             if isinstance(one, Bye) and source in one.sources:
                 bye = True

@@ -6,14 +6,18 @@ Not here: when reports are due and what they say (rtcp).
 import struct
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sipconf.errors import PeerError
 
 SR, RR, SDES, BYE = 200, 201, 202, 203
 MAX_PACKETS = 32
 """Packets of one compound that are read."""
 CNAME = 1
+SR_WORDS, RR_WORDS, BLOCK_WORDS = 7, 2, 6
+"""Of a report without blocks, header included, and of one block."""
 _HEADER = struct.Struct(">BBH")
-_SENDER = struct.Struct(">IQIII")
 _BLOCK = struct.Struct(">IIIIII")
 
 
@@ -166,18 +170,31 @@ def _parse_items(body: bytes, count: int) -> tuple[tuple[int, int, bytes], ...]:
     return tuple(items)
 
 
-def build_report(ssrc: int, info: SenderInfo | None, blocks: tuple[ReportBlock, ...]) -> bytes:
-    """An SR, or an RR where info is None."""
-    if info is None:
-        body = ssrc.to_bytes(4)
-    else:
-        body = _SENDER.pack(
-            ssrc, info.ntp, info.timestamp, info.packets & 0xFFFFFFFF, info.octets & 0xFFFFFFFF
-        )
-    for one in blocks:
-        loss = one.fraction << 24 | one.lost & 0xFFFFFF
-        body += _BLOCK.pack(one.ssrc, loss, one.highest, one.jitter, one.last_report, one.since_last)
-    return _packet(RR if info is None else SR, len(blocks), body)
+def build_reports(
+    ssrc: NDArray[np.int64],
+    sender: tuple[int, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+    blocks: NDArray[np.int64],
+    *,
+    sending: NDArray[np.bool_],
+    reporting: NDArray[np.bool_],
+) -> list[bytes]:
+    """Many reports at once, as SRs where sending and as RRs elsewhere. ssrc: ours, int64 (n,). sender: what SenderInfo
+    says, the moment once and a column of everything else. blocks: the words of one report block each, int64 (n, 6);
+    reporting: which have one."""
+    words = np.empty((len(ssrc), SR_WORDS + BLOCK_WORDS), ">u4")
+    ntp, timestamp, packets, octets = sender
+    words[:, 1], words[:, 2], words[:, 3] = ssrc, ntp >> 32, ntp & 0xFFFFFFFF
+    words[:, 4], words[:, 5], words[:, 6] = timestamp, packets, octets
+    words[:, SR_WORDS:] = blocks
+    block = reporting * (1 << 24 | BLOCK_WORDS)  # one more, and longer by it
+    words[:, 0] = (0x80000000 | SR << 16 | SR_WORDS - 1) + block
+    # An RR is the end of such a row: its header and SSRC stand right before the block.
+    receivers = np.flatnonzero(~sending)
+    words[receivers, SR_WORDS - RR_WORDS] = (0x80000000 | RR << 16 | RR_WORDS - 1) + block[receivers]
+    words[receivers, SR_WORDS - 1] = ssrc[receivers]
+    begins = np.where(sending, 0, SR_WORDS - RR_WORDS).tolist()
+    ends = np.where(reporting, SR_WORDS + BLOCK_WORDS, SR_WORDS).tolist()
+    return [row[begin:end].tobytes() for row, begin, end in zip(words, begins, ends, strict=True)]
 
 
 def build_sdes(ssrc: int, cname: str) -> bytes:

@@ -154,12 +154,12 @@ class SequenceColumns:
         """The same of some slots."""
         return self.highest[slots] - self.first[slots] + 1 - self._missing[slots]
 
-    def figures(self, slot: int) -> tuple[int, int, int]:
-        """What a report says of one slot: highest extended number, packets expected, packets received."""
-        highest = self.highest.item(slot)
-        span = highest - self.first.item(slot) + 1
-        received = span - self._missing.item(slot)
-        return highest, span if received else 0, received
+    def figures(self, slots: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """What reports say of some slots: highest extended number, packets expected, packets received."""
+        highest = self.highest[slots]
+        span = highest - self.first[slots] + 1
+        received = span - self._missing[slots]
+        return highest, span * (received != 0), received
 
     @property
     def arrived(self) -> NDArray[np.int64]:

@@ -177,34 +177,17 @@ class Streams:
     # --- packets -----------------------------------------------------------------------------------------------------
     def receive_expected(
         self, slots: NDArray[np.intp], block: NDArray[np.uint8], lengths: NDArray[np.int64], now: float
-    ) -> tuple[Frames | None, NDArray[np.intp] | None]:
-        """Take those packets of a block, of the first of each leg, whose whole header was expected. lengths: int (P,),
-        not positive where nothing came. Returns them, and the positions of the others, which `receive` is for; None
-        for none, and instead of the positions when no packet was expected and all came."""
-        first = self._first_round(slots)
-        came, everyone = self._successors.compare(slots[:first], block[:first], lengths[:first])
-        found = first if everyone else np.count_nonzero(came)
-        if not found:
-            came_at_all = lengths > 0
-            everything = np.count_nonzero(came_at_all) == len(slots)
-            return None, None if everything else np.flatnonzero(came_at_all)
-        top = len(came)
-        self._measure_expected(top, came, everyone, now)
-        self._successors.advance(came, everyone)
-        self.sequence.advance_expected(came)
-        if everyone:
-            self.last_packet[:top] = now
-            rest = np.arange(first, len(slots)) if first < len(slots) else None
-            return Frames(self._numbers[:first], slots[:first]), rest
-        np.copyto(self.last_packet[:top], now, where=came)
-        expected = came.take(slots[:first])
-        index = np.flatnonzero(expected)
-        others = lengths > 0
-        others[:first] &= ~expected
-        rest = np.flatnonzero(others)
-        return Frames(index, slots.take(index)), rest if len(rest) else None
+    ) -> Iterator[tuple[Frames | None, NDArray[np.intp]]]:
+        """Take those packets of a block whose whole header was expected. lengths: int (P,), not positive where nothing
+        came. Yields them round by round, to be stored before the next is asked for, each with the positions of the
+        others that came, which `receive` is for."""
+        begin = 0
+        while begin < len(slots):
+            end = begin + self._round_length(slots[begin:] if begin else slots)
+            yield self._take_expected(slots[begin:end], block[begin:end], lengths[begin:end], now, begin)
+            begin = end
 
-    def _first_round(self, slots: NDArray[np.intp]) -> int:
+    def _round_length(self, slots: NDArray[np.intp]) -> int:
         """How many of the slots, from the first on, are in ascending order."""
         if self._ascending and slots is self._ascending[0]:
             return len(slots)
@@ -213,6 +196,35 @@ class Streams:
             return int(falls[0]) + 1
         self._ascending = (slots,)
         return len(slots)
+
+    def _take_expected(
+        self, slots: NDArray[np.intp], block: NDArray[np.uint8], lengths: NDArray[np.int64], now: float, begin: int
+    ) -> tuple[Frames | None, NDArray[np.intp]]:
+        """The same for one round. begin: position of its first packet."""
+        came, everyone = self._successors.compare(slots, block, lengths)
+        count, top = len(slots), len(came)
+        if not everyone and not np.count_nonzero(came):
+            return None, self._left(slots, lengths > 0) + begin
+        self._measure_expected(top, came, everyone, now)
+        self._successors.advance(came, everyone)
+        self.sequence.advance_expected(came)
+        if everyone:
+            self.last_packet[:top] = now
+            index = np.arange(begin, begin + count) if begin else self._numbers[:count]
+            return Frames(index, slots), _EMPTY
+        np.copyto(self.last_packet[:top], now, where=came)
+        expected = came.take(slots)
+        index = np.flatnonzero(expected)
+        others = lengths > 0
+        others &= ~expected
+        return Frames(index + begin, slots.take(index)), self._left(slots, others) + begin
+
+    def _left(self, slots: NDArray[np.intp], others: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Positions of packets for the long way; what else their slots brought has to wait for them."""
+        left = np.flatnonzero(others)
+        if len(left):
+            self._successors.forget(slots.take(left))
+        return left
 
     def as_batch(self, frames: Frames) -> Batch:
         """The packets that `receive_expected` has just found, told as `receive` tells of any others."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from sipconf.errors import PeerError
 from sipconf.rtp.packet import ROW, parse
-from sipconf.rtp.rtcp_packets import build_report, parse_compound
+from sipconf.rtp.rtcp_packets import parse_compound
 from sipconf.sip.digest import Authenticator, parse_parameters
 from sipconf.sip.framing import StreamFramer
 from sipconf.sip.headers import Headers
@@ -28,6 +28,7 @@ from sipconf.sip.sdp import SessionDescription
 from sipconf.sip.uri import SipUri
 from tests.fuzz.sdp_offer import CAPABILITIES
 from tests.sim.desk import PHONE, Desk, request
+from tests.sim.rtcp_reports import build_report
 
 Shape = Callable[[int], bytes]
 Reader = Callable[[bytes], Any]

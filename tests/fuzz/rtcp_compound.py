@@ -7,23 +7,24 @@ import random
 import numpy as np
 
 from sipconf.errors import PeerError
-from sipconf.rtp.rtcp import Reports
+from sipconf.rtp.rtcp import Reports, Sent
 from sipconf.rtp.rtcp_packets import (
     MAX_PACKETS,
     Bye,
     ReceiverReport,
     SenderReport,
     SourceDescription,
-    build_report,
     parse_compound,
 )
 from sipconf.rtp.streams import Streams
 from tests.fuzz.driver import Target, expect
 from tests.fuzz.mutation import mutate
 from tests.fuzz.seeds import RTCP, corpus
+from tests.sim.rtcp_reports import build_report
 
 OURS = 5
 LONGEST = 2048
+NOTHING_SENT = Sent(*np.zeros((3, 1), np.int64))
 
 
 class RtcpCompound(Target):
@@ -40,7 +41,7 @@ class RtcpCompound(Target):
         for slot in range(2):
             self._reports.open(slot, self._now, "cname", OURS)
         self._streams.started[0], self._streams.ssrc[0] = True, OURS
-        self._reports.compose(0, self._now, 1.8e9, streams=self._streams, sent=None)
+        self._reports.compose([0], self._now, 1.8e9, streams=self._streams, sent=NOTHING_SENT)
 
     def make(self, rng: random.Random) -> bytes:
         if rng.random() < 0.1:
@@ -77,7 +78,7 @@ class RtcpCompound(Target):
 
     def end(self) -> None:
         """A report can be written still, and reads as one."""
-        written = self._reports.compose(0, self._now, 1.8e9, streams=self._streams, sent=None)
+        (written,) = self._reports.compose([0], self._now, 1.8e9, streams=self._streams, sent=NOTHING_SENT)
         (report, _) = parse_compound(written)
         expect(isinstance(report, ReceiverReport) and report.ssrc == OURS, "another report")
         expect(bool(np.all(np.isfinite(self._reports.peer_fraction_lost))), "figures out of sense")

@@ -9,6 +9,7 @@ from pathlib import Path
 from sipconf.rtp import rtcp_packets
 from sipconf.rtp.telephone_event import digit_packets
 from tests.sim.desk import request
+from tests.sim.rtcp_reports import build_report
 
 CORPORA = Path(os.environ.get("SIPCONF_CORPORA") or Path(__file__).resolve().parents[2].parent / "shared" / "corpora")
 
@@ -92,10 +93,10 @@ _BLOCK = rtcp_packets.ReportBlock(5, 12, -3, 70000, 33, 0x12345678, 65536)
 _SENDER = rtcp_packets.SenderInfo(0xE9A1B2C3D4E5F607, 160, 100, 16000)
 _SDES = rtcp_packets.build_sdes(5, "alice@203.0.113.9")
 RTCP = (
-    rtcp_packets.build_report(5, _SENDER, (_BLOCK,)) + _SDES,
-    rtcp_packets.build_report(5, None, (_BLOCK,) * 3) + _SDES + rtcp_packets.build_bye(5),
-    rtcp_packets.build_report(5, None, ()) + b"\xa3\xcb\x00\x06" + bytes(12) + b"\x03bye" + b"\x00" * 4 + b"\0\0\0\4",
-    rtcp_packets.build_report(5, None, ()) + b"\x81\xce\x00\x02" + bytes(8) + b"\x80\xcc\x00\x02" + bytes(4) + b"name",
+    build_report(5, _SENDER, (_BLOCK,)) + _SDES,
+    build_report(5, None, (_BLOCK,) * 3) + _SDES + rtcp_packets.build_bye(5),
+    build_report(5, None, ()) + b"\xa3\xcb\x00\x06" + bytes(12) + b"\x03bye" + b"\x00" * 4 + b"\0\0\0\4",
+    build_report(5, None, ()) + b"\x81\xce\x00\x02" + bytes(8) + b"\x80\xcc\x00\x02" + bytes(4) + b"name",
     b"\x80\xc9\x00\x01\x00\x00\x00\x05",
 )
 

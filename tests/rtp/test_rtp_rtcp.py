@@ -9,9 +9,19 @@ import pytest
 from sipconf.errors import PeerError
 from sipconf.rtp.packet import ROW, parse
 from sipconf.rtp.rtcp import NTP_EPOCH, Reports, Sent
-from sipconf.rtp.rtcp_packets import Bye, ReceiverReport, SenderReport, build_bye, parse_compound
+from sipconf.rtp.rtcp_packets import (
+    Bye,
+    ReceiverReport,
+    ReportBlock,
+    SenderInfo,
+    SenderReport,
+    build_bye,
+    build_reports,
+    parse_compound,
+)
 from sipconf.rtp.streams import Streams
 from tests.corpus.index import ABSENT, CORPORA
+from tests.sim.rtcp_reports import build_report
 
 CORPUS = CORPORA / "rtp"
 PEER = 0x11223344
@@ -22,6 +32,10 @@ def block_of(datagrams):
     for row, datagram in zip(block, datagrams, strict=True):
         row[: len(datagram)] = list(datagram)
     return block, np.array([len(one) for one in datagrams], np.int64)
+
+
+def sent(packets=0, octets=0, timestamp=0):
+    return Sent(*(np.array([figure]) for figure in (packets, octets, timestamp)))
 
 
 def leg_that_heard(sequences, now=1.0):
@@ -50,7 +64,7 @@ def test_a_report_of_losses_is_byte_for_byte_as_worked_out_by_hand():
     ntp = bytes.fromhex("00000001 80000000".replace(" ", ""))
     sender_report = bytes.fromhex("80c80006 11223344") + ntp + bytes(12)
     assert not reports.receive(0, sender_report, 3.0, streams)
-    got = reports.compose(0, 5.5, 0.0, streams=streams, sent=None)
+    (got,) = reports.compose([0], 5.5, 0.0, streams=streams, sent=sent())
     by_hand = (
         "81c90007 aabbccdd"
         "11223344 33000002 00000013 00000000"  # 2 of 10 lost: 51/256; two in all; highest 19; no jitter
@@ -59,7 +73,7 @@ def test_a_report_of_losses_is_byte_for_byte_as_worked_out_by_hand():
     )
     assert got.hex() == by_hand.replace(" ", "")
     hear(streams, range(20, 24), 1.0)
-    (report, _) = parse_compound(reports.compose(0, 6.0, 0.0, streams=streams, sent=None))
+    (report, _) = parse_compound(*reports.compose([0], 6.0, 0.0, streams=streams, sent=sent()))
     assert report.blocks[0].fraction == 0 and report.blocks[0].lost == 2
 
 
@@ -67,7 +81,7 @@ def test_a_sender_report_and_the_round_trip_it_brings_back():
     streams = Streams(4)
     reports = Reports(4, random.Random(1))
     reports.open(2, 0.0, "x", 77)
-    data = reports.compose(2, 100.0, 1000.5, streams=streams, sent=Sent(3, 480, 0x1_0000_0005))
+    (data,) = reports.compose([2], 100.0, 1000.5, streams=streams, sent=sent(3, 480, 0x1_0000_0005))
     assert data[:28].hex() == (
         "80c80006" "0000004d" + f"{NTP_EPOCH + 1000:08x}" + "80000000" "00000005" "00000003" "000001e0"
     )
@@ -79,6 +93,31 @@ def test_a_sender_report_and_the_round_trip_it_brings_back():
     assert reports.rtt[2] == pytest.approx(0.25, abs=1e-3) and reports.peer_fraction_lost[2] == 0.25
 
 
+def test_many_at_once_read_as_one_by_one():
+    rng = random.Random(4)
+    ssrc, timestamp, packets, octets = np.array([[rng.getrandbits(32) for _ in range(40)] for _ in range(4)])
+    words = np.array([[rng.getrandbits(32) for _ in range(6)] for _ in range(40)])
+    sending, reporting = (np.array([rng.random() < 0.5 for _ in range(40)]) for _ in range(2))
+    ntp = rng.getrandbits(64)
+    made = build_reports(ssrc, (ntp, timestamp, packets, octets), words, sending=sending, reporting=reporting)
+    for i, data in enumerate(made):
+        source, loss, *rest = words[i].tolist()
+        block = ReportBlock(source, loss >> 24, (loss & 0xFFFFFF ^ 0x800000) - 0x800000, *rest)
+        info = SenderInfo(ntp, *(int(column[i]) for column in (timestamp, packets, octets)))
+        assert data == build_report(int(ssrc[i]), info if sending[i] else None, (block,) if reporting[i] else ()), i
+
+
+def test_who_sends_nothing_more_sends_receiver_reports():
+    streams = leg_that_heard(range(6))
+    reports = Reports(4, random.Random(1))
+    reports.open(0, 0.0, "x", 1)
+    kinds = []
+    for packets in (5, 9, 9, 12):
+        (data,) = reports.compose([0], 1.0, 1.0, streams=streams, sent=sent(packets, 160 * packets))
+        kinds.append(type(parse_compound(data)[0]))
+    assert kinds == [SenderReport, SenderReport, ReceiverReport, SenderReport]
+
+
 def test_only_a_bye_of_our_stream_ends_it():
     streams = leg_that_heard(range(6))
     reports = Reports(4, random.Random(1))
@@ -88,7 +127,7 @@ def test_only_a_bye_of_our_stream_ends_it():
     assert not reports.receive(0, build_bye(PEER), 1.0, streams) and reports.bad == 1
     assert reports.receive(0, empty_report + build_bye(PEER), 1.0, streams)
     assert not reports.receive(3, empty_report + build_bye(PEER), 1.0, streams)
-    ours = parse_compound(reports.compose_bye(0, 1.0, 1.0, streams, None))
+    ours = parse_compound(reports.compose_bye(0, 1.0, 1.0, streams=streams, sent=sent()))
     assert isinstance(ours[0], ReceiverReport) and ours[-1] == Bye((1,))
 
 
