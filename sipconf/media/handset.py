@@ -100,7 +100,7 @@ class Handset:
         slots: Sequence[int] = [SLOT]
         lost = int(self._streams.lost(np.asarray(slots))[0])
         return {"received": int(self._streams.received[SLOT]), "lost": lost,
-                "jitter_ms": float(self._streams.jitter_ms(np.asarray(slots))[0])}
+                "jitter_ms": float(self._streams.jitter.milliseconds(np.asarray(slots))[0])}
 
     def _next_packet(self) -> memoryview:
         if self._quiet_frames:

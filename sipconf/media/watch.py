@@ -87,7 +87,8 @@ class Watch:
             late[mine] = bank.jitter.late[own]
         columns = (
             legs.number_of[slots], level_db.round(1), streams.received[slots], packets_tx, streams.lost(slots), late,
-            streams.duplicated[slots], streams.strangers[slots], streams.jitter_ms(slots).round(2), delay_ms.round(1),
+            streams.duplicated[slots], streams.strangers[slots], streams.jitter.milliseconds(slots).round(2),
+            delay_ms.round(1),
         )  # fmt: skip
         return protocol.LegReports(*(tuple(column.tolist()) for column in columns))
 

@@ -135,7 +135,7 @@ class Reports:
         words[:, 0] = source
         words[:, 1] = np.minimum(fraction, 255) << 24 | lost & 0xFFFFFF
         words[:, 2] = highest
-        words[:, 3] = streams.jitter[slots]
+        words[:, 3] = streams.jitter.mean[slots]
         words[:, 4] = self._sender_report[slots] * heard
         words[:, 5] = np.minimum(since, _MIDDLE) * heard
         return words

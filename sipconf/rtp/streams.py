@@ -1,17 +1,17 @@
-"""What comes in, leg by leg: which source is believed, order, loss, jitter (RFC 3550 sections 6.4, A.1, A.8).
+"""What comes in, leg by leg: which source is believed, order, loss (RFC 3550 sections 6.4, A.1).
 
 Everything is a column by slot, the leg's number in the whole plane. Packets pass in rounds that hold every slot at most
 once, so that a round is a handful of array operations. Not here: playing them out (jitter), reading sockets (edge).
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sipconf.errors import MisuseError
 from sipconf.rtp.batches import Batch, Frames, Received, gapless
+from sipconf.rtp.interarrival import InterarrivalJitter
 from sipconf.rtp.latching import PROBATION, STILL_TALKING, Address, Latch, Verdict, plain
 from sipconf.rtp.packet import HEADER_BYTES, Parsed
 from sipconf.rtp.sequence import SequenceColumns
@@ -39,10 +39,7 @@ class Streams:
         self.bad = np.zeros(capacity, np.int64)
         self.last_packet = np.full(capacity, -np.inf)
         self.connected_at = np.full(capacity, -np.inf)
-        self.clock_rate = np.full(capacity, 8000, np.int64)
-        self._rates: set[int] = set()  # every clock rate that a leg has had
-        self.jitter = np.zeros(capacity)
-        self._transit = np.zeros(capacity, np.int64)
+        self.jitter = InterarrivalJitter(capacity)
         self._successors = Successors(capacity)
         self._numbers = np.arange(capacity)
         self._ascending: tuple[NDArray[np.intp], ...] = ()  # the slots last found so
@@ -63,6 +60,7 @@ class Streams:
         fresh = Streams(capacity)
         self.sequence.grow(capacity)
         self._successors.grow(capacity)
+        self.jitter.grow(capacity)
         for name, column in self.__dict__.items():
             if isinstance(column, np.ndarray):
                 wider = getattr(fresh, name)
@@ -75,8 +73,8 @@ class Streams:
         self.reserve(slot)
         self.close(slot)
         self.sequence.clear(slot)
-        for column in (self.strangers, self.bad, self.jitter):
-            column[slot] = 0
+        self.jitter.clear(slot)
+        self.strangers[slot] = self.bad[slot] = 0
         self.last_packet[slot] = self.connected_at[slot] = -np.inf
 
     def connect(
@@ -107,8 +105,7 @@ class Streams:
             table[payload_type] = kind
         if telephone_event is not None:
             table[telephone_event] = _EVENT
-        self.clock_rate[slot] = clock_rate
-        self._rates.add(clock_rate)
+        self.jitter.rate_is(slot, clock_rate)
         self._successors.frame_is(slot, *frame)
         remote = plain(remote) if remote else None
         host = plain((signalling_host, 0))[0]
@@ -205,7 +202,7 @@ class Streams:
         count, top = len(slots), len(came)
         if not everyone and not np.count_nonzero(came):
             return None, self._left(slots, lengths > 0) + begin
-        self._measure_expected(top, came, everyone, now)
+        self.jitter.measure_expected(self._successors.timestamps_of(top), came, everyone, now)
         self._successors.advance(came, everyone)
         self.sequence.advance_expected(came)
         if everyone:
@@ -313,7 +310,7 @@ class Streams:
         if not len(positions):
             return
         timestamps = parsed.timestamp[chosen]
-        self._measure_jitter(slots, timestamps, fresh, now)
+        self.jitter.measure(slots, timestamps, fresh, now)
         offsets, sizes, markers = parsed.offset[chosen], parsed.size[chosen], parsed.marker[chosen]
         batches.append(Batch(positions, slots, kinds, timestamps, offsets, sizes, markers, fresh))
         self._expect_successors(batches[-1], parsed.sequence[chosen], parsed.payload_type[chosen])
@@ -347,50 +344,6 @@ class Streams:
         self.sequence.begin(slot, sequence)
         return True
 
-    def _measure_expected(self, top: int, came: NDArray[np.bool_], everyone: bool, now: float) -> None:
-        """The same as _measure_jitter for packets that `compare` has found and `advance` has not passed yet."""
-        rate: Any = self.clock_rate[:top] if len(self._rates) > 1 else next(iter(self._rates))
-        arrival = (now * rate).astype(np.int64) if len(self._rates) > 1 else int(now * rate)
-        timestamps, known = self._successors.timestamps_of(top), self._transit[:top]
-        transit = arrival - timestamps
-        moved = np.fabs((transit - known).astype(np.int32))
-        far = moved > rate
-        if np.count_nonzero(far):
-            moved[far] = 0
-        moved -= self.jitter[:top]
-        moved *= 1 / 16
-        if everyone:
-            known[:] = transit
-        else:
-            np.copyto(known, transit, where=came)
-            moved *= came
-        self.jitter[:top] += moved
-
-    def _measure_jitter(
-        self, slots: NDArray[np.intp], timestamps: NDArray[np.int64], fresh: NDArray[np.bool_], now: float
-    ) -> None:
-        """RFC 3550 A.8, in timestamp units. Arrival is the reading of the block: the grain is the tick."""
-        rate: Any
-        if len(self._rates) == 1:
-            (rate,) = self._rates
-            transit = int(now * rate) - timestamps
-        else:
-            rate = self.clock_rate.take(slots)
-            transit = (now * rate).astype(np.int64) - timestamps
-        # The difference wraps as timestamps do.
-        moved = np.fabs((transit - self._transit.take(slots)).astype(np.int32))
-        self._transit[slots] = transit
-        # A whole second apart is a new reckoning of the peer's, not jitter of the path.
-        reset = moved > rate
-        reset |= fresh
-        if np.count_nonzero(reset):
-            moved[reset] = 0
-        jitter = self.jitter.take(slots)
-        moved -= jitter
-        moved *= 1 / 16
-        moved += jitter
-        self.jitter[slots] = moved
-
     # --- figures -----------------------------------------------------------------------------------------------------
     @property
     def received(self) -> NDArray[np.int64]:
@@ -405,10 +358,6 @@ class Streams:
     def lost(self, slots: NDArray[np.intp] | int) -> NDArray[np.int64]:
         """Packets that never came, since the leg was opened."""
         return self.sequence.lost(slots)
-
-    def jitter_ms(self, slots: NDArray[np.intp] | int) -> NDArray[np.float64]:
-        """Interarrival jitter in milliseconds."""
-        return self.jitter[slots] * 1000.0 / self.clock_rate[slots]
 
     def silent_since(self, slots: NDArray[np.intp] | int) -> NDArray[np.float64]:
         """When the last packet was taken, or the leg was connected if that is later or none came (s)."""

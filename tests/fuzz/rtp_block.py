@@ -112,7 +112,7 @@ class RtpBlock(Target):
             inside = (batch.sizes >= 0).all() and (batch.offsets + batch.sizes <= ROW).all()
             expect(bool(inside), "a payload beyond its row")
         streams = self._streams
-        expect(bool(np.isfinite(streams.jitter).all() and (streams.jitter >= 0).all()), "jitter out of sense")
+        expect(bool(np.isfinite(streams.jitter.mean).all() and (streams.jitter.mean >= 0).all()), "jitter out of sense")
         expect(int(streams.received.sum()) <= self._fed, "more packets than came")
 
 

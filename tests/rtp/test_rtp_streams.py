@@ -116,7 +116,7 @@ def test_jitter_is_that_of_the_rfc_written_out():
         transit = int(now * 8000) - 160 * n
         jitter += (abs(transit - last) - jitter) / 16
         last = transit
-    assert streams.jitter[0] == pytest.approx(jitter) and 2 < streams.jitter_ms(0) < 20
+    assert streams.jitter.mean[0] == pytest.approx(jitter) and 2 < streams.jitter.milliseconds(0) < 20
 
 
 # --- latching --------------------------------------------------------------------------------------------------------
