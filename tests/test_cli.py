@@ -104,7 +104,7 @@ class ScriptedServer:
 
     def __enter__(self) -> "ScriptedServer":
         self._thread.start()
-        assert self._ready.wait(20)
+        assert self._ready.wait(60)
         return self
 
     def __exit__(self, *error: object) -> None:

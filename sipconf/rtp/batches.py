@@ -9,8 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+class Chosen:
+    """Packets of a block by their positions in it."""
+
+    __slots__ = ()
+    index: NDArray[np.intp]
+
+    @property
+    def lines(self) -> slice | NDArray[np.intp]:
+        """What `index` picks of the block's rows, as a slice where it can be one."""
+        return gapless(self.index)
+
+
 @dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Chosen):
     """Audio packets of one round, columns of length Q; every slot at most once.
 
     index: position in the block; kinds: the caller's number of the format; timestamps: 32 bit, in int64; offsets and
@@ -26,18 +38,13 @@ class Batch:
     markers: NDArray[np.bool_]
     fresh: NDArray[np.bool_]
 
-    @property
-    def lines(self) -> slice | NDArray[np.intp]:
-        """What `index` picks of the block's rows, as a slice where it can be one."""
-        return gapless(self.index)
-
     def where(self, mask: NDArray[np.bool_]) -> "Batch":
         """The packets that a bool (Q,) mask chooses."""
         return Batch(*(getattr(self, name)[mask] for name in Batch.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
-class Frames:
+class Frames(Chosen):
     """Packets of one round that are just what was expected, a frame each, of formats of kind 0; every slot once.
 
     index: position in the block, ascending; slots: int (Q,), ascending.
@@ -45,11 +52,6 @@ class Frames:
 
     index: NDArray[np.intp]
     slots: NDArray[np.intp]
-
-    @property
-    def lines(self) -> slice | NDArray[np.intp]:
-        """What `index` picks of the block's rows, as a slice where it can be one."""
-        return gapless(self.index)
 
     def where(self, mask: NDArray[np.bool_]) -> "Frames":
         """The packets that a bool (Q,) mask chooses."""

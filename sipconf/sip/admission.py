@@ -14,12 +14,12 @@ from sipconf.errors import PeerError
 from sipconf.sip.caps import Holder, TooMuch
 from sipconf.sip.digest import Authenticator, Denied, Verified
 from sipconf.sip.events import Identity
-from sipconf.sip.flow import Flow
+from sipconf.sip.flow import Flow, network_of
 from sipconf.sip.guesses import Guesses
 from sipconf.sip.message import Request
 from sipconf.sip.session_timer import MIN_SE, too_brief
 from sipconf.sip.settings import AgentSettings
-from sipconf.sip.sources import Sources, network_of
+from sipconf.sip.sources import Sources
 from sipconf.sip.trunk import Trunks
 from sipconf.sip.uri import NameAddr, SipUri
 from sipconf.sip.wire import ALLOW, ALLOWED, CALL_EXTENSIONS, REGISTRAR_EXTENSIONS, SDP

@@ -32,7 +32,7 @@ from sipconf.sip.tokens import MalformedMessage
 from sipconf.sip.transactions import ANYBODY, Told, Transactions, server_key
 from sipconf.sip.trunk import Trunks
 from sipconf.sip.uri import NameAddr, SipUri
-from sipconf.sip.wire import SDP, SUPPORTED, Wire
+from sipconf.sip.wire import Wire
 
 __all__ = ["AgentSettings", "Credentials", "UserAgent"]
 
@@ -273,7 +273,7 @@ class UserAgent:
         elif self._transactions.is_merged(request) or self._transactions.is_looped(request):
             self._refuse(request, reply, Refused(482))
         elif request.method == "OPTIONS":
-            self._options(request, reply)
+            self._stateless.answer_options(request, reply)
         elif request.method == "REGISTER":
             self._register(request, reply, now)
         elif request.method == "INVITE":
@@ -314,7 +314,7 @@ class UserAgent:
         elif not dialog.in_order(request):
             self._refuse(request, reply, Refused(500, "CSeq Out Of Order"))
         elif request.method == "OPTIONS":
-            self._options(request, reply)
+            self._stateless.answer_options(request, reply)
         elif (what := IN_DIALOG.get(request.method)) is None:
             self._refuse(request, reply, Refused(405))
         else:
@@ -322,11 +322,6 @@ class UserAgent:
             dialog.move(reply)
             session.receive(what, Arrived(key, request), now)
             self._settle_session(session)
-
-    def _options(self, request: Request, reply: Flow) -> None:
-        extra = (("Accept", SDP), ("Accept-Encoding", "identity"), ("Supported", SUPPORTED))
-        response = self._wire.response(request, 200, tag=self._gate.stateless_tag(request), extra=extra)
-        self._stateless.send(response, reply)
 
     def _register(self, request: Request, reply: Flow, now: float) -> None:
         identity = self._gate.identify(request, reply, now)

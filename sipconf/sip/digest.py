@@ -8,17 +8,14 @@ import hashlib
 import hmac
 import random
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sipconf.errors import MisuseError, PeerError
 from sipconf.sip.message import Request
-from sipconf.sip.sources import network_of
+from sipconf.sip.nonces import NONCE_LIFE, Nonces
 from sipconf.sip.uri import SipUri
 
-NONCE_LIFE = 300.0            # seconds; afterwards a right answer is told stale=true
-MAX_USED_NONCES = 20_000      # answers remembered so that none is accepted twice
 MAX_CREDENTIALS_CHARS = 4096
 MAX_PARAMETERS = 32
 HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
@@ -28,8 +25,6 @@ _PARAMETER = re.compile(
     re.DOTALL,
 )
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-_MAC_DIGITS = 32
-_NONCE = re.compile(r"[0-9a-f]{12}[0-9a-f]{16}[0-9a-f]{32}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +61,7 @@ class Authenticator:
         password_of: Callable[[str, str], str | None],
         algorithms: tuple[str, ...],
         rng: random.Random,
+        nonce_life: float = NONCE_LIFE,
     ) -> None:
         """password_of(user, source host): None for a stranger, or for a password that is no good from there.
         algorithms: of "MD5" and "SHA-256", in the order in which they are offered.
@@ -77,18 +73,14 @@ class Authenticator:
         self._realm = realm
         self._password_of = password_of
         self._algorithms = algorithms
-        self._rng = rng
-        self._secret = rng.randbytes(32)
+        self._nonces = Nonces(rng, nonce_life)
         self._dummy_password = rng.randbytes(16).hex()
-        # (nonce, user, cnonce or response) -> nc
-        self._used: OrderedDict[tuple[str, str, str], int] = OrderedDict()
-        self._forgotten_until = -1.0  # nonces issued up to here have lost their memory: no longer good
 
     def challenge(self, now: float, source: str, *, stale: bool = False, wrong: str | None = None) -> Challenge:
         """A fresh challenge per configured algorithm, to be answered from this source host."""
         realm, tail = _quote(self._realm), ", stale=true" if stale else ""
         values = tuple(
-            f'Digest realm="{realm}", nonce="{self._new_nonce(now, source)}", algorithm={algorithm}, qop="auth"{tail}'
+            f'Digest realm="{realm}", nonce="{self._nonces.new(now, source)}", algorithm={algorithm}, qop="auth"{tail}'
             for algorithm in self._algorithms
         )
         return Challenge(values, stale, wrong)
@@ -152,57 +144,12 @@ class Authenticator:
             return parameters
         return None
 
-    def _new_nonce(self, now: float, source: str) -> str:
-        stem = f"{int(now * 1000) & 0xFFFFFFFFFFFF:012x}{self._rng.getrandbits(64):016x}"
-        return stem + self._mac(stem, source)
-
-    def _mac(self, stem: str, source: str) -> str:
-        seal = f"{stem}{network_of(source)}".encode()
-        return hmac.digest(self._secret, seal, "sha256").hex()[:_MAC_DIGITS]
-
-    def _issued_at(self, nonce: str, source: str) -> float | None:
-        """When we made this nonce for that source; None for one that is not ours (or of an earlier life of the
-        server)."""
-        if not _NONCE.match(nonce):
-            return None
-        stem = nonce[:-_MAC_DIGITS]
-        if not hmac.compare_digest(self._mac(stem, source), nonce[-_MAC_DIGITS:]):
-            return None
-        return int(stem[:12], 16) / 1000
-
     def _first_use(self, given: dict[str, str], now: float, source: str) -> bool:
-        """Is this right answer new? Its nonce must be ours and alive, its count above the last (RFC 7616 section 3.4).
-
-        An answer without qop has no count: it is good once.
-        """
-        nonce = given["nonce"]
-        issued = self._issued_at(nonce, source)
-        if issued is None or now - issued > NONCE_LIFE:
-            return False
-        counted = "qop" in given
-        count = int(given["nc"], 16) if counted else 1
-        key = (nonce, given["username"], given["cnonce"] if counted else given["response"].lower())
-        last = self._used.get(key)
-        if last is None:
-            if issued <= self._forgotten_until:
-                return False
-            self._forget_old(now)
-        elif count <= last:
-            return False
-        self._used[key] = count
-        return True
-
-    def _forget_old(self, now: float) -> None:
-        """Makes room for one more answer. A living nonce that loses its memory is no longer accepted."""
-        while self._used:
-            nonce = next(iter(self._used))[0]
-            issued = int(nonce[:12], 16) / 1000
-            alive = now - issued <= NONCE_LIFE
-            if alive and len(self._used) < MAX_USED_NONCES:
-                return
-            self._used.popitem(last=False)
-            if alive:
-                self._forgotten_until = max(self._forgotten_until, issued)
+        """Is this right answer new (RFC 7616 section 3.4)? One without qop has no count: it is good once."""
+        nonce, user = given["nonce"], given["username"]
+        if "qop" in given:
+            return self._nonces.first_use(nonce, f"{given['cnonce']} {user}", int(given["nc"], 16), now, source)
+        return self._nonces.first_use(nonce, f"{given['response'].lower()} {user}", 1, now, source)
 
 
 def strongest_challenge(challenges: Iterable[str]) -> str:

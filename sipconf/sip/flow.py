@@ -2,6 +2,7 @@
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 
 Address = tuple[str, int]
 
@@ -29,8 +30,15 @@ class Flow:
         return self.transport != "udp"
 
 
-def source_of(host: str) -> str:
-    """What counts as one source: an IPv4 address, or the /64 that one IPv6 customer has."""
+@lru_cache(maxsize=4096)
+def network_of(host: str) -> str:
+    """What counts as one source: an IPv4 address, or the /64 of an IPv6 address, all of which one subscriber has."""
     if ":" not in host:
         return host
-    return str(ipaddress.ip_network((host.partition("%")[0], 64), strict=False))
+    try:
+        address = ipaddress.IPv6Address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return address.packed[:8].hex(":", 2)

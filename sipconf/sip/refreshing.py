@@ -14,6 +14,7 @@ from sipconf.sip.call_states import ENDS_DIALOG
 from sipconf.sip.client_tx import Heard, NoPath
 from sipconf.sip.events import MediaRestated, ReofferFailed
 from sipconf.sip.message import Response
+from sipconf.sip.tokens import delta_seconds
 from sipconf.sip.transactions import Fact
 from sipconf.sip.wire import Authorization
 
@@ -87,8 +88,14 @@ def unreachable(session: Session, _: None, now: float) -> None:
 
 
 def _retry(session: Session, response: Response, now: float) -> None:
-    """What stood in the way may pass: another offer soon (491), anything else less so."""
-    session.refresh_at(now + reoffering.turn(session) if response.status == 491 else _later(session, now))
+    """What stood in the way may pass: another offer soon (491), anything else when the peer says (RFC 3261 section
+    20.33), or less soon."""
+    if response.status == 491:
+        session.refresh_at(now + reoffering.turn(session))
+    elif (seconds := delta_seconds(response.headers.get("Retry-After"))) is not None:
+        session.refresh_at(now + max(session.wire.timers.t4, seconds))
+    else:
+        session.refresh_at(_later(session, now))
 
 
 def _later(session: Session, now: float) -> float:

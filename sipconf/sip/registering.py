@@ -6,6 +6,7 @@ from sipconf.sip.client_tx import Heard, NoAnswer, NoPath
 from sipconf.sip.events import Registered, RegisterFailed
 from sipconf.sip.flow import Flow
 from sipconf.sip.message import Request, Response
+from sipconf.sip.tokens import delta_seconds
 from sipconf.sip.transactions import Fact, Key
 from sipconf.sip.uri import NameAddr, SipUri
 from sipconf.sip.wire import Authorization, Wire
@@ -59,11 +60,16 @@ class Registration:
             self._wire.outputs.append(Registered(self.id, granted))
         elif (proof := self._challenges.answer(self._request, response)) is not None:
             self._send(proof, now)
-        elif response.status == 423 and (least := _seconds(response.headers.get("Min-Expires"))) > self._expires > 0:
-            self._expires = least
+        elif response.status == 423 and self._least(response) > self._expires > 0:
+            self._expires = self._least(response)
             self._send(None, now)
         else:
             self._fail(response.status, response.reason)
+
+    @staticmethod
+    def _least(refusal: Response) -> int:
+        """What a registrar that finds our time too short asks for (section 10.2.8)."""
+        return delta_seconds(refusal.headers.get("Min-Expires")) or 0
 
     def _granted(self, response: Response) -> int:
         """What the registrar gave our contact (section 10.2.4)."""
@@ -72,8 +78,8 @@ class Registration:
         ours = self._wire.contact(self._flow, self._aor).strip("<>")
         for contact in response.contacts:
             if str(contact.uri) == ours and contact.param("expires") is not None:
-                return _seconds(contact.param("expires"))
-        return _seconds(response.headers.get("Expires")) or self._expires
+                return delta_seconds(contact.param("expires")) or 0
+        return delta_seconds(response.headers.get("Expires")) or self._expires
 
     def _fail(self, status: int, reason: str) -> None:
         self._key = None
@@ -96,8 +102,3 @@ class Registration:
         request.headers.add("Expires", str(self._expires))
         self._request = self._wire.finished(request, self._flow, proof=proof)
         self._key = self._wire.transactions.send_request(self._request, self._flow, self, now)
-
-
-def _seconds(value: str | None) -> int:
-    text = (value or "").strip()
-    return int(text) if text.isdecimal() and len(text) < 10 else 0

@@ -10,6 +10,7 @@ from sipconf.sip.dtmf_info import INFO_TYPES
 from sipconf.sip.events import CallAnswered, CallConfirmed, CallEnded, InfoReceived, Reoffered, ReofferFailed
 from sipconf.sip.message import Response
 from sipconf.sip.settings import NO_REPLY
+from sipconf.sip.tokens import delta_seconds
 from sipconf.sip.wire import Authorization
 
 if TYPE_CHECKING:
@@ -111,9 +112,17 @@ def reoffer_answered(session: Session, response: Response, now: float) -> None:
 
 
 def wait_for_turn(session: Session, response: Response, now: float) -> None:
-    """491: once more, later."""
+    """491, or 500 and the peer says when: once more, later."""
     session.stop_timers()
-    session.arm(Input.RETRY, now + turn(session))
+    seconds = None if response.status == 491 else delta_seconds(response.headers.get("Retry-After"))
+    session.arm(Input.RETRY, now + (turn(session) if seconds is None else max(session.wire.timers.t1, seconds)))
+
+
+def passes_soon(refusal: Response) -> bool:
+    """Was our offer refused only because another has no answer yet (section 14.2)? Not so a server that is out of
+    order for longer."""
+    seconds = delta_seconds(refusal.headers.get("Retry-After"))
+    return refusal.status == 491 or refusal.status == 500 and seconds is not None and seconds <= TOO_SOON_SECONDS
 
 
 def turn(session: Session) -> float:

@@ -5,7 +5,7 @@ No SDP is read here (sip/offer), no message is matched (transactions, agent).
 """
 
 from sipconf.errors import MisuseError
-from sipconf.sip import early, placing, refreshing
+from sipconf.sip import early, placing, refreshing, reoffering
 from sipconf.sip.answering import Arrived
 from sipconf.sip.call_states import ENDS_DIALOG, Input, State
 from sipconf.sip.call_table import TABLE
@@ -176,7 +176,7 @@ class Session:
     def _refusal(self, response: Response) -> Input:
         """What a refusal of our INVITE means here."""
         what = Input.FAILURE
-        if response.status == 491:
+        if reoffering.passes_soon(response):
             what = Input.PENDING
         elif response.status in ENDS_DIALOG:
             what = Input.GONE

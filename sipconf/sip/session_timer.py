@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sipconf.errors import PeerError
 from sipconf.sip.message import Request, Response
 from sipconf.sip.options import TIMER, speaks
-from sipconf.sip.tokens import find_param, parse_params
+from sipconf.sip.tokens import delta_seconds, find_param, parse_params
 from sipconf.sip.wire import ExtraHeaders
 
 MIN_SE = 90  # seconds, the floor of RFC 4028 section 4
@@ -35,7 +35,7 @@ class SessionTimer:
         if asked is None and not (capable and self.wanted):
             self.interval = 0
             return ()
-        ours = max(self.wanted, _seconds(request.headers.get("Min-SE")) or 0) if self.wanted else None
+        ours = max(self.wanted, delta_seconds(request.headers.get("Min-SE")) or 0) if self.wanted else None
         was_ours = self.we_refresh or not self.interval
         self.interval = max(MIN_SE, min(each for each in (asked, ours) if each is not None))
         if not capable:
@@ -72,7 +72,7 @@ class SessionTimer:
     def lengthen(self, response: Response) -> bool:
         """422: True where another try with the interval it names makes sense (section 7.3)."""
         asked = self.interval or self.wanted
-        least = _seconds(response.headers.get("Min-SE"))
+        least = delta_seconds(response.headers.get("Min-SE"))
         if not asked or least is None or least <= max(asked, self.least) or self.raises >= MAX_RAISES:
             return False
         self.raises += 1
@@ -102,9 +102,4 @@ def _session_expires(message: Request | Response) -> tuple[int | None, str | Non
         refresher = (find_param(parse_params(semicolon + rest), "refresher") or "").lower() if semicolon else ""
     except PeerError:
         refresher = ""
-    return _seconds(text), refresher if refresher in ("uac", "uas") else None
-
-
-def _seconds(text: str | None) -> int | None:
-    digits = (text or "").partition(";")[0].strip()
-    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None
+    return delta_seconds(text), refresher if refresher in ("uac", "uas") else None

@@ -5,13 +5,11 @@ that has proven to be a user's has a bucket of its own, and so has each trunk: n
 table is bounded; what falls out of it is a stranger again. Who is right about a password is digest's business.
 """
 
-import ipaddress
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
-from functools import lru_cache
 
-from sipconf.sip.flow import Address
+from sipconf.sip.flow import Address, network_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,17 +125,3 @@ class Sources:
     def user_at(self, remote: Address) -> str | None:
         """Who has proven to live at this address and port, or None."""
         return self._users.get(remote)
-
-
-@lru_cache(maxsize=4096)
-def network_of(host: str) -> str:
-    """What counts as one source: an IPv4 address, or the /64 of an IPv6 address, all of which one subscriber has."""
-    if ":" not in host:
-        return host
-    try:
-        address = ipaddress.IPv6Address(host.strip("[]").partition("%")[0])
-    except ValueError:
-        return host
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return address.packed[:8].hex(":", 2)

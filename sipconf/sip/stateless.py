@@ -1,4 +1,5 @@
-"""Answers that leave no memory behind (RFC 3261 section 8.2.7): refusals, and how many of them a source gets.
+"""Answers that leave no memory behind (RFC 3261 section 8.2.7): to OPTIONS, and refusals; how many of those a source
+gets.
 
 What is refused and why is admission's and the agent's to say.
 """
@@ -13,7 +14,7 @@ from sipconf.sip.parser import parse_message
 from sipconf.sip.return_path import stamp
 from sipconf.sip.settings import AgentSettings
 from sipconf.sip.tokens import MalformedMessage
-from sipconf.sip.wire import Wire
+from sipconf.sip.wire import SDP, SUPPORTED, Wire
 
 
 class StatelessAnswers:
@@ -27,6 +28,11 @@ class StatelessAnswers:
     def send(self, response: Response, reply: Flow) -> None:
         """A response without a transaction."""
         self._wire.outputs.append(Send(reply, response.encode()))
+
+    def answer_options(self, request: Request, reply: Flow) -> None:
+        """200, and what we understand (section 11.2)."""
+        extra = (("Accept", SDP), ("Accept-Encoding", "identity"), ("Supported", SUPPORTED))
+        self.send(self._wire.response(request, 200, tag=self._gate.stateless_tag(request), extra=extra), reply)
 
     def refuse(self, request: Request, reply: Flow, refused: Refused) -> None:
         """A final answer; nothing answers an ACK."""

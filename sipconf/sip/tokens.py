@@ -27,6 +27,7 @@ TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 QUOTED = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL)
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_DELTA_SECONDS = re.compile(r"[ \t]*([0-9]{1,9})[ \t]*(?:[;(]|\Z)")
 _PARAM_VALUE = re.compile(r'[^\x00-\x20\x7f"<>;,]*')
 _SPLIT_AT = re.compile(r'[",<>]')
 _QUOTE_OR_SEMICOLON = re.compile(r'[";]')
@@ -188,6 +189,13 @@ def parse_port(text: str | None) -> int | None:
     if not 1 <= port <= 65535:
         raise MalformedMessage("port out of range")
     return port
+
+
+def delta_seconds(text: str | None) -> int | None:
+    """Seconds of Expires, Min-SE, Retry-After and their like, whatever parameters and comment follow; None for what
+    cannot be read."""
+    match = _DELTA_SECONDS.match(text or "")
+    return None if match is None else int(match[1])
 
 
 def parse_number(text: str, what: str, limit: int) -> int:

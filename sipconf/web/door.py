@@ -3,6 +3,8 @@
 The address of a request is `client_address`, for everything that is decided or logged by address.
 """
 
+import hashlib
+import hmac
 import logging
 import math
 from functools import lru_cache
@@ -11,12 +13,16 @@ from aiohttp import web
 
 from sipconf.clock import SYSTEM_CLOCK, Clock
 from sipconf.config import is_example_secret, is_loopback
+from sipconf.growing_waits import GrowingWaits, WaitLimits
+from sipconf.sip.flow import network_of
 from sipconf.web.api import OPERATIONS
 from sipconf.web.client_address import ClientAddress
-from sipconf.web.guessing import Guessing, same_secret
 from sipconf.web.problems import Handler, Problem
 
 log = logging.getLogger(__name__)
+
+LIMITS = WaitLimits(longest_wait=900.0, remembered=10_000)
+"""Of wrong passwords, by address: an IPv4 address or the /64 of an IPv6 one."""
 
 _believing = lru_cache(16)(ClientAddress)
 
@@ -25,7 +31,7 @@ class Door:
     """The wrong passwords of this server's visitors, and the clock they are counted by."""
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
-        self.guessing = Guessing()
+        self.waits = GrowingWaits(LIMITS)
         self.now = clock.monotonic
 
 
@@ -57,8 +63,8 @@ async def administrators_only(request: web.Request, handler: Handler) -> web.Str
     if not (request.path == "/api" or request.path.startswith("/api/")):
         return await handler(request)
     door, address = request.app[DOOR], client_address(request)
-    now = door.now()
-    if (wait := door.guessing.wait(address, now)) > 0:
+    now, guesser = door.now(), network_of(address)
+    if (wait := door.waits.wait(guesser, now)) > 0:
         raise Problem(429, "Too many wrong passwords came from your address; try again later.",
                       headers={"Retry-After": str(math.ceil(wait))})
     password = request.app[OPERATIONS].admin_password()
@@ -66,12 +72,18 @@ async def administrators_only(request: web.Request, handler: Handler) -> web.Str
     if scheme.lower() != "bearer" or not same_secret(token.strip(), password):
         if token:  # who gave none guessed nothing
             log.warning("a wrong administrator's password from %s; %.0f s until it is heard again", address,
-                        door.guessing.wrong(address, now))
+                        door.waits.wrong(guesser, now))
         detail = "The administrator's password is needed: Authorization: Bearer <admin_password>."
         raise Problem(401, detail, headers={"WWW-Authenticate": 'Bearer realm="sipconf"'})
-    door.guessing.right(address)
+    door.waits.right(guesser)
     if is_example_secret(password) and not comes_from_this_machine(request):
         raise Problem(
             403, "The shipped example's password works from this machine only; set another [http] admin_password."
         )
     return await handler(request)
+
+
+def same_secret(one: str, other: str) -> bool:
+    """Compares in a time that tells nothing, not even the length."""
+    digests = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in (one, other)]
+    return hmac.compare_digest(*digests)

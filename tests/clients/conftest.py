@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.telephones import free_port, wait_for
+from tests.clients.telephones import PATIENCE, free_port, wait_for
 
 PASSWORD = "only-for-this-test"
 TRUNK_ADDRESS = "127.0.0.2"
@@ -116,7 +115,7 @@ class Server:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/healthz", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/healthz", timeout=10) as answer:
                 return answer.status == 200
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return False
@@ -127,7 +126,7 @@ class Server:
             f"http://127.0.0.1:{self.http}{path}", method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {PASSWORD}", "Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             content = answer.read()
         return json.loads(content) if content else None
 
@@ -147,23 +146,20 @@ class Server:
         """Wait until nobody is left in a conference."""
         wait_for(f"{extension} to be empty", lambda: not self.people(extension))
 
-    def stop(self) -> float:
-        """SIGTERM; returns the seconds it took. Fails the test on a trace in its log."""
+    def stop(self) -> None:
+        """SIGTERM. Fails the test on a trace in its log."""
         assert self.process is not None
-        began = time.monotonic()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(10)
+                self.process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
                 pytest.fail("the server did not end after SIGTERM")
-        took = time.monotonic() - began
         text = self.log.read_text()
         assert "Traceback" not in text, text
         assert self.process.returncode == 0, text
-        return took
 
 
 @pytest.fixture

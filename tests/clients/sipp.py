@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.clients.rtp_line import RtpLine
-from tests.clients.telephones import Telephone, free_port, wait_for
+from tests.clients.telephones import PATIENCE, Telephone, free_port, wait_for
 from tests.clients.tones import voice
 
 _HEAD = '<?xml version="1.0" encoding="ISO-8859-1" ?>\n<scenario name="telephone">\n'
@@ -124,7 +124,7 @@ class Sipp(Telephone):
             words = self._words(cseq=1)
             scenario = (REGISTER.format(**words, authorization="") + CHALLENGED
                         + REGISTER.format(**{**words, "cseq": 2}, authorization=self._authorization) + ANSWERED)
-            assert self._sipp("register", scenario).wait(20) == 0, self._complaint("register")
+            assert self._sipp("register", scenario).wait(PATIENCE) == 0, self._complaint("register")
 
     def wait_registered(self) -> None:
         """`start` has waited already."""
@@ -141,7 +141,7 @@ class Sipp(Telephone):
         scenario.write_text(_HEAD + re.sub(r"^ +\n", "", body, flags=re.MULTILINE) + "</scenario>\n")
         return self.run(
             "sipp", f"{self.server[0]}:{self.server[1]}", "-sf", str(scenario), "-m", "1", "-i", self.local_address,
-             "-p", str(self.sip_port), "-mp", str(free_port()), "-nostdin", "-timeout", "90", "-timeout_error",
+             "-p", str(self.sip_port), "-mp", str(free_port()), "-nostdin", "-timeout", "120", "-timeout_error",
              "-trace_msg", "-message_file", str(self.folder / f"{name}.messages"), "-trace_err", "-error_file",
              str(self.folder / f"{name}.errors"))
 
@@ -158,8 +158,8 @@ class Sipp(Telephone):
         words["cseq"] = 2
         return first + INVITE.format(**words, authorization=self._authorization), words
 
-    def call(self, number: str, seconds: float = 12.0) -> None:
-        """Dial, wait for the answer, talk; hang up after so many seconds."""
+    def call(self, number: str, seconds: float = 75.0) -> None:
+        """Dial, wait for the answer, talk; hang up after so many seconds, or be stopped before."""
         rtp = free_port()
         self.line = RtpLine(rtp, voice(self.tone_hz, 60.0), self.local_address)
         invite, words = self._invite(number, rtp)
@@ -184,7 +184,7 @@ class Sipp(Telephone):
         invite, words = self._invite(number, free_port())
         process = self._sipp("refused", invite + RINGING + f'  <recv response="{status}"></recv>\n'
                              + ACK_REFUSAL.format(**words))
-        assert process.wait(20) == 0, self._complaint("refused")
+        assert process.wait(PATIENCE) == 0, self._complaint("refused")
         lines = re.findall(rf"^SIP/2\.0 {status} .*$", (self.folder / "refused.messages").read_text(), re.MULTILINE)
         return lines[-1].strip()
 
@@ -196,7 +196,7 @@ class Sipp(Telephone):
         rings = RINGING.replace('180" optional="true"', '180"') + '  <pause milliseconds="2000"/>\n'
         process = self._sipp("cancel", invite + rings + cancel + '  <recv response="200"></recv>\n'
                              '  <recv response="487"></recv>\n' + ACK_REFUSAL.format(**words))
-        assert process.wait(20) == 0, self._complaint("cancel")
+        assert process.wait(PATIENCE) == 0, self._complaint("cancel")
 
     def _answered_port(self, name: str) -> int:
         messages: Path = self.folder / f"{name}.messages"
@@ -217,7 +217,7 @@ class Sipp(Telephone):
     def wait_ended(self) -> None:
         """Wait until the scenario has run to its end, and judge it."""
         assert self.process is not None
-        assert self.process.wait(60) == 0, self._complaint("call")
+        assert self.process.wait(PATIENCE) == 0, self._complaint("call")
 
     def stop(self) -> None:
         if self.line is not None:
@@ -225,5 +225,11 @@ class Sipp(Telephone):
         super().stop()
 
     def heard(self) -> tuple[np.ndarray, int]:
+        """Everything until now."""
         assert self.line is not None
         return self.line.heard()
+
+    def recorded(self) -> float:
+        """Seconds of what it has heard until now."""
+        samples, rate = self.heard()
+        return len(samples) / rate

@@ -20,14 +20,20 @@ import pytest
 
 from tests.clients.tones import read_wav, voice, write_wav
 
-PATIENCE = 15.0
-"""Seconds until a telephone that does not do what it was asked fails the test."""
+PATIENCE = 60.0
+"""Seconds until a telephone that does not do what it was asked fails the test; nothing else is judged by it."""
+PORTS = range(10_000, 20_000, 2)
+"""Below those that a system gives to whoever asks for any."""
+_given: set[int] = set()
 
 
 def free_port() -> int:
-    """A port of loopback that nobody has at this moment, for UDP and TCP; even, with a free neighbour for RTCP."""
+    """A port of loopback that nobody has, or has been given here, for UDP and TCP; even, with a free neighbour for
+    RTCP."""
     while True:
-        port = random.randrange(40000, 60000, 2)
+        port = random.choice(PORTS)
+        if port in _given:
+            continue
         try:
             for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
                 for number in (port, port + 1):
@@ -35,6 +41,7 @@ def free_port() -> int:
                         probe.bind(("127.0.0.1", number))
         except OSError:
             continue
+        _given.add(port)
         return port
 
 
@@ -104,7 +111,7 @@ class Telephone:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(5)
+                self.process.wait(20)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -189,7 +196,7 @@ class Linphone(Telephone):
         if self.process is not None and self.process.poll() is None:
             self.type("quit")
             try:
-                self.process.wait(5)
+                self.process.wait(20)
             except subprocess.TimeoutExpired:
                 super().stop()
             self.process.stdin.close()

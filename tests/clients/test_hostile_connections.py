@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import Call
+from tests.clients.telephones import PATIENCE
 from tests.clients.test_telephones_streams import SecureServer
 from tests.sim.certificates import SERVED
 
@@ -81,7 +82,7 @@ async def calls(server: SecureServer, uri: str) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "sipconf", "call", uri, "--user", "102", "--password", "secret-102", "--duration", "0.5",
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={"SSL_CERT_FILE": str(server.authority.file)})
-    output, _ = await asyncio.wait_for(process.communicate(), 30)
+    output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode == 0, output.decode()
     return output.decode()
 

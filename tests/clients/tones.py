@@ -16,6 +16,8 @@ MODULATION_HZ = 5.0
 WINDOW = 400
 """50 ms at 8 kHz: the resolution of the judge, 20 Hz and 50 ms."""
 
+HOP_MS = 25.0
+
 VOICES = {"first": 440.0, "second": 700.0, "third": 1000.0, "fourth": 1320.0, "fifth": 1700.0}
 """Tones that are no harmonics of each other and far enough apart for the window."""
 
@@ -74,7 +76,20 @@ class Hearing:
 
 def judge(samples: np.ndarray, rate: int, frequency: float, floor_db: float = -45.0) -> Hearing:
     """Judge one voice in samples; floor_db is what counts as silence (the voice's own dips are 10 dB)."""
+    return _judge_levels(envelope(samples, frequency, rate), floor_db)
+
+
+def judge_best(samples: np.ndarray, rate: int, frequency: float, seconds: float, floor_db: float = -45.0) -> Hearing:
+    """The same of the stretch of so many seconds in which the voice is heard best, wherever it is: on a busy machine
+    nobody knows when a telephone began or ceased to record."""
     levels = envelope(samples, frequency, rate)
+    size = round(seconds * 1000 / HOP_MS)
+    pieces = [levels[at: at + size] for at in range(0, max(len(levels) - size, 0) + 1, 4)]
+    hearings = [_judge_levels(piece, floor_db) for piece in pieces if len(piece) == size]
+    return min(hearings, key=lambda one: (one.longest_gap_ms, -one.level_db), default=Hearing(-120.0, 0.0, 0.0))
+
+
+def _judge_levels(levels: np.ndarray, floor_db: float) -> Hearing:
     if not len(levels):
         return Hearing(-120.0, 0.0, 0.0)
     there = levels > floor_db
@@ -82,11 +97,4 @@ def judge(samples: np.ndarray, rate: int, frequency: float, floor_db: float = -4
     for each in there:
         current = 0 if each else current + 1
         longest = max(longest, current)
-    return Hearing(float(np.median(levels)), longest * 25.0, float(there.mean()))
-
-
-def stretch(samples: np.ndarray, rate: int, start: float, end: float) -> np.ndarray:
-    """Cut seconds start to end; negative values count from the end of the recording."""
-    length = len(samples) / rate
-    first, last = (at + length if at < 0 else at for at in (start, end))
-    return samples[int(max(first, 0) * rate): int(last * rate)]
+    return Hearing(float(np.median(levels)), longest * HOP_MS, float(there.mean()))

@@ -21,7 +21,7 @@ from sipconf.sip.events import CloseFlow, Send
 from sipconf.sip.message import Request
 from tests.sim.house import House
 
-PATIENCE = 5.0
+PATIENCE = 60.0
 DIALLED = ("263", "3853", "1003", "702", "23", "303", "12345", "100", "2000", "5000", "300", "7001")
 """What the telephones of the collections dial: with the open profile it is there."""
 _sources = itertools.count(1)

@@ -191,7 +191,7 @@ def test_signals_are_the_fronts_business_and_the_pipes_end_is_the_workers(
     opened = events_until(pipe, protocol.LegOpened)[-1]
     assert isinstance(opened, protocol.LegOpened) and 28_600 <= opened.port <= 28_638
     pipe.close()
-    assert process.wait(timeout=5) == 0
+    assert process.wait(timeout=60) == 0
 
 
 def test_a_worker_holds_its_libraries_to_one_thread(worker: tuple[subprocess.Popen[bytes], Pipe]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from sipconf.conference import commands
 from sipconf.conference.directory import ConferenceSpec, Directory, IncomingNumberSpec, UserSpec
-from sipconf.conference.lockouts import MemoryLockoutStore
+from sipconf.conference.lockouts import LockoutStore, MemoryLockoutStore
 from sipconf.conference.service import ConferenceService, ConferenceSettings
 from sipconf.media import protocol
 from sipconf.media.plane import TICK_SECONDS, MediaPlane, PlaneSettings
@@ -34,6 +34,8 @@ DOMAIN = "example.test"
 HOST = "192.0.2.1"
 SERVER = (HOST, 5060)
 TRUNK_HOST = "203.0.113.9"
+TRUNK_HOSTS = (TRUNK_HOST, *(f"203.0.113.{number}" for number in range(100, 150)))
+"""All from which the provider's calls come."""
 PBX_HOST = "203.0.113.20"
 USERS = ("101", "102", "103", "104", "105", "106")
 NUMBER = "+3225551234"
@@ -104,7 +106,7 @@ class House:
         self, *conferences: ConferenceSpec, seed: int = 1, sip: Weather = CLEAR, rtp: Weather = CLEAR,
         silence_timeout: float = 30.0, pairs: int = 1000, settings: ConferenceSettings | None = None,
         max_calls: int = 100, media_address: Callable[[Flow], str] = lambda flow: HOST,
-        authenticator: Any = None,
+        authenticator: Any = None, lockouts: LockoutStore | None = None,
     ) -> None:
         rng = random.Random(seed)
         self.network = Network(seed, sip)
@@ -118,7 +120,7 @@ class House:
         self._authenticator = authenticator
         self._conference_settings = settings or ConferenceSettings()
         self._media_address, self._max_calls = media_address, max_calls
-        self.bindings, self.lockouts = KeptBindings(), MemoryLockoutStore()
+        self.bindings, self.lockouts = KeptBindings(), lockouts or MemoryLockoutStore()
         self._build(self.directory(*conferences))
         self.network.attach(("switchboard", 0), _Alarm(self), lambda publish, now: self.published.append(publish))
 
@@ -128,7 +130,7 @@ class House:
         passwords = {user: f"secret-{user}" for user in USERS}
         authenticator = self._authenticator or Authenticator(
             DOMAIN, lambda user, source: passwords.get(user), ("MD5",), rng)
-        trunks = Trunks([TrunkSpec("provider", frozenset({TRUNK_HOST})), TrunkSpec("pbx", frozenset({PBX_HOST}), True)])
+        trunks = Trunks([TrunkSpec("provider", frozenset(TRUNK_HOSTS)), TrunkSpec("pbx", frozenset({PBX_HOST}), True)])
         self.registrar = Registrar(self.bindings, RegistrarSettings(), rng)
         self.agent = UserAgent(AgentSettings(DOMAIN, "sipconf", lambda flow: SERVER), authenticator, trunks,
                                self.registrar, rng, lambda *call: self.switchboard.serves_trunk(*call))

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from sipconf.errors import MisuseError, PeerError
-from sipconf.sip import digest
+from sipconf.sip import nonces
 from sipconf.sip.digest import Authenticator, Challenge, Denied, Verified, answer_challenge, strongest_challenge
 from sipconf.sip.message import Request
 from sipconf.sip.parser import parse_message
@@ -207,18 +207,35 @@ def test_an_old_nonce_is_stale_for_who_knows_the_password_only() -> None:
 
 
 def test_memory_is_bounded_and_forgetting_reopens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digest, "MAX_USED_NONCES", 50)
+    monkeypatch.setattr(nonces, "MAX_USED_NONCES", 50)
     auth = authenticator()
     first = answer(challenged(auth, now=100.0))
     assert auth.verify(request(first), 100.0) == Verified("101")
     for step in range(1000):
         now = 100.5 + step / 100
         assert auth.verify(request(answer(challenged(auth, now=now))), now) == Verified("101")
-        assert len(auth._used) <= 50
+        assert len(auth._nonces) <= 50
     assert isinstance(auth.verify(request(first), 112.0), Challenge)
     for _ in range(1000):
         challenged(auth)
-    assert len(auth._used) <= 50, "a challenge costs no memory"
+    assert len(auth._nonces) <= 50, "a challenge costs no memory"
+
+
+def test_an_answer_is_good_once_while_its_nonce_lives_and_then_forgotten() -> None:
+    auth, rng = authenticator(), random.Random(4)
+    answers: list[tuple[float, str]] = []
+    used: set[str] = set()
+    now = 0.0
+    for _ in range(600):
+        now += rng.expovariate(1 / 5.0)
+        answers.append((now, answer(challenged(auth, now=now))))
+        for issued, given in rng.sample(answers[-100:], min(3, len(answers))):
+            good = auth.verify(request(given), now) == Verified("101")
+            assert good == (given not in used and now - issued <= 300.0)
+            used |= {given} if good else set()
+        assert len(auth._nonces) < 300, "what two lives of a nonce may hold"
+    challenged(auth, now=now + 601.0)
+    assert len(auth._nonces) == 0
 
 
 @pytest.mark.parametrize(

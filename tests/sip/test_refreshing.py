@@ -127,6 +127,35 @@ def test_refused_refresh_leaves_the_call_until_its_time_is_up(allow: str) -> Non
 
 @pytest.mark.parametrize("allow", ["", ALLOW])
 @pytest.mark.parametrize(
+    ("status", "retry_after", "again_at"),
+    [
+        (500, "3", 51.0),  # T4: whoever names no time at all is not asked again at once either
+        (500, "0", 51.0),
+        (503, "9", 55.0),
+        (503, "13 (restarting);duration=60", 59.0),
+        (503, "600", None),  # not before the session's time is up
+        (503, "soon", 53.0),  # half of what is left
+        (503, "", 53.0),
+    ],
+)
+def test_refresh_is_tried_again_when_the_peer_says(
+    allow: str, status: int, retry_after: str, again_at: float | None
+) -> None:
+    bench = answered(TIMER, US, allow)
+    bench.session.handle_timer(45.0)
+    bench.outputs()
+    extra = (("Retry-After", retry_after),) if retry_after else ()
+    if allow:
+        hear_update(bench, status, 46.0, *extra)
+    else:
+        bench.session.hear(bench.session.invite_key, Heard(bench.response(status, extra=extra)), 46.0)
+    assert bench.session.next_timer() == (again_at or 60.0)
+    bench.session.handle_timer(again_at or 60.0)
+    assert bench.outputs() == (["UPDATE" if allow else "INVITE"] if again_at else ["BYE", "CallEnded"])
+
+
+@pytest.mark.parametrize("allow", ["", ALLOW])
+@pytest.mark.parametrize(
     "fact", [404, 408, 410, 416, 481, 482, 483, 484, 485, 502, 604, NoAnswer()], ids=str
 )
 def test_refresh_that_finds_no_dialog_ends_the_call(allow: str, fact: int | NoAnswer) -> None:

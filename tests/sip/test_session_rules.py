@@ -165,6 +165,25 @@ def test_glare_waits_longer_where_we_chose_the_call_id() -> None:
     assert len(set(waits[False])) > 20
 
 
+@pytest.mark.parametrize(
+    ("status", "retry_after", "again_at"),
+    [(500, "7", 7.0), (500, "0", 0.5), (500, "600", None), (500, "", None), (503, "7", None)],
+)
+def test_reoffer_that_met_another_of_the_peer_comes_again_when_it_says(
+    status: int, retry_after: str, again_at: float | None
+) -> None:
+    bench = active()
+    bench.session.order(Input.REOFFER, SDP, 0.0)
+    bench.outputs()
+    extra = (("Retry-After", retry_after),) if retry_after else ()
+    bench.session.hear(bench.session.invite_key, Heard(bench.response(status, extra=extra)), 0.0)
+    assert bench.outputs() == ([] if again_at else ["ReofferFailed"])
+    assert bench.session.next_timer() == again_at
+    if again_at:
+        bench.session.handle_timer(again_at)
+        assert bench.outputs() == ["INVITE"]
+
+
 def test_refused_reoffer_leaves_the_call_as_it_was() -> None:
     bench = active()
     bench.session.order(Input.REOFFER, SDP, 0.0)

@@ -4,7 +4,8 @@ import pytest
 
 from sipconf.errors import MisuseError
 from sipconf.sip.caps import Cap, Held, Holder, TooMuch
-from sipconf.sip.sources import Buckets, Rate, SourceLimits, Sources, network_of
+from sipconf.sip.flow import network_of
+from sipconf.sip.sources import Buckets, Rate, SourceLimits, Sources
 
 HOST = "198.51.100.7"
 LIMITS = SourceLimits(

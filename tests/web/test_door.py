@@ -7,8 +7,7 @@ from web_house import PASSWORD
 from sipconf.clock import Clock
 from sipconf.web.app import build_app
 from sipconf.web.client_address import ClientAddress
-from sipconf.web.door import Door
-from sipconf.web.guessing import Guessing, GuessingLimits, same_secret
+from sipconf.web.door import Door, same_secret
 
 PROXY, CLIENT, LIAR = "10.0.0.1", "198.51.100.7", "203.0.113.66"
 
@@ -48,30 +47,6 @@ def test_the_word_of_the_last_trusted_proxy_counts(
     assert ClientAddress(["10.0.0.0/24"]).of(remote, forwarded_for, forwarded) == expected
 
 
-def test_waits_grow_and_end_and_are_nobody_elses() -> None:
-    guessing = Guessing(GuessingLimits(free=3, first_wait=1.0, longest_wait=8.0, forget_after=100.0))
-    now, waits = 0.0, []
-    for _ in range(9):
-        waits.append(guessing.wrong(LIAR, now))
-        assert guessing.wait(LIAR, now) == waits[-1] and guessing.wait(CLIENT, now) == 0.0
-        now += waits[-1]
-        assert guessing.wait(LIAR, now) == 0.0, "a ban ends by itself"
-    assert waits == [0, 0, 0, 1, 2, 4, 8, 8, 8]
-    assert guessing.wrong(LIAR, now + 100.0) == 0.0, "forgiven"
-    for _ in range(5):
-        guessing.wrong("2001:db8::1", now)
-    assert guessing.wait("2001:db8::2", now) > 0, "one customer's /64"
-    guessing.right("2001:db8::3")
-    assert guessing.wait("2001:db8::2", now) == 0.0
-
-
-def test_memory_is_bounded() -> None:
-    guessing = Guessing(GuessingLimits(addresses=10, free=0))
-    for number in range(1000):
-        guessing.wrong(f"192.0.2.{number % 250}", 0.0)
-    assert len(guessing._records) == 10
-
-
 def test_secrets_are_compared_whatever_their_letters() -> None:
     assert same_secret("caf\u00e9", "caf\u00e9") and not same_secret("", "x") and not same_secret("\udce9", "x")
 
@@ -93,6 +68,7 @@ async def test_a_guesser_waits_and_others_do_not(house) -> None:
         assert await ask(PASSWORD, LIAR) == 429, "not even with the right one, or guesses could be tried side by side"
         assert await ask(PASSWORD, CLIENT) == 200
         assert await ask("", LIAR) == 429 and await ask("", CLIENT) == 401
+        assert [await ask("guess", f"2001:db8::{number}") for number in range(8)] == [401] * 6 + [429] * 2, "one /64"
         time[0] = 2.0
         assert await ask(PASSWORD, LIAR) == 200, "the ban has ended by itself"
         assert (await client.get("/healthz")).status == 200

@@ -10,7 +10,7 @@ from sipconf.clock import Clock
 from sipconf.sip.edge.sockets import keep_alive, plain_address
 from sipconf.sip.edge.tls import TlsFault, TlsLayer
 from sipconf.sip.edge.turns import Turns
-from sipconf.sip.flow import Flow, source_of
+from sipconf.sip.flow import Flow, network_of
 from sipconf.sip.framing import StreamFramer
 from sipconf.sip.tokens import MalformedMessage
 
@@ -153,7 +153,7 @@ class Connection(asyncio.Protocol):
             transport.abort()
             return
         self.flow = Flow(self._name, plain_address(remote), plain_address(local), self.number, self._server_name)
-        self.source = source_of(self.flow.remote[0])
+        self.source = network_of(self.flow.remote[0])
         transport.set_write_buffer_limits(high=self._owner.limits.write_buffer)
         keep_alive(transport.get_extra_info("socket"))
         if not self._owner.opened(self):

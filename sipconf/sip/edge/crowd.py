@@ -13,7 +13,7 @@ class Guest(Protocol):
 
     @property
     def source(self) -> str:
-        """By what it is counted (flow.source_of)."""
+        """By what it is counted (flow.network_of)."""
 
     @property
     def is_used(self) -> bool:

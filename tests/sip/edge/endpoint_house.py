@@ -57,7 +57,7 @@ class Echo:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Waits for something to happen here until the condition holds; the test's time-out is the limit."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not condition():
                 self.changed.clear()
                 await self.changed.wait()
@@ -100,7 +100,7 @@ class Phone(asyncio.DatagramProtocol):
         self.queue.put_nowait(data)
 
     async def get(self) -> bytes:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await self.queue.get()
 
 
@@ -126,13 +126,13 @@ async def dial(host: str, port: int) -> AsyncIterator[tuple[asyncio.StreamReader
 
 
 async def read(reader: asyncio.StreamReader, size: int) -> bytes:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         return await reader.readexactly(size)
 
 
 async def ended(reader: asyncio.StreamReader) -> bytes:
     """Everything up to the end of the stream, however it ends."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         try:
             return await reader.read()
         except ConnectionResetError:

@@ -5,7 +5,7 @@ import random
 
 from sipconf.sip.edge.crowd import Crowd
 from sipconf.sip.edge.turns import Turns
-from sipconf.sip.flow import source_of
+from sipconf.sip.flow import network_of
 
 
 class Peer:
@@ -99,8 +99,8 @@ def test_a_random_day_keeps_the_books() -> None:
 
 
 def test_a_customer_of_ipv6_is_one_source() -> None:
-    assert source_of("2001:db8::1") == source_of("2001:db8::ffff:1") != source_of("2001:db8:0:1::1")
-    assert source_of("fe80::1%eth0") == source_of("fe80::2%eth0") and source_of("192.0.2.1") == "192.0.2.1"
+    assert network_of("2001:db8::1") == network_of("2001:db8::ffff:1") != network_of("2001:db8:0:1::1")
+    assert network_of("fe80::1%eth0") == network_of("fe80::2%eth0") and network_of("192.0.2.1") == "192.0.2.1"
 
 
 async def test_everybody_gets_a_turn_and_the_loop_looks_around() -> None:
