@@ -99,10 +99,10 @@ class MediaPlane:
         self._accept(now)
         pcm = [bank.decode() for bank in self._banks]
         self._listen(pcm)
-        mixed = self._mixer.mix(pcm)
+        mixed = self._mixer.mix(pcm, [bank.player.rows for bank in self._banks])
         self._play_over(mixed)
-        for bank, frame in zip(self._banks, mixed, strict=True):
-            self._transport.send(*bank.packetise(frame))
+        for bank, frame, share in zip(self._banks, mixed, self._mixer.shares, strict=True):
+            self._transport.send(*bank.packetise(frame, share))
         self._report(now)
 
     def skip(self, ticks: int) -> None:
