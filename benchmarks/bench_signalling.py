@@ -139,7 +139,7 @@ def calls_while_mixing(quick: bool) -> Row:
             talking.stdin.write(json.dumps(plan) + "\n")
             talking.stdin.flush()
             ports = load.order("place", legs=json.loads(talking.stdout.readline()))["ports"]
-            talking.stdin.write(json.dumps({"ports": ports, "pairs": [], "pid": server.worker}) + "\n")
+            talking.stdin.write(json.dumps({"ports": ports, "pairs": [], "pids": [server.worker]}) + "\n")
             talking.stdin.flush()
             time.sleep(3.0)
 

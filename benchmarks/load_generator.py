@@ -3,7 +3,8 @@
 Started by bench_plane with `python -m benchmarks.load_generator`; one JSON line each way: it prints the addresses
 its legs send from, reads where each leg shall send to and for how long, and prints what it measured. Each leg
 sends 50 packets of PCMU a second, the phases spread evenly over 20 ms; some legs carry marks (short noise bursts
-known sample by sample) which are looked for in what their partners receive. It shares no code with the server.
+known sample by sample) which are looked for in what their partners receive. Of few that talk the others send the
+silence of a quiet line. On a network with jitter each packet is held up by itself. It shares no code with the server.
 """
 
 import json
@@ -36,6 +37,9 @@ SEARCH_SAMPLES = 4000
 """How late a mark may come back, 0.5 s."""
 MARK_CLARITY = 5.0
 """A mark is found when its correlation stands this many times above the window's rms."""
+QUIET = np.array([0xFF, 0x7F, 0xFE, 0x7E], np.uint8)
+"""Codes of 0 and +-8: a line on which nobody says anything, some -75 dBFS."""
+MOST_JITTER_MS = 250
 
 HEADER = np.dtype([("first", "u1"), ("second", "u1"), ("sequence", ">u2"), ("timestamp", ">u4"), ("ssrc", ">u4")])
 
@@ -129,12 +133,18 @@ def processor_seconds(pid: int) -> float:
 class Generator:
     """All legs: what they send, what they got."""
 
-    def __init__(self, legs: int, echo: bool) -> None:
-        rng = np.random.default_rng(legs)
-        self.legs, self.echo = legs, echo
+    def __init__(self, legs: int, echo: bool, talking: int | None = None, jitter_ms: int = 0) -> None:
+        """talking: so many legs, the first, have something to say; None: all. jitter_ms: each packet is held up by
+        between nothing and so much."""
+        self._rng = rng = np.random.default_rng(legs)
+        self.legs, self.echo, self.jitter_ms = legs, echo, min(jitter_ms, MOST_JITTER_MS)
         self.sockets = [open_socket(f"127.9.0.{slot + 1}") for slot in range(SLOTS)]
         self.members = [np.arange(slot, legs, SLOTS) for slot in range(SLOTS)]
-        self.codes = talk(legs, rng)
+        voices = legs if talking is None else min(talking, legs)
+        self.codes = np.concatenate([
+            talk(voices, rng), rng.choice(QUIET, (legs - voices, LOOP_PACKETS, SAMPLES))
+        ])  # fmt: skip
+        self._held_up: list[list[tuple[int, bytes, tuple[str, int]]]] = [[] for _ in range(MOST_JITTER_MS + 1)]
         self.sequence = rng.integers(0, 2**16, legs)
         self.timestamp = rng.integers(0, 2**32, legs)
         self.counts = np.zeros(legs, np.int64)
@@ -183,10 +193,28 @@ class Generator:
             mark = to_mulaw(watch.code * MARK_AMPLITUDE)
             batch.data[watch.talker // SLOTS, place : place + MARK_SAMPLES] = mark
         now = time.monotonic()
-        batch.send(self.sockets[slot].fileno(), len(members))
+        if self.jitter_ms:
+            self._hold_up(slot, packet * SLOTS + slot)
+        else:
+            batch.send(self.sockets[slot].fileno(), len(members))
         if measuring:
             for watch in marked:
                 watch.sent.append(now)
+
+    def _hold_up(self, slot: int, step: int) -> None:
+        """Put a slot's packets on the way; each arrives in a step of its own."""
+        batch = self.outgoing[slot]
+        for row in range(len(self.members[slot])):
+            due = step + int(self._rng.integers(self.jitter_ms + 1))
+            where = ("127.0.0.1", int(batch.address["port"][row]))
+            self._held_up[due % len(self._held_up)].append((slot, batch.data[row].tobytes(), where))
+
+    def deliver(self, step: int) -> None:
+        """Let go what has been held up until this step."""
+        arrived = self._held_up[step % len(self._held_up)]
+        for slot, data, where in arrived:
+            self.sockets[slot].sendto(data, where)
+        arrived.clear()
 
     def receive(self) -> None:
         incoming = self.incoming
@@ -206,12 +234,13 @@ class Generator:
                 if count < incoming.count:
                     break
 
-    def run(self, warm: float, seconds: float, pid: int) -> dict[str, Any]:
-        """Send and receive for warm + seconds; figures of the latter part. pid: the server process to account."""
+    def run(self, warm: float, seconds: float, pids: list[int], read_every: int = 1) -> dict[str, Any]:
+        """Send and receive for warm + seconds; figures of the latter part. pids: the server processes to account.
+        read_every: milliseconds between two looks at what has come; more than 1 is cheaper where no mark is timed."""
         start = time.monotonic() + 0.05
         steps, first = round((warm + seconds) * 1000), round(warm * 1000)
         lateness = np.zeros(steps)
-        used = began = 0.0
+        used = began = own = 0.0
         counted = self.counts.copy()
         for step in range(steps):
             pause = start + step * 1e-3 - time.monotonic()
@@ -219,10 +248,15 @@ class Generator:
                 time.sleep(pause)
             lateness[step] = time.monotonic() - start - step * 1e-3
             if step == first:
-                used, began, counted = processor_seconds(pid), time.monotonic(), self.counts.copy()
+                used, began, counted = sum(map(processor_seconds, pids)), time.monotonic(), self.counts.copy()
+                own = time.process_time()
             self.send(step % SLOTS, step // SLOTS, first <= step < steps - 600)
-            self.receive()
-        used, elapsed = processor_seconds(pid) - used, time.monotonic() - began
+            if self.jitter_ms:
+                self.deliver(step)
+            if step % read_every == 0:
+                self.receive()
+        used, elapsed = sum(map(processor_seconds, pids)) - used, time.monotonic() - began
+        own = time.process_time() - own
         rates = (self.counts - counted) / elapsed
         found, sent = [], 0
         for watch in self.watches:
@@ -238,6 +272,7 @@ class Generator:
             "delay_p95_ms": float(np.percentile(found, 95)) if found else None,
             "marks_sent": sent,
             "marks_found": len(found),
+            "generator_core": own / elapsed,
             "generator_late_p99_ms": float(np.percentile(lateness[first:], 99) * 1e3),
             "seconds": elapsed,
         }
@@ -246,11 +281,12 @@ class Generator:
 def main() -> None:
     plan = json.loads(sys.stdin.readline())
     settle(plan["core"])
-    generator = Generator(plan["legs"], plan["echo"])
+    generator = Generator(plan["legs"], plan["echo"], plan.get("talking"), plan.get("jitter_ms", 0))
     print(json.dumps(generator.addresses()), flush=True)
     target = json.loads(sys.stdin.readline())
     generator.aim(target["ports"], [tuple(pair) for pair in target["pairs"]])
-    print(json.dumps(generator.run(plan["warm"], plan["seconds"], target["pid"])), flush=True)
+    result = generator.run(plan["warm"], plan["seconds"], target["pids"], plan.get("read_every", 1))
+    print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":
