@@ -44,10 +44,11 @@ _TRANSLATION = {
 @dataclass(frozen=True, slots=True)
 class PlaneSettings:
     """silence_timeout: seconds without RTP until LegSilent. wall_offset: what to add to `now` for seconds since
-    1970, which RTCP's sender reports carry."""
+    1970, which RTCP's sender reports carry. capacity: legs that the machine allows, for PlaneReport."""
 
     silence_timeout: float = 30.0
     wall_offset: float = 0.0
+    capacity: int = 0
 
 
 class MediaPlane:
@@ -74,7 +75,7 @@ class MediaPlane:
         )  # fmt: skip
         self._banks = self._house.banks
         self._changes = Changes(self._house, settings.wall_offset)
-        self._watch = Watch(self._legs, streams, self._banks, settings.silence_timeout)
+        self._watch = Watch(self._legs, streams, self._banks, settings.silence_timeout, settings.capacity)
         self._ticks = 0
         self._commands: list[Command] = []
         self._events: list[Event] = []

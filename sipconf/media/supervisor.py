@@ -80,6 +80,8 @@ class MediaSupervisor:
         self._stopping = False
         self._flush_due = False
         self._hung_at = 0.0
+        self.heard = 0.0  # when the worker last said something, on the loop's clock
+        self.up = False  # a worker runs and has reported
         self.restarts = 0
 
     @property
@@ -159,6 +161,7 @@ class MediaSupervisor:
     def _lose_legs(self) -> None:
         """What a worker's death means to the callers above: every leg it had has failed."""
         self.restarts += 1
+        self.up = False
         lost, self._legs = self._legs, set()
         self._open_pipe()
         log.error("media worker ended by itself; %d legs lost, starting another", len(lost))
@@ -238,7 +241,9 @@ class MediaSupervisor:
             self._gone.set()
         if not messages:
             return
-        self._hung_at = asyncio.get_running_loop().time() + HANG_TIMEOUT
+        self.heard = asyncio.get_running_loop().time()
+        self._hung_at = self.heard + HANG_TIMEOUT
+        self.up = True
         self._ready.set()
         for event in messages:
             if isinstance(event, protocol.PlaneReport | protocol.LegReports):

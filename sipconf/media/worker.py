@@ -151,11 +151,11 @@ def read_arguments(words: list[str]) -> argparse.Namespace:
 def build_plane(arguments: argparse.Namespace) -> MediaPlane:
     """A plane over sockets of the port range, as many as the system permits."""
     first, last = (int(word) for word in arguments.ports.split("-"))
-    wanted = last - first + OTHER_FILES
-    files = raise_file_limit(wanted)
-    if files < wanted:
-        fit = (files - OTHER_FILES) // 2
-        log.warning("%d open files permitted: room for %d of %d legs", files, fit, (last - first + 1) // 2)
+    pairs = (last + 1 - first - first % 2) // 2
+    files = raise_file_limit(2 * pairs + OTHER_FILES)
+    capacity = min(pairs, (files - OTHER_FILES) // 2)
+    if capacity < pairs:
+        log.warning("%d open files permitted: room for %d of %d legs", files, capacity, pairs)
     rng = random.Random()
     streams = Streams()
     clips = ClipLibrary(load_sounds(arguments.sounds).clips)
@@ -165,7 +165,7 @@ def build_plane(arguments: argparse.Namespace) -> MediaPlane:
         Ports(first, last, rng, streams),
         streams,
         clips,
-        PlaneSettings(arguments.silence_timeout, wall_offset=time.time() - time.monotonic()),
+        PlaneSettings(arguments.silence_timeout, time.time() - time.monotonic(), capacity),
         rng,
     )
 
