@@ -1,7 +1,8 @@
 """Many telephones in one process: sends RTP for N legs, all talking, and judges what comes back.
 
 Started by bench_plane with `python -m benchmarks.load_generator`; one JSON line each way: it prints the addresses
-its legs send from, reads where each leg shall send to and for how long, and prints what it measured. Each leg
+its legs send from, reads where each leg shall send to and for how long, and prints what it measured; further lines
+name the ports of the next legs, which begin to send then. Each leg
 sends 50 packets of PCMU a second, the phases spread evenly over 20 ms; some legs carry marks (short noise bursts
 known sample by sample) which are looked for in what their partners receive. Of few that talk the others send the
 silence of a quiet line. On a network with jitter each packet is held up by itself. It shares no code with the server.
@@ -9,6 +10,7 @@ silence of a quiet line. On a network with jitter each packet is held up by itse
 
 import json
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,6 +158,7 @@ class Generator:
             headers = batch.data[:, :HEADER_BYTES].view(HEADER)[:, 0]
             headers["first"] = 0x80
             headers["ssrc"][: len(members)] = members + 1
+        self.reached = 0  # legs that know where to send
         self.watches: list[Watch] = []
         self.watch_of_leg: dict[int, Watch] = {}
         self.watched = np.zeros(legs, bool)
@@ -163,13 +166,19 @@ class Generator:
     def addresses(self) -> list[tuple[str, int]]:
         return [self.sockets[leg % SLOTS].getsockname() for leg in range(self.legs)]
 
-    def aim(self, ports: list[int], pairs: list[tuple[int, int]]) -> None:
-        """Give each leg its port at the server, and choose who is marked and who listens for it."""
-        rng = np.random.default_rng(7)
+    def reach(self, ports: list[int]) -> None:
+        """Give the next legs their ports at the server, 0: no call."""
+        first, last = self.reached, self.reached + len(ports)
         for batch, members in zip(self.outgoing, self.members, strict=True):
-            batch.address["port"][: len(members)] = np.array(ports)[members]
+            rows = np.flatnonzero((members >= first) & (members < last))
+            batch.address["port"][rows] = np.array(ports)[members[rows] - first]
             batch.address["address"] = 0x7F000001
-        self.leg_of_port[np.array(ports)] = np.arange(self.legs)
+        self.leg_of_port[np.array(ports, np.int64)] = np.arange(first, last)
+        self.reached = last
+
+    def mark(self, pairs: list[tuple[int, int]]) -> None:
+        """Choose who is marked and who listens for it."""
+        rng = np.random.default_rng(7)
         for number, (talker, listener) in enumerate(pairs):
             code = rng.choice(np.array([-1.0, 1.0], np.float32), MARK_SAMPLES)
             watch = Watch(talker, listener, code, MARK_PERIOD * number // max(1, len(pairs)))
@@ -180,7 +189,8 @@ class Generator:
     def send(self, slot: int, packet: int, measuring: bool) -> None:
         """Packet number `packet` of every leg of a slot."""
         members, batch = self.members[slot], self.outgoing[slot]
-        if not len(members):
+        reached = int(np.searchsorted(members, self.reached))
+        if not reached:
             return
         headers = batch.data[:, :HEADER_BYTES].view(HEADER)[:, 0]
         headers["sequence"] = self.sequence[members] + packet & 0xFFFF
@@ -196,7 +206,7 @@ class Generator:
         if self.jitter_ms:
             self._hold_up(slot, packet * SLOTS + slot)
         else:
-            batch.send(self.sockets[slot].fileno(), len(members))
+            batch.send(self.sockets[slot].fileno(), reached)
         if measuring:
             for watch in marked:
                 watch.sent.append(now)
@@ -284,7 +294,10 @@ def main() -> None:
     generator = Generator(plan["legs"], plan["echo"], plan.get("talking"), plan.get("jitter_ms", 0))
     print(json.dumps(generator.addresses()), flush=True)
     target = json.loads(sys.stdin.readline())
-    generator.aim(target["ports"], [tuple(pair) for pair in target["pairs"]])
+    generator.reach(target["ports"])
+    generator.mark([tuple(pair) for pair in target["pairs"]])
+    later = (generator.reach(json.loads(line)["ports"]) for line in sys.stdin)
+    threading.Thread(target=list, args=(later,), daemon=True).start()
     result = generator.run(plan["warm"], plan["seconds"], target["pids"], plan.get("read_every", 1))
     print(json.dumps(result), flush=True)
 
