@@ -19,6 +19,8 @@ STRAINED_SHARE = 0.4
 """The same when ticks are late or left out already, LATE_TICKS in one report: another program takes the processor. Less
 busy than this, a late tick is no sign of load."""
 LATE_TICKS = 5
+STRAINED_REPORTS = 2
+"""Reports in a row that must say one or the other for it to be full: one bad second is over with the next."""
 CALM_SHARE = 0.6
 """A full worker takes legs again when it has been below this share, and no tick late, in CALM_REPORTS reports."""
 CALM_REPORTS = 5
@@ -33,7 +35,7 @@ MOST_LEGS = 4500
 @dataclass(slots=True)
 class _Load:
     """One worker's. coming: legs opened since the last report; arrived: in the one before, who may not talk yet.
-    capacity: legs that ports and open files allow, 0 while it is not known."""
+    capacity: legs that ports and open files allow, 0 while it is not known. strained, calm: such reports in a row."""
 
     legs: int = 0
     capacity: int = 0
@@ -41,6 +43,7 @@ class _Load:
     coming: int = 0
     arrived: int = 0
     full: bool = False
+    strained: int = 0
     calm: int = 0
 
     @property
@@ -119,16 +122,18 @@ class Placement:
         load.share, load.capacity = report.busy_ms / TICK_MS, report.capacity
         load.arrived, load.coming = load.coming, 0
         late = report.late_ticks + report.skipped_ticks
-        if load.share >= FULL_SHARE or (late >= LATE_TICKS and load.share >= STRAINED_SHARE):
-            load.full, load.calm = True, 0
-        elif load.full:
-            load.calm = load.calm + 1 if load.share < CALM_SHARE and not late else 0
+        too_much = load.share >= FULL_SHARE or (late >= LATE_TICKS and load.share >= STRAINED_SHARE)
+        load.strained = load.strained + 1 if too_much else 0
+        load.calm = load.calm + 1 if load.share < CALM_SHARE and not late else 0
+        if load.full:
             load.full = load.calm < CALM_REPORTS
+        else:
+            load.full = load.strained >= STRAINED_REPORTS
 
     def lost(self, worker: int) -> None:
         """A worker has ended and another takes over: its load is gone. Its legs are closed one by one."""
         load = self._loads[worker]
-        load.share, load.arrived, load.full = 0.0, 0, False
+        load.share, load.arrived, load.full, load.strained = 0.0, 0, False, 0
 
     def is_full(self, worker: int) -> bool:
         """Whether a worker takes no new leg."""

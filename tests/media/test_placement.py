@@ -6,7 +6,15 @@ import pytest
 
 from sipconf.errors import MisuseError
 from sipconf.media import placement
-from sipconf.media.placement import CALM_REPORTS, LATE_TICKS, LEG_SHARE, MOST_LEGS, TICK_MS, Placement
+from sipconf.media.placement import (
+    CALM_REPORTS,
+    LATE_TICKS,
+    LEG_SHARE,
+    MOST_LEGS,
+    STRAINED_REPORTS,
+    TICK_MS,
+    Placement,
+)
 from sipconf.media.protocol import PlaneReport
 
 UP = [True, True]
@@ -71,14 +79,26 @@ def test_a_call_is_placed_once() -> None:
 )  # fmt: skip
 def test_full_by_report(share: float, late: int, skipped: int, full: bool) -> None:
     where = Placement(1)
-    where.report(0, report(share, late, skipped))
+    for _ in range(STRAINED_REPORTS):
+        where.report(0, report(share, late, skipped))
+    where.report(0, report(0.65))
     assert where.is_full(0) is full
     assert (where.open(1, 1, [True]) is None) is full
 
 
+def test_one_bad_second_refuses_for_a_second_only() -> None:
+    where = Placement(1)
+    for _ in range(3):
+        where.report(0, report(0.9))
+        assert where.is_full(0)
+        where.report(0, report(0.65))
+        assert not where.is_full(0)
+
+
 def test_a_full_worker_takes_legs_again_after_a_calm_while_and_not_before() -> None:
     where = Placement(1)
-    where.report(0, report(0.8))
+    for _ in range(STRAINED_REPORTS):
+        where.report(0, report(0.8))
     for share in (0.7, 0.65):  # not above the limit, but not calm either
         for _ in range(2 * CALM_REPORTS):
             where.report(0, report(share))
@@ -134,7 +154,8 @@ def test_who_takes_over_for_a_lost_worker_has_no_load_of_his() -> None:
     where = Placement(2)
     where.open(1, 1, UP)
     where.open(2, 2, UP)
-    where.report(0, report(0.9, capacity=100))
+    for _ in range(STRAINED_REPORTS):
+        where.report(0, report(0.9, capacity=100))
     where.close(1)
     where.lost(0)
     assert not where.is_full(0) and where.capacities[0] == 100
