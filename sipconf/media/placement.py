@@ -13,7 +13,7 @@ from sipconf.errors import MisuseError
 from sipconf.media.protocol import PlaneReport
 
 TICK_MS = 20.0
-FULL_SHARE = 0.75
+FULL_SHARE = 0.8
 """Busy share of the tick from which a worker takes no new leg: above it a burst of packets makes ticks late."""
 STRAINED_SHARE = 0.4
 """The same when ticks are late or left out already, LATE_TICKS in one report: another program takes the processor. Less
@@ -21,7 +21,7 @@ busy than this, a late tick is no sign of load."""
 LATE_TICKS = 5
 STRAINED_REPORTS = 2
 """Reports in a row that must say one or the other for it to be full: one bad second is over with the next."""
-CALM_SHARE = 0.6
+CALM_SHARE = 0.65
 """A full worker takes legs again when it has been below this share, and no tick late, in CALM_REPORTS reports."""
 CALM_REPORTS = 5
 LEG_SHARE = 0.0004

@@ -72,7 +72,7 @@ def test_a_call_is_placed_once() -> None:
 @pytest.mark.parametrize(
     ("share", "late", "skipped", "full"),
     [
-        (0.74, 0, 0, False), (0.76, 0, 0, True), (1.3, 0, 0, True),
+        (0.79, 0, 0, False), (0.81, 0, 0, True), (1.3, 0, 0, True),
         (0.5, LATE_TICKS - 1, 0, False), (0.5, LATE_TICKS, 0, True), (0.5, 0, LATE_TICKS, True),
         (0.5, 2, LATE_TICKS - 2, True), (0.3, 20, 20, False),
     ],
@@ -98,8 +98,8 @@ def test_one_bad_second_refuses_for_a_second_only() -> None:
 def test_a_full_worker_takes_legs_again_after_a_calm_while_and_not_before() -> None:
     where = Placement(1)
     for _ in range(STRAINED_REPORTS):
-        where.report(0, report(0.8))
-    for share in (0.7, 0.65):  # not above the limit, but not calm either
+        where.report(0, report(0.85))
+    for share in (0.75, 0.66):  # not above the limit, but not calm either
         for _ in range(2 * CALM_REPORTS):
             where.report(0, report(share))
             assert where.is_full(0)
