@@ -290,7 +290,8 @@ class Generator:
 
 def main() -> None:
     plan = json.loads(sys.stdin.readline())
-    settle(plan["core"])
+    if not plan.get("ranks_below"):
+        settle(plan["core"])
     generator = Generator(plan["legs"], plan["echo"], plan.get("talking"), plan.get("jitter_ms", 0))
     print(json.dumps(generator.addresses()), flush=True)
     target = json.loads(sys.stdin.readline())

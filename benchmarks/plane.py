@@ -130,7 +130,7 @@ class Bench:
             ports = await self._open_legs()
             plan = {"legs": case.legs, "echo": False, "warm": WARM_SECONDS, "seconds": case.seconds, "core": load_core,
                     "talking": case.talking, "jitter_ms": case.jitter_ms,
-                    "read_every": 1 if case.marks else 5}  # fmt: skip
+                    "read_every": 1 if case.marks else 5, "ranks_below": case.workers > 1}  # fmt: skip
             generator, addresses = await start_generator(plan)
             self._connect(addresses)
             self._forget()
