@@ -121,8 +121,9 @@ def shares(settings: WorkerSettings, workers: int) -> list[WorkerSettings]:
     first = settings.first_port + settings.first_port % 2
     pairs = (settings.last_port + 1 - first) // 2
     count = max(1, min(workers, pairs))
-    cuts = [first + 2 * (pairs * number // count) for number in range(count + 1)]
-    return [replace(settings, first_port=cuts[n], last_port=cuts[n + 1] - 1) for n in range(count)]
+    cuts = [first + 2 * (pairs * number // count) for number in range(1, count)]
+    firsts, lasts = [settings.first_port, *cuts], [*(cut - 1 for cut in cuts), settings.last_port]
+    return [replace(settings, first_port=one, last_port=other) for one, other in zip(firsts, lasts, strict=True)]
 
 
 def processes(settings: WorkerSettings, workers: int, on_events: Callable[[], None]) -> Workers:
