@@ -25,6 +25,10 @@ WARM_SECONDS = 4.0
 MARKED_PAIRS = 10
 PCMU = protocol.RtpFormat("PCMU", 8000, 0)
 OPEN_TIMEOUT = 30.0
+PAUSE = 0.5
+"""Seconds for the workers to settle after they have taken all commands."""
+COMMANDS_PER_TICK, TICK_SECONDS = 100, 0.02
+"""How fast a worker takes commands (media.worker)."""
 LEAST_RATE, MOST_LATE_PERCENT = 49.5, 0.1
 """Packets per second of every leg, and share of late ticks, with which a number of participants counts as held."""
 
@@ -133,6 +137,8 @@ class Bench:
                     "read_every": 1 if case.marks else 5, "ranks_below": case.workers > 1}  # fmt: skip
             generator, addresses = await start_generator(plan)
             self._connect(addresses)
+            # Nobody talks to a leg that is not connected: thousands who did would be looked at one by one.
+            await asyncio.sleep(PAUSE + 2 * case.legs / case.workers / COMMANDS_PER_TICK * TICK_SECONDS)
             self._forget()
             result = await finish_generator(generator, {"ports": ports, "pairs": case.pairs(), "pids": pids})
             full = sum(map(memory_mb, pids))
