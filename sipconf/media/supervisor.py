@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from sipconf.errors import MisuseError, StartError
 from sipconf.media import protocol
 from sipconf.media.pipe import Pipe, open_pair
+from sipconf.media.priority import lend_priority
 from sipconf.media.protocol import Command, Event
 
 log = logging.getLogger(__name__)
@@ -182,6 +183,7 @@ class MediaSupervisor:
                     *self._settings.arguments(), pass_fds=(theirs.fileno(),), stdin=DEVNULL,
                     env=worker_environment(), start_new_session=True,
                 )  # fmt: skip
+            lend_priority(self._settings.priority, self._process.pid)
             self._hung_at = loop.time() + BIRTH_TIMEOUT
             loop.add_reader(pipe.fileno(), self._read, pipe)
             if self._stopping:

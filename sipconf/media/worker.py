@@ -24,6 +24,7 @@ from sipconf import log as logs
 from sipconf.errors import StartError
 from sipconf.media.pipe import Pipe
 from sipconf.media.plane import TICK_SECONDS, MediaPlane, PlaneSettings
+from sipconf.media.priority import take_priority
 from sipconf.mixer.edge.wavfile import load_sounds
 from sipconf.mixer.frame import RATES
 from sipconf.mixer.prompts import ClipLibrary
@@ -36,11 +37,8 @@ COMMANDS_PER_TICK = 100
 """Commands applied at the top of one tick; opening a leg's sockets takes some 50 us."""
 LATE_SECONDS = 0.005
 """A tick that starts later than this after it was due is late, the wait for a processor not counted."""
-NICE = -10
-AUTOGROUP = Path("/proc/self/autogroup")
 OTHER_FILES = 64
 """Open files besides the legs' sockets."""
-REALTIME_PRIORITY = 10
 
 
 class RunQueueWait:
@@ -115,24 +113,6 @@ def raise_file_limit(wanted: int) -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, limit)
             return limit[0]
     return soft
-
-
-def take_priority(priority: str) -> None:
-    """Ask the kernel to run us before others. Without the right to it we say so and run as we are."""
-    try:
-        if priority == "realtime":
-            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(REALTIME_PRIORITY))
-        elif priority == "nice":
-            os.setpriority(os.PRIO_PROCESS, 0, NICE)
-    except PermissionError:
-        log.info("no permission for priority %s: running at normal priority", priority)
-        return
-    if priority == "nice" and AUTOGROUP.exists():
-        # Where sessions are scheduled as groups, a nice value counts only inside our own: the group needs it too.
-        try:
-            AUTOGROUP.write_text(str(NICE))
-        except OSError as error:  # EINVAL: our group is the root group, which has no rank and needs none
-            log.debug("the scheduling group keeps its priority: %s", error.strerror)
 
 
 def read_arguments(words: list[str]) -> argparse.Namespace:
