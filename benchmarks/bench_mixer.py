@@ -1,6 +1,7 @@
 """What mixing costs: each stage and a whole tick, in microseconds of CPU per leg, beside copying the same samples.
 
-Everyone talks. One room of all, and rooms of five. Ratios are against a plain copy of the bank's float samples,
+Everyone talks: one room of all, and rooms of five; then three talk in one room of all, and the others share what they
+hear. Ratios are against a plain copy of the bank's float samples,
 made in the same run: the machine's speed cancels out.
 """
 
@@ -23,6 +24,7 @@ from sipconf.mixer.mix import Mixer
 SIZES = (100, 500, 1000, 2000)
 ROUNDS = 5
 ROUND_S = 0.06
+FEW = 3
 
 
 def cost(call: Callable[[], object]) -> float:
@@ -40,8 +42,8 @@ def cost(call: Callable[[], object]) -> float:
     return statistics.median(rounds)
 
 
-def measure(legs: int, room_size: int) -> dict[str, float]:
-    """Stage -> microseconds a tick, for one bank of mu-law legs."""
+def measure(legs: int, room_size: int, talking: int | None = None) -> dict[str, float]:
+    """Stage -> microseconds a tick, for one bank of mu-law legs, of which so many talk (None: all)."""
     line, bank, levels = codec("PCMU", 8000), MixBank(8000), Levels()
     mixer, concealer = Mixer(), Concealer(line)
     mixer.add_bank(bank)
@@ -51,27 +53,33 @@ def measure(legs: int, room_size: int) -> dict[str, float]:
         levels.add(row)
         concealer.add(row)
     codes = np.random.default_rng(7).integers(0, 256, (legs, 160), dtype=np.uint8)
+    codes[legs if talking is None else talking :] = line.silence
+    nobody = np.zeros(0, np.intp)  # is played anything over the mix
     filled = np.ones((legs, 2), np.uint8)
     pcm, copy = np.empty((legs, 160), np.float32), np.empty((legs, 160), np.float32)
     payload = np.empty((legs, 172), np.uint8)[:, 12:]
+
+    def encode(heard: np.ndarray) -> None:
+        (share,) = mixer.shares
+        line.encode(heard, payload) if share is None else share.encode(line, heard, payload)
 
     def tick() -> None:
         line.decode(codes, pcm)
         concealer.fill(pcm, codes, filled)
         levels.hear(pcm)
         bank.open_gates(levels.talking)
-        line.encode(mixer.mix([pcm])[0], payload)
+        encode(mixer.mix([pcm], [nobody])[0])
 
     tick()
     tick()
-    heard = mixer.mix([pcm])[0]
+    heard = mixer.mix([pcm], [nobody])[0]
     return {
         "copy": cost(lambda: np.copyto(copy, pcm)),
         "decode": cost(lambda: line.decode(codes, pcm)),
         "conceal": cost(lambda: concealer.fill(pcm, codes, filled)),
         "levels": cost(lambda: levels.hear(pcm)),
-        "mix": cost(lambda: mixer.mix([pcm])),
-        "encode": cost(lambda: line.encode(heard, payload)),
+        "mix": cost(lambda: mixer.mix([pcm], [nobody])),
+        "encode": cost(lambda: encode(heard)),
         "tick": cost(tick),
     }
 
@@ -80,8 +88,9 @@ def run() -> list[dict]:
     """Rows of name, value, unit, ratio (to the copy)."""
     rows = []
     for legs in SIZES:
-        for room_size, rooms in ((legs, "one room"), (5, "rooms of 5")):
-            stages = measure(legs, room_size)
+        for room_size, talking, rooms in ((legs, None, "one room"), (5, None, "rooms of 5"),
+                                          (legs, FEW, f"one room, {FEW} talk")):  # fmt: skip
+            stages = measure(legs, room_size, talking)
             for stage, us in stages.items():
                 name = f"mixer {stage}, {legs} legs, {rooms}"
                 ratio = us / stages["copy"]

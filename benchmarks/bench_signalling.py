@@ -80,21 +80,22 @@ def bench() -> Iterator[tuple[Server, Load]]:
             load.close()
 
 
-def accounted(server: Server, load: Load, do: str, **parameters: Any) -> Row:
+def accounted(server: Server, load: Load, do: str, pause: float = 1.1, **parameters: Any) -> Row:
     """What the load measured and what it cost the server: milliseconds of CPU for each that was made, and for each
-    request that came, those said again included."""
+    request that came, those said again included. pause: seconds until all ticks are told of, which is by the second."""
     before, front, worker = server.metrics(), processor_seconds(server.pid), processor_seconds(server.worker)
     began = time.monotonic()
     row = load.order(do, **parameters)
     took = time.monotonic() - began
     front, worker = processor_seconds(server.pid) - front, processor_seconds(server.worker) - worker
-    time.sleep(1.1)  # ticks are told by the second
+    time.sleep(pause)
     after = server.metrics()
     ticks, late, skipped = (after[name] - before[name] for name in TICKS)
     requests = _requests(after) - _requests(before)
     return {**row, "front_cpu_ms": front / row["made"] * 1e3, "request_cpu_ms": front / max(1.0, requests) * 1e3,
             "front_core": front / took, "worker_core": worker / took,
-            "late_ticks_percent": 100 * late / max(1.0, ticks), "skipped_ticks": skipped}  # fmt: skip
+            "late_ticks": late, "late_ticks_percent": 100 * late / max(1.0, ticks),
+            "skipped_ticks": skipped}  # fmt: skip
 
 
 def _requests(figures: dict[str, float]) -> float:
@@ -139,7 +140,7 @@ def calls_while_mixing(quick: bool) -> Row:
             talking.stdin.write(json.dumps(plan) + "\n")
             talking.stdin.flush()
             ports = load.order("place", legs=json.loads(talking.stdout.readline()))["ports"]
-            talking.stdin.write(json.dumps({"ports": ports, "pairs": [], "pid": server.worker}) + "\n")
+            talking.stdin.write(json.dumps({"ports": ports, "pairs": [], "pids": [server.worker]}) + "\n")
             talking.stdin.flush()
             time.sleep(3.0)
 

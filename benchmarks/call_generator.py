@@ -89,6 +89,26 @@ class Generator:
             ports.append((await phone.call(TALKS_IN, port, host)).media[1])
         return {"ports": ports}
 
+    async def gather(self, legs: list[list[Any]], rate: float) -> dict[str, Any]:
+        """Call for each of these RTP addresses, so many a second, to stay; the server's RTP ports, 0 where refused."""
+        first = len(self.staying)
+        for number in range(first, first + len(legs)):
+            phone = telephone_of(self.server, number % CALLERS, own_host(number, STAYING_NET))
+            self.staying.append(await phone.open())
+
+        async def one(number: int) -> tuple[float, float, float]:
+            host, port = legs[number]
+            call = await self.staying[first + number].call(TALKS_IN, port, host)
+            return call.challenge_delay, call.answer_delay, float(call.media[1])
+
+        pace = Pace(rate, len(legs) / rate)
+        results = await pace.run(one)
+        ports = [0 if isinstance(result, Refused) else int(result[2]) for result in results]
+        phones = self.staying[first:]
+        return {**_judged([each if isinstance(each, Refused) else each[:2] for each in results], pace,
+                          ("challenge", "answer")),
+                "repeats": sum(phone.repeats for phone in phones), "ports": ports}  # fmt: skip
+
     async def calls(self, rate: float, seconds: float) -> dict[str, Any]:
         """INVITE with digest, 200, ACK, join, BYE."""
         repeats = sum(phone.repeats for phone in self.callers)

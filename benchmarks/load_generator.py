@@ -1,13 +1,16 @@
 """Many telephones in one process: sends RTP for N legs, all talking, and judges what comes back.
 
 Started by bench_plane with `python -m benchmarks.load_generator`; one JSON line each way: it prints the addresses
-its legs send from, reads where each leg shall send to and for how long, and prints what it measured. Each leg
+its legs send from, reads where each leg shall send to and for how long, and prints what it measured; further lines
+name the ports of the next legs, which begin to send then. Each leg
 sends 50 packets of PCMU a second, the phases spread evenly over 20 ms; some legs carry marks (short noise bursts
-known sample by sample) which are looked for in what their partners receive. It shares no code with the server.
+known sample by sample) which are looked for in what their partners receive. Of few that talk the others send the
+silence of a quiet line. On a network with jitter each packet is held up by itself. It shares no code with the server.
 """
 
 import json
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +27,8 @@ SAMPLES = 160
 HEADER_BYTES = 12
 LOOP_PACKETS = 10
 """Packets after which a leg's sound repeats: 200 ms."""
+UNWATCHED_PACKETS = 3
+"""Where nobody looks for marks a packet's sound goes out so many times: making it new is a tenth of a packet's cost."""
 ROW_BYTES = 256
 RECEIVE_BATCH = 512
 MARK_SAMPLES = 120
@@ -36,6 +41,9 @@ SEARCH_SAMPLES = 4000
 """How late a mark may come back, 0.5 s."""
 MARK_CLARITY = 5.0
 """A mark is found when its correlation stands this many times above the window's rms."""
+QUIET = np.array([0xFF, 0x7F, 0xFE, 0x7E], np.uint8)
+"""Codes of 0 and +-8: a line on which nobody says anything, some -75 dBFS."""
+MOST_JITTER_MS = 250
 
 HEADER = np.dtype([("first", "u1"), ("second", "u1"), ("sequence", ">u2"), ("timestamp", ">u4"), ("ssrc", ">u4")])
 
@@ -129,12 +137,18 @@ def processor_seconds(pid: int) -> float:
 class Generator:
     """All legs: what they send, what they got."""
 
-    def __init__(self, legs: int, echo: bool) -> None:
-        rng = np.random.default_rng(legs)
-        self.legs, self.echo = legs, echo
+    def __init__(self, legs: int, echo: bool, talking: int | None = None, jitter_ms: int = 0) -> None:
+        """talking: so many legs, the first, have something to say; None: all. jitter_ms: each packet is held up by
+        between nothing and so much."""
+        self._rng = rng = np.random.default_rng(legs)
+        self.legs, self.echo, self.jitter_ms = legs, echo, min(jitter_ms, MOST_JITTER_MS)
         self.sockets = [open_socket(f"127.9.0.{slot + 1}") for slot in range(SLOTS)]
         self.members = [np.arange(slot, legs, SLOTS) for slot in range(SLOTS)]
-        self.codes = talk(legs, rng)
+        voices = legs if talking is None else min(talking, legs)
+        self.codes = np.concatenate([
+            talk(voices, rng), rng.choice(QUIET, (legs - voices, LOOP_PACKETS, SAMPLES))
+        ])  # fmt: skip
+        self._held_up: list[list[tuple[int, bytes, tuple[str, int]]]] = [[] for _ in range(MOST_JITTER_MS + 1)]
         self.sequence = rng.integers(0, 2**16, legs)
         self.timestamp = rng.integers(0, 2**32, legs)
         self.counts = np.zeros(legs, np.int64)
@@ -146,6 +160,7 @@ class Generator:
             headers = batch.data[:, :HEADER_BYTES].view(HEADER)[:, 0]
             headers["first"] = 0x80
             headers["ssrc"][: len(members)] = members + 1
+        self.reached = 0  # legs that know where to send
         self.watches: list[Watch] = []
         self.watch_of_leg: dict[int, Watch] = {}
         self.watched = np.zeros(legs, bool)
@@ -153,13 +168,19 @@ class Generator:
     def addresses(self) -> list[tuple[str, int]]:
         return [self.sockets[leg % SLOTS].getsockname() for leg in range(self.legs)]
 
-    def aim(self, ports: list[int], pairs: list[tuple[int, int]]) -> None:
-        """Give each leg its port at the server, and choose who is marked and who listens for it."""
-        rng = np.random.default_rng(7)
+    def reach(self, ports: list[int]) -> None:
+        """Give the next legs their ports at the server, 0: no call."""
+        first, last = self.reached, self.reached + len(ports)
         for batch, members in zip(self.outgoing, self.members, strict=True):
-            batch.address["port"][: len(members)] = np.array(ports)[members]
+            rows = np.flatnonzero((members >= first) & (members < last))
+            batch.address["port"][rows] = np.array(ports)[members[rows] - first]
             batch.address["address"] = 0x7F000001
-        self.leg_of_port[np.array(ports)] = np.arange(self.legs)
+        self.leg_of_port[np.array(ports, np.int64)] = np.arange(first, last)
+        self.reached = last
+
+    def mark(self, pairs: list[tuple[int, int]]) -> None:
+        """Choose who is marked and who listens for it."""
+        rng = np.random.default_rng(7)
         for number, (talker, listener) in enumerate(pairs):
             code = rng.choice(np.array([-1.0, 1.0], np.float32), MARK_SAMPLES)
             watch = Watch(talker, listener, code, MARK_PERIOD * number // max(1, len(pairs)))
@@ -170,23 +191,43 @@ class Generator:
     def send(self, slot: int, packet: int, measuring: bool) -> None:
         """Packet number `packet` of every leg of a slot."""
         members, batch = self.members[slot], self.outgoing[slot]
-        if not len(members):
+        reached = int(np.searchsorted(members, self.reached))
+        if not reached:
             return
         headers = batch.data[:, :HEADER_BYTES].view(HEADER)[:, 0]
         headers["sequence"] = self.sequence[members] + packet & 0xFFFF
         headers["timestamp"] = self.timestamp[members] + packet * SAMPLES & 0xFFFFFFFF
         headers["second"] = 0x80 if packet == 0 else 0
-        batch.data[:, HEADER_BYTES:] = self.codes[members, packet % LOOP_PACKETS]
+        if self.watches or packet % UNWATCHED_PACKETS == 0:
+            batch.data[:, HEADER_BYTES:] = self.codes[members, packet % LOOP_PACKETS]
         marked = [w for w in self.watches if w.talker % SLOTS == slot and packet % MARK_PERIOD == w.first_packet]
         for watch in marked:
             place = HEADER_BYTES + MARK_OFFSET
             mark = to_mulaw(watch.code * MARK_AMPLITUDE)
             batch.data[watch.talker // SLOTS, place : place + MARK_SAMPLES] = mark
         now = time.monotonic()
-        batch.send(self.sockets[slot].fileno(), len(members))
+        if self.jitter_ms:
+            self._hold_up(slot, packet * SLOTS + slot)
+        else:
+            batch.send(self.sockets[slot].fileno(), reached)
         if measuring:
             for watch in marked:
                 watch.sent.append(now)
+
+    def _hold_up(self, slot: int, step: int) -> None:
+        """Put a slot's packets on the way; each arrives in a step of its own."""
+        batch = self.outgoing[slot]
+        for row in range(len(self.members[slot])):
+            due = step + int(self._rng.integers(self.jitter_ms + 1))
+            where = ("127.0.0.1", int(batch.address["port"][row]))
+            self._held_up[due % len(self._held_up)].append((slot, batch.data[row].tobytes(), where))
+
+    def deliver(self, step: int) -> None:
+        """Let go what has been held up until this step."""
+        arrived = self._held_up[step % len(self._held_up)]
+        for slot, data, where in arrived:
+            self.sockets[slot].sendto(data, where)
+        arrived.clear()
 
     def receive(self) -> None:
         incoming = self.incoming
@@ -206,23 +247,30 @@ class Generator:
                 if count < incoming.count:
                     break
 
-    def run(self, warm: float, seconds: float, pid: int) -> dict[str, Any]:
-        """Send and receive for warm + seconds; figures of the latter part. pid: the server process to account."""
+    def run(self, warm: float, seconds: float, pids: list[int], read_every: int = 1) -> dict[str, Any]:
+        """Send and receive for warm + seconds; figures of the latter part. pids: the server processes to account.
+        read_every: milliseconds between two bursts, and two looks at what has come; more than 1 is cheaper, where no
+        mark is timed."""
         start = time.monotonic() + 0.05
         steps, first = round((warm + seconds) * 1000), round(warm * 1000)
         lateness = np.zeros(steps)
-        used = began = 0.0
+        used = began = own = 0.0
         counted = self.counts.copy()
         for step in range(steps):
             pause = start + step * 1e-3 - time.monotonic()
-            if pause > 0:
+            if pause > 0 and step % read_every == 0:
                 time.sleep(pause)
             lateness[step] = time.monotonic() - start - step * 1e-3
             if step == first:
-                used, began, counted = processor_seconds(pid), time.monotonic(), self.counts.copy()
+                used, began, counted = sum(map(processor_seconds, pids)), time.monotonic(), self.counts.copy()
+                own = time.process_time()
             self.send(step % SLOTS, step // SLOTS, first <= step < steps - 600)
-            self.receive()
-        used, elapsed = processor_seconds(pid) - used, time.monotonic() - began
+            if self.jitter_ms:
+                self.deliver(step)
+            if step % read_every == 0:
+                self.receive()
+        used, elapsed = sum(map(processor_seconds, pids)) - used, time.monotonic() - began
+        own = time.process_time() - own
         rates = (self.counts - counted) / elapsed
         found, sent = [], 0
         for watch in self.watches:
@@ -238,6 +286,7 @@ class Generator:
             "delay_p95_ms": float(np.percentile(found, 95)) if found else None,
             "marks_sent": sent,
             "marks_found": len(found),
+            "generator_core": own / elapsed,
             "generator_late_p99_ms": float(np.percentile(lateness[first:], 99) * 1e3),
             "seconds": elapsed,
         }
@@ -245,12 +294,17 @@ class Generator:
 
 def main() -> None:
     plan = json.loads(sys.stdin.readline())
-    settle(plan["core"])
-    generator = Generator(plan["legs"], plan["echo"])
+    if not plan.get("ranks_below"):
+        settle(plan["core"])
+    generator = Generator(plan["legs"], plan["echo"], plan.get("talking"), plan.get("jitter_ms", 0))
     print(json.dumps(generator.addresses()), flush=True)
     target = json.loads(sys.stdin.readline())
-    generator.aim(target["ports"], [tuple(pair) for pair in target["pairs"]])
-    print(json.dumps(generator.run(plan["warm"], plan["seconds"], target["pid"])), flush=True)
+    generator.reach(target["ports"])
+    generator.mark([tuple(pair) for pair in target["pairs"]])
+    later = (generator.reach(json.loads(line)["ports"]) for line in sys.stdin)
+    threading.Thread(target=list, args=(later,), daemon=True).start()
+    result = generator.run(plan["warm"], plan["seconds"], target["pids"], plan.get("read_every", 1))
+    print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

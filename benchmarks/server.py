@@ -34,6 +34,8 @@ domain = "{host}"
 listen = [{listen}]
 [rtp]
 ports = "20000-29999"
+[media]
+workers = 1
 [http]
 listen = "{host}:{http}"
 admin_password = "{password}"

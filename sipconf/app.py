@@ -9,7 +9,6 @@ import contextlib
 import gc
 import logging
 import random
-import resource
 import secrets
 import signal
 import time
@@ -20,13 +19,14 @@ from typing import Any
 import uvloop
 
 from sipconf import log as logs
+from sipconf.capacity import raise_file_limit, room_for_calls, worker_settings, workers_of
 from sipconf.clock import SYSTEM_CLOCK
 from sipconf.conference.directory import ConferenceSpec, Directory, IncomingNumberSpec, UserSpec
 from sipconf.conference.service import ConferenceService, ConferenceSettings
 from sipconf.config import Config, is_example_secret, is_loopback, load
 from sipconf.errors import StartError
 from sipconf.listeners import keeper_of, stream_limits, web_listeners
-from sipconf.media.supervisor import MediaSupervisor, WorkerSettings
+from sipconf.media import workers
 from sipconf.meters import MeteredAgent, Meters
 from sipconf.operations import ServerOperations
 from sipconf.reload import Change, Reloader
@@ -53,13 +53,12 @@ log = logging.getLogger(__name__)
 FAREWELL = 1.6
 """Seconds that SIGTERM leaves for telephones to answer our BYE, sent three times by then (RFC 3261 timer E)."""
 MEDIA_PATIENCE = 5.0
-"""Seconds without a word from the media worker, which reports each second, until the server is no longer healthy."""
+"""Seconds without a word from a media worker, which reports each second, until the server is no longer healthy."""
 SOMEWHERE = Flow("udp", ("192.0.2.1", 9), ("0.0.0.0", 0))
 """A peer that does not exist, to ask which of our addresses the world would see (RFC 5737)."""
 TRUNK_REFRESH = 60.0
 TRUNK_PATIENCE = 0.3
 """Seconds that the start waits for the trunks' names; a slower name server must not keep others from calling."""
-FILES_WANTED = 65536
 
 CAPABILITIES = Capabilities(formats=(
     Format("PCMU", 8000, 0), Format("PCMA", 8000, 8),
@@ -77,7 +76,6 @@ class House:
         self._path = path
         self._config = config
         self._open = False
-        self._media_heard = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[Any]] = []
         self._resolving: asyncio.Task[None] | None = None
@@ -88,11 +86,7 @@ class House:
         self._resolver = Resolver()
         self._store = Store(config.store.path)
         self._build_signalling(config)
-        first, last = config.rtp.port_range
-        sounds = str(config.prompts.directory) if config.prompts.directory else None
-        self._media = MediaSupervisor(
-            WorkerSettings(first, last, sounds, config.rtp.silence_timeout, log_level=config.log.level,
-                           log_format=config.log.format), self._hear_media)
+        self._media = workers.processes(worker_settings(config), workers_of(config), self._hear_media)
         self._switchboard = Switchboard(
             self._agent, self._registrar, self._conferences, self._media,
             Settings(config.sip.domain, CAPABILITIES, self._addresses.host_for, peers_of(config),
@@ -146,7 +140,7 @@ class House:
 
     # --- start and stop ----------------------------------------------------------------------------------------------
     async def start(self) -> None:
-        """Bind everything and start the media worker. Raises StartError."""
+        """Bind everything and start the media workers. Raises StartError."""
         raise_file_limit()
         await asyncio.gather(self._media.start(), self._endpoint.start(), self._web.start())
         self._resolve_trunks()
@@ -160,14 +154,15 @@ class House:
             task.add_done_callback(note_end)
         gc.collect()
         gc.freeze()
-        self._media_heard = self._clock.monotonic()
         self._open = True
         log.info("started with %s: %d users, %d conferences, %d trunks, %d telephones registered", self._path,
                  len(self._config.users), len(self._config.conferences), len(self._config.trunks),
                  self._count_telephones())
         here = self._addresses.host_for(SOMEWHERE)
         names = () if self._certificate is None else self._certificate.current.names
-        print(welcome(self._config, self._path, here, self._own_password, names), flush=True)
+        room = room_for_calls(self._config, self._media.capacities)
+        log.info("%s", room)
+        print(welcome(self._config, self._path, here, self._own_password, names, room), flush=True)
 
     async def stop(self, why: str) -> None:
         """Say BYE to everyone, give their answers a moment, close everything."""
@@ -189,8 +184,8 @@ class House:
             log.info("stopped")
 
     def healthy(self) -> bool:
-        """True while every listener is bound and the media worker is heard of."""
-        return self._open and self._clock.monotonic() - self._media_heard < MEDIA_PATIENCE
+        """True while every listener is bound and every media worker is heard of."""
+        return self._open and self._loop.time() - self._media.heard < MEDIA_PATIENCE
 
     # --- events of the floors below ----------------------------------------------------------------------------------
     def _hear_sip(self, events: Sequence[CallEvent], now: float) -> None:
@@ -202,7 +197,7 @@ class House:
         self._pump(now)
 
     def _hear_media(self) -> None:
-        now = self._media_heard = self._clock.monotonic()
+        now = self._clock.monotonic()
         events = self._media.take_events()
         self._meters.hear_media(events)
         with self._surviving("media", now):
@@ -357,14 +352,6 @@ def note_end(task: "asyncio.Task[Any]") -> None:
     """A task that should run for ever has ended: say so, unless it was told to."""
     if not task.cancelled() and task.exception() is not None:
         log.error("the task to %s ended; restart the server", task.get_name(), exc_info=task.exception())
-
-
-def raise_file_limit() -> None:
-    """Every call takes two sockets of the worker, which inherits this limit."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _run(path: Path, config: Config) -> None:

@@ -181,6 +181,14 @@ class RtpConfig(_Section):
         return port_range(self.ports)
 
 
+class MediaConfig(_Section):
+    """[media]: the processes that mix. workers None: one for each core but one, at least one. priority: how they rank
+    against other programs, as far as the system permits."""
+
+    workers: Annotated[StrictInt, Field(ge=1, le=256)] | None = None
+    priority: Literal["normal", "nice", "realtime"] = "nice"
+
+
 class HttpConfig(_Section):
     """[http]: console, API, SIP over WebSocket. trusted_proxies: addresses or networks whose word counts for where a
     request came from; origins: empty means any."""
@@ -287,6 +295,7 @@ class Config(_Section):
 
     sip: SipConfig = SipConfig()
     rtp: RtpConfig = RtpConfig()
+    media: MediaConfig = MediaConfig()
     http: HttpConfig = HttpConfig()
     tls: TlsConfig | None = None
     prompts: PromptsConfig = PromptsConfig()

@@ -111,6 +111,10 @@ listen = ["udp://0.0.0.0:5060", "tcp://0.0.0.0:5060"]   # "tls://0.0.0.0:5061" a
 ports = "10000-19999"                          # one port, "10000": everything on one UDP port
 # silence_timeout = 60                         # seconds without any sound packet until a call is ended; 0: never
 
+# [media]
+# workers = 1                                  # processes that mix, rooms placed by load; default: one per core but one
+# priority = "nice"                            # or "realtime", "normal": their rank, as far as the system permits
+
 [http]
 listen = "127.0.0.1:8080"                      # API /api, /healthz, /metrics
 # tls_listen = "0.0.0.0:8443"                  # the same over TLS

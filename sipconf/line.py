@@ -53,7 +53,8 @@ class Line:
     trunk: bool = False                 # it came from a trunk, whose media may be anywhere
     talking: bool = False
     calling: CallOut | None = None      # whom an outgoing call rings
-    room: str | None = None
+    room: str | None = None             # the one it is for, from the opening of its leg on
+    inside: bool = False                # it is in that room's mix
     failures: list[tuple[int, str]] = field(default_factory=list)
     presses: KeyPresses = field(default_factory=KeyPresses)
 
@@ -138,6 +139,15 @@ class Line:
         )
 
 
+@dataclass(slots=True)
+class _Room:
+    """number: the media plane's. lines: that are for this room; inside: those of them in its mix."""
+
+    number: int
+    lines: int = 0
+    inside: int = 0
+
+
 class Lines:
     """All lines, found by call, SIP session or media leg, and the media plane's numbers for the rooms they are in."""
 
@@ -145,7 +155,7 @@ class Lines:
         self._by_call: dict[str, Line] = {}
         self._by_session: dict[str, Line] = {}
         self._by_leg: dict[int, Line] = {}
-        self._rooms: dict[str, int] = {}
+        self._rooms: dict[str, _Room] = {}
         self._last_leg = 0
         self._last_room = 0
 
@@ -175,7 +185,7 @@ class Lines:
     def close(self, line: Line) -> None:
         """Nothing finds this line any more."""
         del self._by_call[line.call], self._by_leg[line.leg]
-        self.leave(line)
+        self._cancel(line)
         for session in list(line.sessions):
             self.remove_session(line, session)
 
@@ -190,23 +200,43 @@ class Lines:
         return line.sessions.pop(session)
 
     def room(self, name: str) -> int | None:
-        """The plane's number of a room with lines in it."""
-        return self._rooms.get(name)
+        """The plane's number of a room with lines in its mix."""
+        room = self._rooms.get(name)
+        return room.number if room is not None and room.inside else None
 
-    def enter(self, line: Line, room: str) -> int:
-        """Put a line in a room; the room's number."""
-        if line.room != room:
-            self.leave(line)
-        if room not in self._rooms:
-            self._last_room += 1
-            self._rooms[room] = self._last_room
-        line.room = room
-        return self._rooms[room]
+    def book(self, line: Line, name: str) -> int:
+        """Note which room a line is for; the room's number, the same until the last such line closes."""
+        if line.room != name:
+            self._cancel(line)
+            if name not in self._rooms:
+                self._last_room += 1
+                self._rooms[name] = _Room(self._last_room)
+            line.room = name
+            self._rooms[name].lines += 1
+        return self._rooms[name].number
+
+    def enter(self, line: Line, name: str) -> int:
+        """Put a line in a room's mix; the room's number."""
+        number = self.book(line, name)
+        if not line.inside:
+            line.inside = True
+            self._rooms[name].inside += 1
+        return number
 
     def leave(self, line: Line) -> None:
-        """Take a line out of its room, whose number goes with its last line."""
+        """Take a line out of its room's mix. The room stays its own: it may come back."""
+        if line.inside and line.room is not None:
+            line.inside = False
+            self._rooms[line.room].inside -= 1
+
+    def _cancel(self, line: Line) -> None:
+        """The line is for no room any more; a room's number goes with its last line."""
+        self.leave(line)
         name, line.room = line.room, None
-        if name is not None and not any(other.room == name for other in self._by_call.values()):
+        if name is None:
+            return
+        self._rooms[name].lines -= 1
+        if not self._rooms[name].lines:
             del self._rooms[name]
 
     def leftovers(self) -> int:

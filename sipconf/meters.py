@@ -29,8 +29,8 @@ class Meters:
     ) -> None:
         self.metrics = Metrics()
         self._plane: Counter[str] = Counter(ticks=0, late_ticks=0, skipped_ticks=0)
-        self._plane_now = {"legs": 0.0, "busy_ms_per_tick": 0.0}
-        self.metrics.read_from("media", lambda: {**self._plane, **self._plane_now}, gauges=self._plane_now)
+        self._workers: dict[int, media.PlaneReport] = {}
+        self.metrics.read_from("media", lambda: {**self._plane, **self._plane_now()}, gauges=self._plane_now())
         self.metrics.read_all({**gauges, **totals}, gauges=gauges)
 
     def page(self) -> bytes:
@@ -57,8 +57,14 @@ class Meters:
                 self._plane["ticks"] += event.ticks
                 self._plane["late_ticks"] += event.late_ticks
                 self._plane["skipped_ticks"] += event.skipped_ticks
-                self._plane_now["legs"] = event.legs
-                self._plane_now["busy_ms_per_tick"] = event.busy_ms
+                self._workers[event.worker] = event
+
+    def _plane_now(self) -> dict[str, float]:
+        """All workers together; of the busy time that of the busiest, who is the next to be full."""
+        reports = self._workers.values()
+        return {"legs": sum(report.legs for report in reports),
+                "busy_ms_per_tick": max((report.busy_ms for report in reports), default=0.0),
+                "capacity": sum(report.capacity for report in reports)}
 
 
 class MeteredAgent:

@@ -56,7 +56,6 @@ class Switchboard:
         self._published: list[do.Publish] = []
         self._stopping = False
         self.counters: dict[str, int] = {}
-        self.plane_report: media.PlaneReport | None = None
 
     # --- doors -------------------------------------------------------------------------------------------------------
     def receive_sip(self, events: Iterable[sip.CallEvent], now: float) -> None:
@@ -69,7 +68,8 @@ class Switchboard:
     def receive_media(self, events: Iterable[media.Event], now: float) -> None:
         """Take what the media plane reports."""
         for event in events:
-            self._MEDIA[type(event)](self, event, now)
+            if not isinstance(event, media.PlaneReport):  # of interest to the meters
+                self._MEDIA[type(event)](self, event, now)
         self.carry_out(now)
 
     def handle_timer(self, now: float) -> None:
@@ -223,7 +223,8 @@ class Switchboard:
         if line.stage is Stage.CALLING:
             self._drop_sessions(line, event.reason, now)
             self._forget(line, event.reason, now)
-            self._conferences.receive(fact.OutgoingFailed(line.call, 503, NO_LINE_FREE), now)
+            self._conferences.receive(
+                fact.OutgoingFailed(line.call, 503, NO_LINE_FREE, no_line=line.local is None), now)
             return
         if line.stage is Stage.OPENING:
             self._agent.reject(line.session, 503, NO_LINE_FREE, now, retry_after=10)
@@ -256,9 +257,6 @@ class Switchboard:
             if line is not None:
                 self._conferences.receive(fact.SpeakingChanged(line.call, line.talking, report.level_db), now)
 
-    def _plane_report(self, event: media.PlaneReport, now: float) -> None:
-        self.plane_report = event
-
     # --- from conferences --------------------------------------------------------------------------------------------
     def carry_out(self, now: float) -> None:
         """Do what the conferences have asked for; also after they were used directly (console: mute, kick, lock)."""
@@ -280,7 +278,7 @@ class Switchboard:
 
     def _answer(self, line: Line, command: do.Answer, now: float) -> None:
         line.stage = Stage.OPENING
-        self._open(line)
+        self._open(line, command.room)
 
     def _reject(self, line: Line, command: do.Reject, now: float) -> None:
         self._agent.reject(line.session, command.status, command.reason, now, retry_after=command.retry_after)
@@ -316,7 +314,7 @@ class Switchboard:
         line = self.lines.open(command.call, Stage.CALLING, flow, command.call, now)
         log.info("calling extension %s for %s", command.extension, command.caller_number, extra={"call": line.call_id})
         line.calling = command
-        self._open(line)
+        self._open(line, command.room)
 
     def _ring_telephones(self, line: Line, now: float) -> None:
         """Every telephone of the extension gets an offer; the first to answer has the call."""
@@ -340,10 +338,11 @@ class Switchboard:
         assert line.local is not None
         line.local = replace(line.local, address=self.settings.media_address(line.flow))
 
-    def _open(self, line: Line) -> None:
+    def _open(self, line: Line, room: str) -> None:
         line.opened = True
         anywhere = "::" if ":" in line.flow.remote[0] else "0.0.0.0"
-        self._plane.send(media.OpenLeg(line.leg, anywhere, f"{self._rng.getrandbits(64):016x}@{self.settings.domain}"))
+        cname = f"{self._rng.getrandbits(64):016x}@{self.settings.domain}"
+        self._plane.send(media.OpenLeg(line.leg, anywhere, cname, self.lines.book(line, room)))
 
     def _agree(self, line: Line, answer: bytes | None, now: float) -> bool:
         """Take the answer to our offer; False where it is none that a call can live on."""
@@ -392,7 +391,7 @@ class Switchboard:
     _MEDIA = {
         media.LegOpened: _leg_opened, media.LegFailed: _leg_failed, media.DigitReceived: _digit,
         media.PlaybackEnded: _playback_ended, media.TalkingChanged: _talking, media.LegSilent: _leg_silent,
-        media.LegReports: _leg_reports, media.PlaneReport: _plane_report,
+        media.LegReports: _leg_reports,
     }
     _COMMANDS = {
         do.Ring: _ring, do.Answer: _answer, do.Reject: _reject, do.HangUp: _hang_up, do.Play: _play,

@@ -14,9 +14,11 @@ ANYWHERE = ("0.0.0.0", "::")
 SHOWN_ROOMS = 12
 
 
-def welcome(config: Config, file: Path, here: str, own_password: str, names: Sequence[str] = ()) -> str:
+def welcome(config: Config, file: Path, here: str, own_password: str, names: Sequence[str] = (),
+            room: str = "") -> str:
     """The whole text. here: an address of this machine that others can reach; own_password: the administrator's where
-    the file names none; names: whom the TLS certificate speaks for, where TLS is listened on."""
+    the file names none; names: whom the TLS certificate speaks for, where TLS is listened on; room: for how many calls
+    there is room."""
     lines = ["sipconf is ready.", "",
              f"  telephones   {'  '.join(config.sip.listen)}",
              f"  HTTP         http://{config.http.listen}/healthz  /metrics  /api"]
@@ -24,6 +26,8 @@ def welcome(config: Config, file: Path, here: str, own_password: str, names: Seq
         lines.append(f"  HTTPS        https://{config.http.tls_listen}/healthz  /metrics  /api")
     if names:
         lines.append(f"  TLS          the certificate is for {', '.join(names)}: telephones use that name")
+    if room:
+        lines.append(f"  {room}")
     if config.http.admin_password is None:
         lines.append(f"  administrator's password for this run: {own_password}")
     lines += ["", *_first_call(config, file, here, names)]

@@ -15,7 +15,7 @@ FLOORS: list[set[str]] = [
     {"__main__"},
     {"cli"},
     {"app", "softphone", "shell"},
-    {"operations", "listeners"},
+    {"operations", "listeners", "capacity"},
     {"web", "welcome"},
     {"meters"},
     {"switchboard", "reload", "config_template"},
@@ -30,8 +30,8 @@ OF_ONE_ROOM = {"config_check": "config", "config_faults": "config", "config_line
 """Modules that are one room in several files."""
 
 QUIET = ("sip", "rtp", "mixer", "conference")
-QUIET_MODULES = ("media/plane.py", "media/rows.py", "media/protocol.py", "media/keypress.py", "switchboard.py",
-                 "line.py", "growing_waits.py")
+QUIET_MODULES = ("media/plane.py", "media/rows.py", "media/protocol.py", "media/keypress.py", "media/placement.py",
+                 "switchboard.py", "line.py", "growing_waits.py")
 WORLD = {"socket", "asyncio", "subprocess", "select", "threading", "multiprocessing", "time", "ssl", "sqlite3",
          "aiohttp", "uvloop", "os", "signal"}
 STRANGERS = {"aiohttp": {"web", "shell"}, "sqlite3": {"store"}, "prometheus_client": {"metrics"},

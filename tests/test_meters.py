@@ -60,6 +60,16 @@ def test_seconds_of_ticks_add_up_and_the_rest_is_as_it_is_now():
     assert page["sipconf_media_restarts_total",] == 1
 
 
+def test_several_workers_are_one_plane():
+    meters = Meters({}, {})
+    meters.hear_media([PlaneReport(3, 50, 0, 0, 0.5, 100), PlaneReport(7, 50, 1, 0, 4.0, 100, worker=1),
+                       PlaneReport(4, 50, 0, 0, 0.5, 100)])
+    page = samples(meters)
+    assert (page["sipconf_media_legs",], page["sipconf_media_busy_ms_per_tick",]) == (11, 4.0)
+    assert page["sipconf_media_capacity",] == 200
+    assert page["sipconf_media_ticks_total",] == 150
+
+
 def test_messages_are_counted_as_they_pass():
     meters = Meters({}, {})
     inner = ScriptedAgent([Send(FLOW, b"SIP/2.0 100 Trying\r\n"), Send(FLOW, b"SIP/2.0 401 Unauthorized\r\n"),

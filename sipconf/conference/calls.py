@@ -46,10 +46,14 @@ class Input(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What a caller is told about a called person: a SIP status and a reason for a person."""
+    """What a caller is told about a called person: a SIP status, a reason for a person, when to try again (seconds)."""
 
     status: int
     reason: str
+    retry_after: int | None = None
+
+
+NO_LINE = Failure(503, "All lines are busy, please try again in a moment", 10)
 
 
 def failure_of(name: str, status: int) -> Failure:
@@ -82,7 +86,7 @@ class PrivateCall:
 
     def begin(self, who: Caller, ring_limit: float, now: float) -> None:
         """Have the called person's telephones ring."""
-        self._outbox.add(CallOut(self.called, self._user.extension, who.number, who.name))
+        self._outbox.add(CallOut(self.called, self._user.extension, who.number, who.name, self._room))
         self._agenda.set(self.caller, now + ring_limit)
         self._agenda.set(self.called, now + RING_ANYWAY)
 
@@ -102,10 +106,10 @@ class PrivateCall:
         action, self.state = cell
         action(self)
 
-    def failed(self, status: int) -> None:
-        """The called person's telephones have refused."""
+    def failed(self, status: int, no_line: bool) -> None:
+        """The called person's telephones have refused, or (no_line) were never called."""
         if self.state in (State.CALLING, State.RINGING):
-            self._failure = failure_of(self._user.name, status)
+            self._failure = NO_LINE if no_line else failure_of(self._user.name, status)
         self.receive(Input.FAILED)
 
     # --- actions -------------------------------------------------------------------------------------------------
@@ -117,12 +121,12 @@ class PrivateCall:
     def answer(self) -> None:
         """The called person is there: answer the caller too."""
         self._stop_waiting()
-        self._outbox.add(Answer(self.caller))
+        self._outbox.add(Answer(self.caller, self._room))
 
     def refuse(self) -> None:
         """Tell the caller why not."""
         self._stop_waiting()
-        self._outbox.add(Reject(self.caller, self._failure.status, self._failure.reason))
+        self._outbox.add(Reject(self.caller, self._failure.status, self._failure.reason, self._failure.retry_after))
         self.alive.discard(self.caller)             # no event follows a refusal
 
     def stop_ringing(self) -> None:

@@ -14,9 +14,10 @@ class Ring:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Answer an arrived call; `CallConnected` or `CallOver` follows."""
+    """Answer an arrived call; `CallConnected` or `CallOver` follows. room: the one it may enter later."""
 
     call: str
+    room: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +91,14 @@ class SetMuted:
 
 @dataclass(frozen=True, slots=True)
 class CallOut:
-    """Ring every telephone of an extension; the first to answer is the call `call`. The caller shown is given."""
+    """Ring every telephone of an extension; the first to answer is the call `call`. The caller shown is given.
+    room: the one that it may enter later."""
 
     call: str
     extension: str
     caller_number: str
     caller_name: str
+    room: str
 
 
 @dataclass(frozen=True, slots=True)

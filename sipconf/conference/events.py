@@ -65,11 +65,13 @@ class OutgoingAnswered:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingFailed:
-    """Nobody answered an outgoing call. status and reason are the SIP ones, as far as they help a person."""
+    """Nobody answered an outgoing call. status and reason are the SIP ones, as far as they help a person. no_line: none
+    of ours was free, and nobody's telephone has rung."""
 
     call: str
     status: int
     reason: str
+    no_line: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,7 +224,7 @@ class ConferenceService:
                 return
         self._guests[event.call] = guest
         room.callers[person.id] = person
-        self._outbox.add(Answer(event.call))
+        self._outbox.add(Answer(event.call, spec.extension))
 
     def _named(self, caller: events.Caller) -> events.Caller:
         """A user of ours goes by the name in the directory, whatever the telephone calls itself."""
@@ -334,7 +334,7 @@ class ConferenceService:
     # --- events of private calls ---------------------------------------------------------------------------------
     def _private_event(self, private: PrivateCall, event: events.Event) -> None:
         if isinstance(event, events.OutgoingFailed):
-            private.failed(event.status)
+            private.failed(event.status, event.no_line)
         elif isinstance(event, events.CallOver):
             by_caller = event.call == private.caller
             private.receive(calls.Input.CALLER_OVER if by_caller else calls.Input.CALLED_OVER)

@@ -15,6 +15,7 @@ from sipconf.mixer.conceal import Concealer
 from sipconf.mixer.legs import MixBank
 from sipconf.mixer.levels import Levels
 from sipconf.mixer.prompts import ClipLibrary, Player
+from sipconf.mixer.sharing import Share
 from sipconf.rtp.formats import FrameFormat
 from sipconf.rtp.jitter import JitterBank
 from sipconf.rtp.transmit import Sender
@@ -84,10 +85,16 @@ class Bank:
         self.concealer.fill(pcm, taken.codes, taken.filled)
         return pcm
 
-    def packetise(self, pcm: NDArray[np.float32]) -> tuple[Sequence[int], Sequence[memoryview]]:
-        """Encode a frame for every row; the slots that send and their packets."""
+    def packetise(
+        self, pcm: NDArray[np.float32], share: Share | None = None
+    ) -> tuple[Sequence[int], Sequence[memoryview]]:
+        """Encode a frame for every row; the slots that send and their packets. share: how the rows that only listen
+        share theirs."""
         size = self.size
-        self.codec.encode(pcm, self.sender.payload(size))
+        if share is None:
+            self.codec.encode(pcm, self.sender.payload(size))
+        else:
+            share.encode(self.codec, pcm, self.sender.payload(size))
         self.sender.stamp(self.sending[:size])
         if self._stale:
             rows = np.nonzero(self.sending[:size])[0].tolist()

@@ -44,10 +44,11 @@ _TRANSLATION = {
 @dataclass(frozen=True, slots=True)
 class PlaneSettings:
     """silence_timeout: seconds without RTP until LegSilent. wall_offset: what to add to `now` for seconds since
-    1970, which RTCP's sender reports carry."""
+    1970, which RTCP's sender reports carry. capacity: legs that the machine allows, for PlaneReport."""
 
     silence_timeout: float = 30.0
     wall_offset: float = 0.0
+    capacity: int = 0
 
 
 class MediaPlane:
@@ -74,7 +75,7 @@ class MediaPlane:
         )  # fmt: skip
         self._banks = self._house.banks
         self._changes = Changes(self._house, settings.wall_offset)
-        self._watch = Watch(self._legs, streams, self._banks, settings.silence_timeout)
+        self._watch = Watch(self._legs, streams, self._banks, settings.silence_timeout, settings.capacity)
         self._ticks = 0
         self._commands: list[Command] = []
         self._events: list[Event] = []
@@ -99,10 +100,10 @@ class MediaPlane:
         self._accept(now)
         pcm = [bank.decode() for bank in self._banks]
         self._listen(pcm)
-        mixed = self._mixer.mix(pcm)
+        mixed = self._mixer.mix(pcm, [bank.player.rows for bank in self._banks])
         self._play_over(mixed)
-        for bank, frame in zip(self._banks, mixed, strict=True):
-            self._transport.send(*bank.packetise(frame))
+        for bank, frame, share in zip(self._banks, mixed, self._mixer.shares, strict=True):
+            self._transport.send(*bank.packetise(frame, share))
         self._report(now)
 
     def skip(self, ticks: int) -> None:

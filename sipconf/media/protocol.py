@@ -26,11 +26,13 @@ class RtpFormat:
 @dataclass(frozen=True, slots=True)
 class OpenLeg:
     """Bind a port pair for a leg on the given local address ("0.0.0.0", "::", "127.0.0.1"). LegOpened or LegFailed
-    follows. cname: RTCP's name for our end."""
+    follows. cname: RTCP's name for our end. room: the one that the leg is for and may be placed in later, so that it is
+    opened where that room lives; None: none."""
 
     leg: int
     address: str
     cname: str
+    room: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,13 +203,16 @@ class LegReports:
 
 @dataclass(frozen=True, slots=True)
 class PlaneReport:
-    """Once a second: how the tick does. late_ticks counts starts more than 5 ms after they were due."""
+    """Once a second: how the tick does. late_ticks counts starts more than 5 ms after they were due; busy_ms is a
+    tick's mean. capacity: legs that ports and open files allow, 0: not known. worker: whose report it is."""
 
     legs: int
     ticks: int
     late_ticks: int
     skipped_ticks: int
     busy_ms: float
+    capacity: int = 0
+    worker: int = 0
 
 
 Event = (

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from sipconf.errors import MisuseError, StartError
 from sipconf.media import protocol
 from sipconf.media.pipe import Pipe, open_pair
+from sipconf.media.priority import lend_priority
 from sipconf.media.protocol import Command, Event
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,8 @@ class MediaSupervisor:
         self._stopping = False
         self._flush_due = False
         self._hung_at = 0.0
+        self.heard = 0.0  # when the worker last said something, on the loop's clock
+        self.up = False  # a worker runs and has reported
         self.restarts = 0
 
     @property
@@ -159,6 +162,7 @@ class MediaSupervisor:
     def _lose_legs(self) -> None:
         """What a worker's death means to the callers above: every leg it had has failed."""
         self.restarts += 1
+        self.up = False
         lost, self._legs = self._legs, set()
         self._open_pipe()
         log.error("media worker ended by itself; %d legs lost, starting another", len(lost))
@@ -179,6 +183,7 @@ class MediaSupervisor:
                     *self._settings.arguments(), pass_fds=(theirs.fileno(),), stdin=DEVNULL,
                     env=worker_environment(), start_new_session=True,
                 )  # fmt: skip
+            lend_priority(self._settings.priority, self._process.pid)
             self._hung_at = loop.time() + BIRTH_TIMEOUT
             loop.add_reader(pipe.fileno(), self._read, pipe)
             if self._stopping:
@@ -238,7 +243,9 @@ class MediaSupervisor:
             self._gone.set()
         if not messages:
             return
-        self._hung_at = asyncio.get_running_loop().time() + HANG_TIMEOUT
+        self.heard = asyncio.get_running_loop().time()
+        self._hung_at = self.heard + HANG_TIMEOUT
+        self.up = True
         self._ready.set()
         for event in messages:
             if isinstance(event, protocol.PlaneReport | protocol.LegReports):

@@ -24,11 +24,13 @@ LEGS_TOGETHER = 250
 
 class Watch:
     """Counts ticks and writes reports. banks: the plane's, all of them and those to come. silence_timeout: seconds
-    without RTP until LegSilent."""
+    without RTP until LegSilent. capacity: as in PlaneReport."""
 
-    def __init__(self, legs: Legs, streams: Streams, banks: Sequence[Bank], silence_timeout: float) -> None:
+    def __init__(
+        self, legs: Legs, streams: Streams, banks: Sequence[Bank], silence_timeout: float, capacity: int = 0
+    ) -> None:
         self._legs, self._streams, self._banks = legs, streams, banks
-        self._silence_timeout = silence_timeout
+        self._silence_timeout, self._capacity = silence_timeout, capacity
         self._ticks = 0
         self._late = 0
         self._skipped = 0
@@ -67,8 +69,9 @@ class Watch:
     def _plane_report(self) -> Event:
         ticks = TICKS_PER_SECOND if self._ticks else 0
         report = protocol.PlaneReport(
-            len(self._legs), ticks, self._late, self._skipped, round(self._busy / max(1, ticks) * 1e3, 3)
-        )
+            len(self._legs), ticks, self._late, self._skipped, round(self._busy / max(1, ticks) * 1e3, 3),
+            self._capacity,
+        )  # fmt: skip
         self._late, self._skipped, self._busy = 0, 0, 0.0
         return report
 

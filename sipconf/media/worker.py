@@ -24,6 +24,7 @@ from sipconf import log as logs
 from sipconf.errors import StartError
 from sipconf.media.pipe import Pipe
 from sipconf.media.plane import TICK_SECONDS, MediaPlane, PlaneSettings
+from sipconf.media.priority import take_priority
 from sipconf.mixer.edge.wavfile import load_sounds
 from sipconf.mixer.frame import RATES
 from sipconf.mixer.prompts import ClipLibrary
@@ -36,11 +37,8 @@ COMMANDS_PER_TICK = 100
 """Commands applied at the top of one tick; opening a leg's sockets takes some 50 us."""
 LATE_SECONDS = 0.005
 """A tick that starts later than this after it was due is late, the wait for a processor not counted."""
-NICE = -10
-AUTOGROUP = Path("/proc/self/autogroup")
 OTHER_FILES = 64
 """Open files besides the legs' sockets."""
-REALTIME_PRIORITY = 10
 
 
 class RunQueueWait:
@@ -117,24 +115,6 @@ def raise_file_limit(wanted: int) -> int:
     return soft
 
 
-def take_priority(priority: str) -> None:
-    """Ask the kernel to run us before others. Without the right to it we say so and run as we are."""
-    try:
-        if priority == "realtime":
-            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(REALTIME_PRIORITY))
-        elif priority == "nice":
-            os.setpriority(os.PRIO_PROCESS, 0, NICE)
-    except PermissionError:
-        log.info("no permission for priority %s: running at normal priority", priority)
-        return
-    if priority == "nice" and AUTOGROUP.exists():
-        # Where sessions are scheduled as groups, a nice value counts only inside our own: the group needs it too.
-        try:
-            AUTOGROUP.write_text(str(NICE))
-        except OSError as error:  # EINVAL: our group is the root group, which has no rank and needs none
-            log.debug("the scheduling group keeps its priority: %s", error.strerror)
-
-
 def read_arguments(words: list[str]) -> argparse.Namespace:
     """The command line. The front writes it; a person need not."""
     parser = argparse.ArgumentParser(prog="sipconf.media.worker", description="One media worker.")
@@ -151,11 +131,11 @@ def read_arguments(words: list[str]) -> argparse.Namespace:
 def build_plane(arguments: argparse.Namespace) -> MediaPlane:
     """A plane over sockets of the port range, as many as the system permits."""
     first, last = (int(word) for word in arguments.ports.split("-"))
-    wanted = last - first + OTHER_FILES
-    files = raise_file_limit(wanted)
-    if files < wanted:
-        fit = (files - OTHER_FILES) // 2
-        log.warning("%d open files permitted: room for %d of %d legs", files, fit, (last - first + 1) // 2)
+    pairs = (last + 1 - first - first % 2) // 2
+    files = raise_file_limit(2 * pairs + OTHER_FILES)
+    capacity = min(pairs, (files - OTHER_FILES) // 2)
+    if capacity < pairs:
+        log.warning("%d open files permitted: room for %d of %d legs", files, capacity, pairs)
     rng = random.Random()
     streams = Streams()
     clips = ClipLibrary(load_sounds(arguments.sounds).clips)
@@ -165,7 +145,7 @@ def build_plane(arguments: argparse.Namespace) -> MediaPlane:
         Ports(first, last, rng, streams),
         streams,
         clips,
-        PlaneSettings(arguments.silence_timeout, wall_offset=time.time() - time.monotonic()),
+        PlaneSettings(arguments.silence_timeout, time.time() - time.monotonic(), capacity),
         rng,
     )
 

@@ -12,14 +12,13 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
-from sipconf.mixer.frame import RATES, Pcm, ramp, samples_per_frame
-from sipconf.mixer.legs import NOWHERE, MixBank
+from sipconf.mixer.frame import RATES, Pcm, Rows, ramp, samples_per_frame
+from sipconf.mixer.legs import NOWHERE, MixBank, Weights
 from sipconf.mixer.resample import Resampler
+from sipconf.mixer.sharing import Share, Sharing, room_product
 
 BLOCK_ROWS = 256
-FEW_ROOMS = 2  # up to here a dense product beats a sparse one
 
 
 class RoomSound(Protocol):
@@ -43,45 +42,59 @@ class Mixer:
         self._rooms: dict[int, NDArray[np.int64]] = {}  # rate -> room numbers that have a leg at it, ascending
         self._bridges: dict[tuple[int, int], _Bridge] = {}
         self._outs: list[Pcm] = []
+        self._sharings: list[Sharing] = []
+        self.shares: list[Share | None] = []
+        """Of the last frame, by bank: how its listeners share what they hear, None where they do not."""
         self._ramps = {rate: ramp(samples_per_frame(rate)) for rate in RATES}
 
     def add_bank(self, bank: MixBank) -> None:
         """Mix this bank too, from the next frame on; its place in the lists of mix() is the next."""
         self._banks.append(bank)
         self._outs.append(np.zeros((0, bank.samples), np.float32))
+        self._sharings.append(Sharing())
 
-    def mix(self, pcm: list[Pcm]) -> list[Pcm]:
+    def mix(self, pcm: list[Pcm], played: list[Rows] | None = None) -> list[Pcm]:
         """One frame. pcm[b]: what bank b's legs said, float32 (size, samples), used up. The answer, one array of the
-        same shape per bank, is what each leg hears: perhaps pcm[b] itself, or one overwritten by the next call."""
+        same shape per bank, is what each leg hears: perhaps pcm[b] itself, or one overwritten by the next call.
+
+        played[b]: rows that will hear something over the mix. With it, where shares[b] is not None only its own rows
+        of the answer count, and the others hear its common frames."""
         if self._membership != [bank.membership for bank in self._banks]:
             self._plan()
-        listening = [self._weigh(bank, block) for bank, block in zip(self._banks, pcm, strict=True)]
-        totals = self._sum(pcm)
-        answer = [self._listen(b, block, totals, *listening[b]) for b, block in enumerate(pcm)]
+        weights = [bank.weights() for bank in self._banks]
+        self.shares = [None] * len(pcm) if played is None else [
+            sharing.choose(weights[b], plan.slots, plan.rooms, played[b])
+            for b, (sharing, plan) in enumerate(zip(self._sharings, self._plans, strict=True))
+        ]  # fmt: skip
+        totals = self._sum([self._talk(b, block, weights[b]) for b, block in enumerate(pcm)])
+        answer = [self._listen(b, block, totals, weights[b]) for b, block in enumerate(pcm)]
         for bank in self._banks:
             bank.settle()
         return answer
 
-    def _weigh(self, bank: MixBank, pcm: Pcm) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        rows, before, after, listening, listen_goal = bank.weights()
-        if not len(rows):
-            return listening, listen_goal
-        moving = before != after
-        still = rows[~moving]  # a weight that stays and is not 1 is 0
-        pcm[still] = 0
-        if moving.any():
-            start, end = before[moving, None], after[moving, None]
-            pcm[rows[moving]] *= start + (end - start) * self._ramps[bank.clock_rate]
-        return listening, listen_goal
+    def _talk(self, b: int, pcm: Pcm, weights: Weights) -> Pcm | float:
+        """What a bank's rows add to the rooms of its rate, (rooms, samples)."""
+        share, rise = self.shares[b], self._ramps[self._banks[b].clock_rate]
+        if share is not None:
+            return share.sum(pcm, rise)
+        rows, before, after, _, _ = weights
+        if len(rows):
+            moving = before != after
+            still = rows[~moving]  # a weight that stays and is not 1 is 0
+            pcm[still] = 0
+            if moving.any():
+                start, end = before[moving, None], after[moving, None]
+                pcm[rows[moving]] *= start + (end - start) * rise
+        return self._plans[b].sum(pcm)
 
-    def _sum(self, pcm: list[Pcm]) -> dict[int, Pcm]:
-        """rate -> what the rooms of that rate hear, float32 (rooms + 1, samples); the last row is no room:
-        silence."""
+    def _sum(self, added: list[Pcm | float]) -> dict[int, Pcm]:
+        """added[b]: what bank b adds to its rate's rooms. Answers rate -> what the rooms of that rate hear, float32
+        (rooms + 1, samples); the last row is no room: silence."""
         own: dict[int, Pcm] = {}
         for rate, rooms in self._rooms.items():
             own[rate] = np.zeros((len(rooms) + 1, samples_per_frame(rate)), np.float32)
-        for bank, plan, block in zip(self._banks, self._plans, pcm, strict=True):
-            own[bank.clock_rate][:-1] += plan.sum(block)
+        for bank, sums in zip(self._banks, added, strict=True):
+            own[bank.clock_rate][:-1] += sums
         totals = own
         if self._bridges:
             totals = {rate: sums.copy() for rate, sums in own.items()}
@@ -93,11 +106,13 @@ class Mixer:
             self._room_player.advance()
         return totals
 
-    def _listen(
-        self, b: int, pcm: Pcm, totals: dict[int, Pcm], ramping: NDArray[np.intp], goal: NDArray[np.float32]
-    ) -> Pcm:
+    def _listen(self, b: int, pcm: Pcm, totals: dict[int, Pcm], weights: Weights) -> Pcm:
         bank, size = self._banks[b], len(pcm)
         slots, sums = self._plans[b].slots, totals[bank.clock_rate]
+        if (share := self.shares[b]) is not None:
+            share.listen(pcm, sums, self._ramps[bank.clock_rate])
+            return pcm
+        ramping, goal = weights[3:]
         if len(sums) == 2 and self._plans[b].everyone:
             out = np.subtract(sums[0], pcm, out=pcm)  # where it stands: another array would be fetched into the cache
         else:
@@ -153,11 +168,9 @@ class _BankPlan:
         inside = room != NOWHERE
         self.slots = np.where(inside, np.searchsorted(rooms, room), len(rooms))
         self.everyone = bool(inside.all())
+        self.rooms = len(rooms)
         self._size = bank.size
-        rows = np.flatnonzero(inside)
-        ones = np.ones(len(rows), np.float32)
-        product = csr_array((ones, (self.slots[rows], rows)), shape=(len(rooms), bank.size), dtype=np.float32)
-        self._product = product.toarray() if len(rooms) <= FEW_ROOMS else product
+        self._product = room_product(self.slots, len(rooms))
 
     def sum(self, pcm: Pcm) -> Pcm:
         """float32 (size, samples) to the sum of each room, (rooms, samples)."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sipconf.errors import MisuseError
-from sipconf.mixer.frame import Pcm, ramp, samples_per_frame
+from sipconf.mixer.frame import Pcm, Rows, ramp, samples_per_frame
 from sipconf.mixer.resample import convert
 
 MAX_QUEUED_CLIPS = 16  # of one room; later ones are dropped, nobody waits that long for a tone
@@ -111,6 +111,11 @@ class Player:
         self._finished = [finished for finished in self._finished if finished[0] != row]
         if self._playing.pop(row, None) is not None:
             self._gather()
+
+    @property
+    def rows(self) -> Rows:
+        """The rows that the next add() adds to."""
+        return np.append(self._rows, [row for row, _ in self._fading]) if self._fading else self._rows
 
     def add(self, out: Pcm) -> None:
         """Add a frame of every playback to out, float32 (n, samples), in place. A playback whose last sample went

@@ -163,8 +163,11 @@ class Server:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A running server. Its parameter, where it has one, is more of its configuration."""
     running = Server(tmp_path)
+    with running.config.open("a") as file:
+        file.write(getattr(request, "param", ""))
     running.start()
     try:
         yield running

@@ -25,18 +25,21 @@ def serve(config: Path) -> subprocess.CompletedProcess:
 
 
 def workers(server: Server) -> list[int]:
-    """Process ids of media workers with this server's ports."""
-    ports = re.search(r'ports = "(\S+)"', server.config.read_text())
+    """Process ids of media workers with this server's ports, that with the lowest first."""
+    ports = re.search(r'ports = "(\d+)-(\d+)"', server.config.read_text())
     assert ports is not None
-    found = []
+    found: dict[int, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue  # it has ended meanwhile
-        if b"sipconf.media.worker" in words and f"--ports={ports[1]}".encode() in words:
-            found.append(int(folder.name))
-    return found
+        if b"sipconf.media.worker" in words:
+            share = next(word for word in words if word.startswith(b"--ports="))
+            first = int(share.removeprefix(b"--ports=").partition(b"-")[0])
+            if int(ports[1]) <= first <= int(ports[2]):
+                found[first] = int(folder.name)
+    return [found[first] for first in sorted(found)]
 
 
 @pytest.fixture
@@ -107,6 +110,24 @@ def test_a_killed_worker_costs_its_calls_and_no_more(server: Server, call: Call)
     call("2000", user="102")
     server.wait_state("2000", "102", "talking")
     assert figures(server)["sipconf_media_restarts_total"] == 1
+
+
+@pytest.mark.parametrize("server", ["[media]\nworkers = 2\n"], indirect=True)
+def test_of_two_workers_one_is_killed_and_the_room_of_the_other_talks_on(server: Server, call: Call) -> None:
+    assert "2 media workers, the largest room 100" in server.log.read_text()
+    phone = call("2000")
+    server.wait_state("2000", "101", "talking")
+    other = call("2001*4321", user="102")
+    server.wait_state("2001", "102", "talking")
+    killed, living = workers(server)
+    os.kill(killed, signal.SIGKILL)
+    output, _ = phone.communicate(timeout=10)
+    assert "they hung up" in output, output
+    again = call("2000", user="103")
+    server.wait_state("2000", "103", "talking")
+    wait_for("another worker", lambda: len(workers(server)) == 2 and killed not in workers(server))
+    assert server.people("2001")["102"]["state"] == "talking" and living in workers(server)
+    assert other.poll() is None and again.poll() is None
 
 
 def figures(server: Server) -> dict[str, float]:

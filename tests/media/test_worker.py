@@ -1,6 +1,5 @@
 """The worker's clock, its accounting, and the process itself: what it imports, ignores, and when it ends."""
 
-import errno
 import os
 import resource
 import signal
@@ -11,11 +10,10 @@ from collections.abc import Iterator
 import pytest
 
 from sipconf.media import protocol
-from sipconf.media import worker as workers
 from sipconf.media.pipe import Pipe, open_pair
 from sipconf.media.plane import TICK_SECONDS
 from sipconf.media.supervisor import WorkerSettings, worker_environment
-from sipconf.media.worker import RunQueueWait, TickClock, raise_file_limit, take_priority
+from sipconf.media.worker import RunQueueWait, TickClock, raise_file_limit
 
 PORTS = WorkerSettings(28_600, 28_639)
 
@@ -105,38 +103,6 @@ def test_the_file_limit_is_raised_as_far_as_permitted() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= min(300, hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-class GroupWithoutRank:
-    """/proc/self/autogroup of a process in the root scheduling group, whose rank nobody may change."""
-
-    asked = 0
-
-    def exists(self) -> bool:
-        return True
-
-    def write_text(self, text: str) -> None:
-        self.asked += 1
-        raise OSError(errno.EINVAL, "Invalid argument")
-
-
-def test_a_scheduling_group_that_keeps_its_rank_does_not_end_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    group = GroupWithoutRank()
-    monkeypatch.setattr(workers, "AUTOGROUP", group)
-    monkeypatch.setattr(os, "setpriority", lambda *_: None)
-    take_priority("nice")
-    assert group.asked == 1
-
-
-def test_without_the_right_to_a_priority_the_group_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: int) -> None:
-        raise PermissionError(errno.EPERM, "no")
-
-    group = GroupWithoutRank()
-    monkeypatch.setattr(workers, "AUTOGROUP", group)
-    monkeypatch.setattr(os, "setpriority", refuse)
-    take_priority("nice")
-    assert group.asked == 0
 
 
 def test_the_worker_imports_no_event_loop_and_no_framework() -> None:

@@ -204,6 +204,10 @@ class House:
         self.phones.append(phone)
         return phone
 
+    def refusal(self, status: int) -> bytes:
+        """The first response with this status that was sent."""
+        return next(data for _, _, _, data in self.network.sent if data.startswith(b"SIP/2.0 %d" % status))
+
     def dial(self, phone: RtpPhone, dialled: str, offer: bool = True) -> RtpPhone:
         """Dial and wait for the answer."""
         phone.invite(dialled, self.now, offer)
@@ -263,7 +267,7 @@ class House:
         for phone in self.phones:
             phone.speak(self.now)
         self.plane.tick(self.now)
-        events = self.plane.take_events()
+        events = self.take_events()
         self.media_events += events
         self.switchboard.receive_media(events, self.now)
         self.wire.carry(self.now)

@@ -1,0 +1,108 @@
+"""Who only listens hears what others hear too: that frame is mixed and encoded once for all of them.
+
+In a large conference few people talk at a time. A row that adds nothing to its room's sum in this frame, and is played
+nothing of its own, hears the very sum; only the others need a minus-one and an encoder run of their own. Where more
+than half of a bank's rows talk the plain way is cheaper, and so it is where few rows would be spared. Not here: who
+talks (levels, legs) and how the sums are made (mix).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from sipconf.mixer.codecs.catalogue import Codec
+from sipconf.mixer.frame import Codes, Pcm, Rows
+from sipconf.mixer.legs import Weights
+
+LEAST_SPARED = 128
+"""Rows that sharing must spare an encoder run, or its own array calls cost more (measured)."""
+FEW_ROOMS = 2  # up to here a dense product beats a sparse one
+
+
+def room_product(slots: Rows, rooms: int) -> NDArray[np.float32] | csr_array:
+    """The matrix (rooms, len(slots)) that adds up rows to their rooms; row r goes to room slots[r] (beyond the last:
+    to none)."""
+    rows = np.flatnonzero(slots < rooms)
+    ones = np.ones(len(rows), np.float32)
+    product = csr_array((ones, (slots[rows], rows)), shape=(rooms, len(slots)), dtype=np.float32)
+    return product.toarray() if rooms <= FEW_ROOMS else product
+
+
+class Share:
+    """A bank's frame in which most rows share what they hear; good until weights or rooms change.
+
+    own: the rows that have a frame of their own, ascending. common: float32 (rooms + 1, samples), what each room
+    hears, the last row being silence; row r hears common[slots[r]] unless it is one of own.
+    """
+
+    def __init__(self, weights: Weights, slots: Rows, rooms: int, own: Rows) -> None:
+        rows, before, after, ramping, goal = weights
+        self.own = own
+        self.common: Pcm = np.zeros((0, 0), np.float32)
+        self._slots, self._own_slots = slots, slots[own]
+        self._everyone_alike = rooms == 1 and not np.count_nonzero(slots)
+        self._product = room_product(self._own_slots, rooms)
+        column = np.ones((2, len(slots)), np.float32)
+        column[0, rows], column[1, rows] = before, after
+        self._before, self._after = column[:, own, None]
+        self._weighed = bool(np.count_nonzero(column[:, own] != 1))
+        self._ramping, self._goal = np.searchsorted(own, ramping), goal[:, None]
+        self._voices: Pcm | None = None
+
+    def sum(self, pcm: Pcm, ramp: Pcm) -> Pcm | float:
+        """float32 (size, samples) to what each room's talkers add up to, (rooms, samples)."""
+        voices = pcm[self.own]
+        if self._weighed:
+            voices *= self._before + (self._after - self._before) * ramp
+        self._voices = voices
+        return self._product @ voices if len(voices) else 0.0
+
+    def listen(self, pcm: Pcm, common: Pcm, ramp: Pcm) -> None:
+        """Write what the rows of own hear over what they said; the others' rows of pcm mean nothing from here on."""
+        self.common = common
+        heard = common[self._own_slots]
+        heard -= self._voices
+        if len(self._ramping):
+            heard[self._ramping] *= np.where(self._goal == 1, ramp, 1 - ramp)
+        pcm[self.own] = heard
+
+    def encode(self, codec: Codec, pcm: Pcm, out: Codes) -> None:
+        """Everybody's frame to out, uint8 (size, frame_bytes): own rows from pcm, the others from common."""
+        codes = np.empty((len(self.common) + len(self.own), codec.frame_bytes), np.uint8)
+        codec.encode(np.concatenate([self.common, pcm[self.own]]), codes)
+        out[:] = codes[0] if self._everyone_alike else codes.take(self._slots, axis=0)
+        out[self.own] = codes[len(self.common) :]
+
+
+class Sharing:
+    """Decides for one bank, frame by frame, whether its listeners share."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[object, ...] = ()
+        self._share: Share | None = None
+
+    def choose(self, weights: Weights, slots: Rows, rooms: int, played: Rows) -> Share | None:
+        """How to share this frame; None: the plain way. weights: of the bank in this frame. slots: int64 (size,), the
+        room of each row among the `rooms` of its rate, `rooms` for none. played: rows that hear something over the
+        mix. While all of them are the same objects so is the answer."""
+        if 2 * len(weights[0]) < len(slots):
+            return None  # most talk
+        if len(self._seen) != 3 or self._seen[0] is not weights or self._seen[1] is not slots or (
+            self._seen[2] is not played and (len(played) or len(self._seen[2]))
+        ):
+            self._seen = (weights, slots, played)
+            own = _own_rows(weights, len(slots), played)
+            spared = len(slots) - len(own) - rooms
+            worth_it = 2 * len(own) <= len(slots) and spared >= LEAST_SPARED
+            self._share = Share(weights, slots, rooms, own) if worth_it else None
+        return self._share
+
+
+def _own_rows(weights: Weights, size: int, played: Rows) -> Rows:
+    """The rows that talk, that fade into what they hear or out of it, or that are played something."""
+    rows, before, after, ramping, _ = weights
+    own = np.ones(size, bool)
+    own[rows[(before == 0) & (after == 0)]] = False
+    own[ramping] = True
+    own[played[played < size]] = True
+    return np.flatnonzero(own)
