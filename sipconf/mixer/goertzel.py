@@ -1,0 +1,94 @@
+"""Is this stretch of sound a digit keyed as two tones (DTMF)? Asked of many legs at once.
+
+The tones are those of ITU-T Q.23, the limits those of ITU-T Q.24 Annex A. `powers` is Goertzel's question for every
+leg in one matrix product, cheap and generous; `measure` looks closely at the few stretches that pass. Samples are
+8 kHz. Not here: where one press ends and the next begins (inband).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sipconf.mixer.frame import FULL_SCALE, Pcm
+
+RATE = 8000
+HOP = 80
+"""Samples: half a frame. Whole frames would miss short digits, for two of them need not lie inside 40 ms."""
+WINDOW = 2 * HOP
+STRETCH = WINDOW + HOP
+"""Samples that are looked at closely: two windows, a hop apart. Wherever a tone of 40 ms begins, one lies inside it."""
+LOW_HZ = (697, 770, 852, 941)
+HIGH_HZ = (1209, 1336, 1477, 1633)
+KEYS = "123A456B789C*0#D"
+"""By number: 4 * row of the keypad (its low tone) + column (its high tone)."""
+
+LEAST_POWER = FULL_SCALE**2 / 2 * 10 ** (-(29 + 3.17) / 10)
+"""Mean square of a tone of -29 dBm0, 4 dB under the softest that must be heard; a full-scale sine has +3.17 dBm0."""
+LIKELY = 0.5
+"""Share of a window's power in its two strongest tones from which it is worth a closer look."""
+STEADY = 0.6
+"""What the first and the last 5 ms must have of the mean power: a tone of 24 ms, no digit by Q.24, leaves one out."""
+
+_FREQUENCIES = np.array(LOW_HZ + HIGH_HZ, np.float64)
+_WEIGHTS = np.sin(np.pi * (np.arange(WINDOW) + 0.5) / WINDOW) ** 2  # Hann: 268 Hz away nothing leaks
+_TURNS = np.exp(-2j * np.pi * _FREQUENCIES[:, None] * np.arange(WINDOW) / RATE) * _WEIGHTS
+_TURNS *= np.sqrt(2) / _WEIGHTS.sum()  # so that a power is the mean square of the tone
+MATRIX = np.concatenate([_TURNS.real, _TURNS.imag]).astype(np.float32)
+"""float32 (16, WINDOW): the real and then the imaginary parts of the eight tones."""
+_ADVANCE = np.exp(-2j * np.pi * _FREQUENCIES * HOP / RATE)
+_MEAN = (_WEIGHTS / _WEIGHTS.sum()).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is still a digit. purity: least share of the power in the two tones. tolerance: greatest deviation of a
+    frequency. high_db, low_db: how much louder the high, the low tone may be (reverse and normal twist)."""
+
+    purity: float
+    tolerance: float
+    high_db: float
+    low_db: float
+
+
+IN_PROMPT = Limits(purity=0.80, tolerance=0.024, high_db=7.0, low_db=11.0)
+IN_ROOM = Limits(purity=0.90, tolerance=0.021, high_db=5.5, low_db=9.5)
+
+
+def powers(products: NDArray[np.float32]) -> NDArray[np.float32]:
+    """MATRIX @ windows, (..., 16, n), used up, to the mean square of each tone, a view (..., 8, n)."""
+    np.multiply(products, products, out=products)
+    tones = products[..., :8, :]
+    tones += products[..., 8:, :]
+    return tones
+
+
+def measure(sound: Pcm, strict: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The digit in each stretch, int64 (n,), a place in KEYS or -1, and the mean square of its tones, float64 (n,).
+
+    sound: float32 (n, STRETCH) at int16 scale. strict: bool (n,), judge by IN_ROOM instead of IN_PROMPT.
+    """
+    every = np.arange(len(sound))
+    products = np.stack([sound[:, :WINDOW] @ MATRIX.T, sound[:, HOP:] @ MATRIX.T]).astype(np.float64)
+    tones = products[..., :8] + 1j * products[..., 8:]  # (window, stretch, tone)
+    mean = (np.abs(tones) ** 2).sum(axis=0)
+    low, high = mean[:, :4].argmax(axis=1), 4 + mean[:, 4:].argmax(axis=1)
+    limit = {name: np.where(strict, getattr(IN_ROOM, name), getattr(IN_PROMPT, name)) for name in Limits.__slots__}
+    power, right = [], np.ones(len(sound), bool)
+    for tone in (low, high):
+        chosen = tones[:, every, tone]
+        # Between two windows the phase goes on by what the frequency says: a fine reading of it (within 50 Hz).
+        off_hz = np.angle(chosen[1] * chosen[0].conj() * _ADVANCE[tone]) * RATE / HOP / (2 * np.pi)
+        right &= np.abs(off_hz) <= limit["tolerance"] * _FREQUENCIES[tone]
+        bins = np.clip(off_hz * WINDOW / RATE, -0.9, 0.9)
+        power.append(np.abs(chosen) ** 2 / (np.sinc(bins) / (1 - bins**2)) ** 2)
+    lows, highs = power[0], power[1]
+    squares = sound * sound
+    total = np.stack([squares[:, :WINDOW] @ _MEAN, squares[:, HOP:] @ _MEAN])
+    right &= (lows + highs >= limit["purity"] * total).all(axis=0)
+    right &= np.minimum(lows, highs).min(axis=0) >= LEAST_POWER
+    twist_db = 10 * np.log10(np.maximum(highs.sum(axis=0), 1e-9) / np.maximum(lows.sum(axis=0), 1e-9))
+    right &= (twist_db <= limit["high_db"]) & (twist_db >= -limit["low_db"])
+    pieces = squares.reshape(len(sound), -1, HOP // 2).mean(axis=2)
+    right &= np.minimum(pieces[:, 0], pieces[:, -1]) >= STEADY * pieces.mean(axis=1)
+    return np.where(right, 4 * low + high - 4, -1), (lows + highs).mean(axis=0)
