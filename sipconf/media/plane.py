@@ -99,6 +99,7 @@ class MediaPlane:
         self._accept(now)
         pcm = [bank.decode() for bank in self._banks]
         self._listen(pcm)
+        self._hear_keys()
         mixed = self._mixer.mix(pcm)
         self._play_over(mixed)
         for bank, frame in zip(self._banks, mixed, strict=True):
@@ -201,6 +202,13 @@ class MediaPlane:
                     talking, level = bool(bank.levels.talking[row]), round(bank.levels.level_db(row), 1)
                     self._events.append(protocol.TalkingChanged(self._legs.number_at(slot), talking, level))
             bank.mix.open_gates(bank.levels.talking[: bank.size])
+
+    def _hear_keys(self) -> None:
+        """Digits that came as tones."""
+        for bank in self._banks:
+            for row, digit in bank.take_keyed():
+                number = self._legs.number_at(int(bank.seats.slots[row]))
+                self._events.append(protocol.DigitReceived(number, digit))
 
     def _play_over(self, mixed: list[NDArray[np.float32]]) -> None:
         """Add what is played to single legs."""

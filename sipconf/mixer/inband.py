@@ -41,11 +41,7 @@ class InbandDigits:
         self._resampler = None if clock_rate == RATE else Resampler(clock_rate, RATE)
         self._products = np.zeros((2, len(MATRIX), 0), np.float32)
 
-    def __len__(self) -> int:
-        """How many rows are listened to."""
-        return len(self.rows)
-
-    def listen(self, row: int, wanted: bool, strict: bool) -> None:
+    def listen(self, row: int, wanted: bool, strict: bool = False) -> None:
         """Whether a row's sound is searched for digits, and whether as strictly as in a room."""
         at = int(np.searchsorted(self.rows, row))
         there = at < len(self.rows) and self.rows[at] == row
@@ -115,7 +111,7 @@ class InbandDigits:
         """One hop of every press. hits: positions whose last stretch, which ends with this half of the frame, is worth
         a closer look; tones (8, rows): powers of the last window; energy (rows,): of the half."""
         came = self._came[:, half : half + 3]
-        now, judged = came[:, 2], came.all(axis=1)
+        judged = came.all(axis=1)
         found = np.full(len(self.rows), NO_DIGIT)
         if len(hits):
             found[hits], power = measure(self._stretch(half, hits), self._strict[hits])
