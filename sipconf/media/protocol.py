@@ -130,8 +130,8 @@ class LegFailed:
 
 @dataclass(frozen=True, slots=True)
 class DigitReceived:
-    """One digit, reported once: by RFC 4733 at its first packet, else, on a leg without telephone-event, as tones in the
-    voice. Codes are keyed so: no repr, hence no log, shows it."""
+    """One digit, reported once: by RFC 4733 at its first packet, or as tones in the voice of a leg that has no
+    telephone-event. Codes are keyed so: no repr, hence no log, shows it."""
 
     leg: int
     digit: str = field(repr=False)
