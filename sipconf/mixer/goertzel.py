@@ -30,6 +30,9 @@ LIKELY = 0.5
 STEADY = 0.6
 """What the first and the last 5 ms must have of the mean power: a tone of 24 ms, no digit by Q.24, leaves one out."""
 
+OCTAVE = 0.012
+"""A high tone within this of twice the low one is its overtone, hence a note of music; a key comes no nearer than 0.024."""
+
 _FREQUENCIES = np.array(LOW_HZ + HIGH_HZ, np.float64)
 _WEIGHTS = np.sin(np.pi * (np.arange(WINDOW) + 0.5) / WINDOW) ** 2  # Hann: 268 Hz away nothing leaks
 _TURNS = np.exp(-2j * np.pi * _FREQUENCIES[:, None] * np.arange(WINDOW) / RATE) * _WEIGHTS
@@ -51,7 +54,7 @@ class Limits:
     low_db: float
 
 
-IN_PROMPT = Limits(purity=0.80, tolerance=0.024, high_db=7.0, low_db=11.0)
+IN_PROMPT = Limits(purity=0.85, tolerance=0.024, high_db=7.0, low_db=11.0)
 IN_ROOM = Limits(purity=0.90, tolerance=0.021, high_db=5.5, low_db=9.5)
 
 
@@ -74,15 +77,17 @@ def measure(sound: Pcm, strict: NDArray[np.bool_]) -> tuple[NDArray[np.int64], N
     mean = (np.abs(tones) ** 2).sum(axis=0)
     low, high = mean[:, :4].argmax(axis=1), 4 + mean[:, 4:].argmax(axis=1)
     limit = {name: np.where(strict, getattr(IN_ROOM, name), getattr(IN_PROMPT, name)) for name in Limits.__slots__}
-    power, right = [], np.ones(len(sound), bool)
+    power, heard_hz, right = [], [], np.ones(len(sound), bool)
     for tone in (low, high):
         chosen = tones[:, every, tone]
         # Between two windows the phase goes on by what the frequency says: a fine reading of it (within 50 Hz).
         off_hz = np.angle(chosen[1] * chosen[0].conj() * _ADVANCE[tone]) * RATE / HOP / (2 * np.pi)
         right &= np.abs(off_hz) <= limit["tolerance"] * _FREQUENCIES[tone]
+        heard_hz.append(_FREQUENCIES[tone] + off_hz)
         bins = np.clip(off_hz * WINDOW / RATE, -0.9, 0.9)
         power.append(np.abs(chosen) ** 2 / (np.sinc(bins) / (1 - bins**2)) ** 2)
-    lows, highs = power[0], power[1]
+    right &= np.abs(heard_hz[1] / heard_hz[0] - 2) > OCTAVE
+    lows, highs = power
     squares = sound * sound
     total = np.stack([squares[:, :WINDOW] @ _MEAN, squares[:, HOP:] @ _MEAN])
     right &= (lows + highs >= limit["purity"] * total).all(axis=0)

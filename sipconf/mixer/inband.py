@@ -19,7 +19,10 @@ OFF_HOPS = 2
 LOST_HOPS = 10
 """After so many hops without a packet nobody can tell whether the same digit goes on; it is taken as ended."""
 ROOM_HITS = 2
-"""Stretches in a row that must hold the digit when the leg is in a room; elsewhere one is enough."""
+"""Stretches in a row that must hold the digit when the leg is in a room, where people talk for hours; elsewhere one is
+enough."""
+CLEAN_END_HOPS = 3
+"""In a room one stretch will do if silence follows within so many hops: a voice goes on where a short digit ends."""
 
 
 class InbandDigits:
@@ -32,11 +35,13 @@ class InbandDigits:
         self._came = np.zeros((0, 4), bool)  # which of the last four halves are whole
         self._likely = np.zeros((0, 3), bool)  # of the last three windows
         self._digit = np.zeros(0, np.int64)  # being keyed, or NO_DIGIT
+        self._told = np.zeros(0, bool)
         self._power = np.zeros(0, np.float64)
         self._off = np.zeros(0, np.int64)  # hops in a row without the digit
         self._lost = np.zeros(0, np.int64)  # hops in a row without a packet
-        self._hit = np.zeros(0, np.int64)  # found in the last stretch
-        self._hits = np.zeros(0, np.int64)  # and in how many before it
+        self._last = np.zeros(0, np.int64)  # found in the last stretch
+        self._hits = np.zeros(0, np.int64)  # and in how many in a row
+        self._since = np.zeros(0, np.int64)  # hops since it was last found
         self._keying = False  # some row has a digit, or perhaps the beginning of one
         self._resampler = None if clock_rate == RATE else Resampler(clock_rate, RATE)
         self._products = np.zeros((2, len(MATRIX), 0), np.float32)
@@ -47,7 +52,7 @@ class InbandDigits:
         there = at < len(self.rows) and self.rows[at] == row
         if wanted and not there:
             self.rows = np.insert(self.rows, at, row)
-            fresh = {"_digit": NO_DIGIT, "_hit": NO_DIGIT}
+            fresh = {"_digit": NO_DIGIT, "_last": NO_DIGIT}
             for name in _COLUMNS:
                 setattr(self, name, np.insert(getattr(self, name), at, fresh.get(name, 0), axis=0))
             self._sound = [np.insert(sound, at, 0, axis=0) for sound in self._sound]
@@ -110,37 +115,44 @@ class InbandDigits:
     ) -> list[tuple[int, str]]:
         """One hop of every press. hits: positions whose last stretch, which ends with this half of the frame, is worth
         a closer look; tones (8, rows): powers of the last window; energy (rows,): of the half."""
-        came = self._came[:, half : half + 3]
-        judged = came.all(axis=1)
+        judged = self._came[:, half : half + 3].all(axis=1)
         found = np.full(len(self.rows), NO_DIGIT)
         if len(hits):
             found[hits], power = measure(self._stretch(half, hits), self._strict[hits])
-        again = found == self._hit
-        self._hits = np.where(judged, np.where(found == NO_DIGIT, 0, np.where(again, self._hits + 1, 1)), self._hits)
-        self._hit = np.where(judged, found, self._hit)
-        self._end(half, found, tones, energy)
-        needed = np.where(self._strict, ROOM_HITS, 1)
-        pressed = np.flatnonzero((found != NO_DIGIT) & (found != self._digit) & (self._hits >= needed))
-        self._digit[pressed] = found[pressed]
-        self._off[pressed] = 0
-        if len(pressed):
-            self._power[pressed] = power[np.searchsorted(hits, pressed)]
-        return [(int(self.rows[at]), KEYS[self._digit[at]]) for at in pressed]
+        told = self._end(half, found, tones, energy)
+        here = found != NO_DIGIT
+        fresh = np.flatnonzero(here & (found != self._digit))
+        if len(fresh):
+            self._digit[fresh] = found[fresh]
+            self._power[fresh] = power[np.searchsorted(hits, fresh)]
+            self._told[fresh] = False
+        self._hits = np.where(judged, np.where(here, np.where(found == self._last, self._hits + 1, 1), 0), self._hits)
+        self._last = np.where(judged, found, self._last)
+        self._off[here] = self._since[here] = 0
+        sure = np.flatnonzero(here & ~self._told & (self._hits >= np.where(self._strict, ROOM_HITS, 1)))
+        self._told[sure] = True
+        return told + [(int(self.rows[at]), KEYS[self._digit[at]]) for at in sure.tolist()]
 
     def _end(
         self, half: int, found: NDArray[np.int64], tones: NDArray[np.float32], energy: NDArray[np.float32]
-    ) -> None:
-        """Notice which presses are over."""
+    ) -> list[tuple[int, str]]:
+        """Notice which presses are over. Answers those that only their clean end makes sure of."""
         came, whole = self._came[:, half + 2], self._came[:, half + 1 : half + 3].all(axis=1)
         every, digit = np.arange(len(self.rows)), np.maximum(self._digit, 0)
         left = tones[digit // 4, every] + tones[4 + digit % 4, every]
         least = OFF * self._power
-        off = (energy < HOP * least) | (whole & (left < least))
-        off &= found != self._digit
+        quiet = energy < HOP * least
+        off = quiet | (self._told & whole & (left < least))
         self._off = np.where(came, np.where(off, self._off + 1, 0), self._off)
         self._lost = np.where(came, 0, self._lost + 1)
-        over = (self._off >= OFF_HOPS) | (self._lost >= LOST_HOPS)
+        self._since += 1
+        pressing = self._digit != NO_DIGIT
+        over = pressing & (found != self._digit) & (self._off >= OFF_HOPS)
+        late = np.flatnonzero(over & ~self._told)
+        told = [(int(self.rows[at]), KEYS[self._digit[at]]) for at in late.tolist()]
+        over |= (self._lost >= LOST_HOPS) | (pressing & ~self._told & (self._since >= CLEAN_END_HOPS))
         self._digit[over] = NO_DIGIT
+        return told
 
     def _stretch(self, half: int, positions: NDArray[np.intp]) -> Pcm:
         """The last three halves of these rows up to and with this one of the frame, float32 (n, STRETCH)."""
@@ -150,4 +162,6 @@ class InbandDigits:
         return np.concatenate([before[positions, HOP:WINDOW], now[positions, :WINDOW]], axis=1)
 
 
-_COLUMNS = ("_strict", "_came", "_likely", "_digit", "_power", "_off", "_lost", "_hit", "_hits")
+_COLUMNS = (
+    "_strict", "_came", "_likely", "_digit", "_told", "_power", "_off", "_lost", "_last", "_hits", "_since",
+)  # fmt: skip
