@@ -7,8 +7,8 @@ gap in the packets is neither tone nor pause. What is a digit is goertzel's to s
 import numpy as np
 from numpy.typing import NDArray
 
-from sipconf.mixer.frame import Pcm
-from sipconf.mixer.goertzel import HOP, KEYS, LEAST_POWER, LIKELY, MATRIX, RATE, STRETCH, WINDOW, measure, powers
+from sipconf.mixer.frame import Pcm, Rows
+from sipconf.mixer.goertzel import HOP, KEYS, RATE, STRETCH, WINDOW, Screen, measure, tone_power
 from sipconf.mixer.resample import Resampler
 
 NO_DIGIT = -1
@@ -24,16 +24,19 @@ enough."""
 CLEAN_END_HOPS = 3
 """In a room one stretch will do if silence follows within so many hops: a voice goes on where a short digit ends."""
 
+_COLUMNS = ("_strict", "_came", "_digit", "_told", "_power", "_off", "_lost", "_last", "_hits", "_since")
+
 
 class InbandDigits:
-    """Some rows of a bank. Columns are as long as there are such rows, not as the bank is."""
+    """Some rows of a bank. Columns are as long as there are such rows, not as the bank is; a place in them is a
+    position."""
 
     def __init__(self, clock_rate: int) -> None:
         self.rows = np.zeros(0, np.int64)
         self._strict = np.zeros(0, bool)
         self._sound = [np.zeros((0, STRETCH), np.float32) for _ in range(2)]  # now and a frame ago, taking turns
         self._came = np.zeros((0, 4), bool)  # which of the last four halves are whole
-        self._likely = np.zeros((0, 3), bool)  # of the last three windows
+        self._whole = False  # all of them are, of every row
         self._digit = np.zeros(0, np.int64)  # being keyed, or NO_DIGIT
         self._told = np.zeros(0, bool)
         self._power = np.zeros(0, np.float64)
@@ -42,9 +45,9 @@ class InbandDigits:
         self._last = np.zeros(0, np.int64)  # found in the last stretch
         self._hits = np.zeros(0, np.int64)  # and in how many in a row
         self._since = np.zeros(0, np.int64)  # hops since it was last found
-        self._keying = False  # some row has a digit, or perhaps the beginning of one
+        self._keying = False  # some row has a digit, or had one in its last stretch
+        self._screen = Screen()
         self._resampler = None if clock_rate == RATE else Resampler(clock_rate, RATE)
-        self._products = np.zeros((2, len(MATRIX), 0), np.float32)
 
     def listen(self, row: int, wanted: bool, strict: bool = False) -> None:
         """Whether a row's sound is searched for digits, and whether as strictly as in a room."""
@@ -56,6 +59,7 @@ class InbandDigits:
             for name in _COLUMNS:
                 setattr(self, name, np.insert(getattr(self, name), at, fresh.get(name, 0), axis=0))
             self._sound = [np.insert(sound, at, 0, axis=0) for sound in self._sound]
+            self._whole = False
         elif there and not wanted:
             self.rows = np.delete(self.rows, at)
             for name in _COLUMNS:
@@ -63,36 +67,21 @@ class InbandDigits:
             self._sound = [np.delete(sound, at, axis=0) for sound in self._sound]
         if wanted:
             self._strict[at] = strict
-        if wanted != there:
-            self._products = np.zeros((2, len(MATRIX), len(self.rows)), np.float32)
-            if self._resampler is not None:
-                self._resampler.keep(self.rows)
+        if wanted != there and self._resampler is not None:
+            self._resampler.keep(self.rows)
 
     def hear(self, pcm: Pcm, filled: NDArray[np.uint8]) -> list[tuple[int, str]]:
         """A frame of every row of the bank, float32 (n, samples) as decoded, and filled uint8 (n, 2), not 0 where that
         half came. Answers the digits (row, key) that begin in it."""
         self._take(pcm, filled)
-        sound = self._sound[0]
-        for window, product in enumerate(self._products):
-            np.matmul(MATRIX, sound[:, window * HOP : window * HOP + WINDOW].T, out=product)
-        tones = powers(self._products)
-        halves = sound.reshape(-1, HOP)
-        energy = np.vecdot(halves, halves).reshape(-1, 3).T
-        low, high = tones[:, :4].max(axis=1), tones[:, 4:].max(axis=1)
-        both = low + high
-        likely = both > LIKELY / WINDOW * (energy[:-1] + energy[1:])
-        likely &= np.minimum(low, high) > LEAST_POWER / 2
-        self._likely[:, 0] = self._likely[:, 2]
-        self._likely[:, 1:] = likely.T
-        pairs = self._likely[:, :-1] & self._likely[:, 1:]
-        if not self._keying and not np.count_nonzero(pairs):
+        # Of two windows a hop apart one lies across the border of frames: only those need be looked at.
+        likely = self._screen.likely(self._sound[0][:, :WINDOW])
+        if not self._keying and not np.count_nonzero(likely):
             return []
-        pressed = []
-        for half in (0, 1):
-            hits = np.flatnonzero(pairs[:, half] & self._came[:, half : half + 3].all(axis=1))
-            pressed += self._follow(half, hits, tones[half], energy[half + 1])
+        found, power = self._search(np.flatnonzero(likely))
+        told = self._follow(0, found[0], power[0]) + self._follow(1, found[1], power[1])
         self._keying = bool((self._digit != NO_DIGIT).any() or self._hits.any())
-        return pressed
+        return told
 
     def _take(self, pcm: Pcm, filled: NDArray[np.uint8]) -> None:
         """Move on by a frame."""
@@ -101,67 +90,67 @@ class InbandDigits:
         sound[:, :HOP] = before[:, WINDOW:]
         everyone = len(self.rows) == len(pcm)
         frame = pcm if everyone else pcm[self.rows]
-        came = filled if everyone else filled[self.rows]
-        self._came[:, :2] = self._came[:, 2:]
-        np.not_equal(came, 0, out=self._came[:, 2:])
         if self._resampler is not None:
             frame = self._resampler.process(frame)
+        sound[:, HOP:] = frame
+        complete = np.count_nonzero(filled) == filled.size
+        if complete and self._whole:
+            return
+        self._came[:, :2] = self._came[:, 2:]
+        self._came[:, 2:] = filled[self.rows] != 0
+        if self._resampler is not None:
             # The filter's delay moves the end of each half into the next: that one must have come too.
             self._came[:, 2:] &= self._came[:, 1:3].copy()
-        sound[:, HOP:] = frame
+        self._whole = complete and bool(self._came.all())
 
-    def _follow(
-        self, half: int, hits: NDArray[np.intp], tones: NDArray[np.float32], energy: NDArray[np.float32]
-    ) -> list[tuple[int, str]]:
-        """One hop of every press. hits: positions whose last stretch, which ends with this half of the frame, is worth
-        a closer look; tones (8, rows): powers of the last window; energy (rows,): of the half."""
+    def _search(self, likely: Rows) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """A closer look at these positions: the digit found, int64 (2, rows), and its power, in the stretch that ends
+        with each half of the frame."""
+        found = np.full((2, len(self.rows)), NO_DIGIT)
+        power = np.zeros((2, len(self.rows)))
+        if len(likely):
+            now, before = (sound[likely] for sound in self._sound)
+            earlier = np.concatenate([before[:, HOP:WINDOW], now[:, :WINDOW]], axis=1)
+            strict = self._strict[likely]
+            digits, powers = measure(np.concatenate([earlier, now]), np.concatenate([strict, strict]))
+            found[:, likely], power[:, likely] = digits.reshape(2, -1), powers.reshape(2, -1)
+        return found, power
+
+    def _follow(self, half: int, found: NDArray[np.int64], power: NDArray[np.float64]) -> list[tuple[int, str]]:
+        """One hop, whose stretch ends with this half of the frame."""
         judged = self._came[:, half : half + 3].all(axis=1)
-        found = np.full(len(self.rows), NO_DIGIT)
-        if len(hits):
-            found[hits], power = measure(self._stretch(half, hits), self._strict[hits])
-        told = self._end(half, found, tones, energy)
+        found[~judged] = NO_DIGIT
+        told = self._end(half, found)
         here = found != NO_DIGIT
-        fresh = np.flatnonzero(here & (found != self._digit))
-        if len(fresh):
-            self._digit[fresh] = found[fresh]
-            self._power[fresh] = power[np.searchsorted(hits, fresh)]
-            self._told[fresh] = False
+        fresh = here & (found != self._digit)
+        self._digit[fresh], self._power[fresh], self._told[fresh] = found[fresh], power[fresh], False
         self._hits = np.where(judged, np.where(here, np.where(found == self._last, self._hits + 1, 1), 0), self._hits)
         self._last = np.where(judged, found, self._last)
-        self._off[here] = self._since[here] = 0
+        self._off[here] = self._since[here] = self._lost[here] = 0
         sure = np.flatnonzero(here & ~self._told & (self._hits >= np.where(self._strict, ROOM_HITS, 1)))
-        self._told[sure] = True
-        return told + [(int(self.rows[at]), KEYS[self._digit[at]]) for at in sure.tolist()]
+        return told + self._tell(sure)
 
-    def _end(
-        self, half: int, found: NDArray[np.int64], tones: NDArray[np.float32], energy: NDArray[np.float32]
-    ) -> list[tuple[int, str]]:
+    def _end(self, half: int, found: NDArray[np.int64]) -> list[tuple[int, str]]:
         """Notice which presses are over. Answers those that only their clean end makes sure of."""
-        came, whole = self._came[:, half + 2], self._came[:, half + 1 : half + 3].all(axis=1)
-        every, digit = np.arange(len(self.rows)), np.maximum(self._digit, 0)
-        left = tones[digit // 4, every] + tones[4 + digit % 4, every]
-        least = OFF * self._power
-        quiet = energy < HOP * least
-        off = quiet | (self._told & whole & (left < least))
-        self._off = np.where(came, np.where(off, self._off + 1, 0), self._off)
-        self._lost = np.where(came, 0, self._lost + 1)
-        self._since += 1
-        pressing = self._digit != NO_DIGIT
-        over = pressing & (found != self._digit) & (self._off >= OFF_HOPS)
-        late = np.flatnonzero(over & ~self._told)
-        told = [(int(self.rows[at]), KEYS[self._digit[at]]) for at in late.tolist()]
-        over |= (self._lost >= LOST_HOPS) | (pressing & ~self._told & (self._since >= CLEAN_END_HOPS))
-        self._digit[over] = NO_DIGIT
+        at = np.flatnonzero((self._digit != NO_DIGIT) & (self._digit != found))
+        if not len(at):
+            return []
+        came, whole = self._came[at, half + 2], self._came[at, half + 1 : half + 3].all(axis=1)
+        window = self._sound[0][at, half * HOP : half * HOP + WINDOW]
+        least = OFF * self._power[at]
+        quiet = np.vecdot(window[:, HOP:], window[:, HOP:]) < HOP * least
+        gone = self._told[at] & whole & (tone_power(window, self._digit[at]) < least)
+        self._off[at] = np.where(came, np.where(quiet | gone, self._off[at] + 1, 0), self._off[at])
+        self._lost[at] = np.where(came, 0, self._lost[at] + 1)
+        self._since[at] += 1
+        ended = self._off[at] >= OFF_HOPS
+        late = at[ended & ~self._told[at]]
+        told = self._tell(late)
+        ended |= self._lost[at] >= LOST_HOPS
+        ended |= ~self._told[at] & (self._since[at] >= CLEAN_END_HOPS)
+        self._digit[at[ended]] = NO_DIGIT
         return told
 
-    def _stretch(self, half: int, positions: NDArray[np.intp]) -> Pcm:
-        """The last three halves of these rows up to and with this one of the frame, float32 (n, STRETCH)."""
-        now, before = self._sound
-        if half:
-            return now[positions]
-        return np.concatenate([before[positions, HOP:WINDOW], now[positions, :WINDOW]], axis=1)
-
-
-_COLUMNS = (
-    "_strict", "_came", "_likely", "_digit", "_told", "_power", "_off", "_lost", "_last", "_hits", "_since",
-)  # fmt: skip
+    def _tell(self, positions: Rows) -> list[tuple[int, str]]:
+        self._told[positions] = True
+        return [(int(self.rows[at]), KEYS[self._digit[at]]) for at in positions.tolist()]

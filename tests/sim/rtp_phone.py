@@ -1,4 +1,4 @@
-"""A telephone with both halves: SIP from raw text (raw_phone) and RTP from raw bytes, with keys by RFC 4733, INFO or tones.
+"""A telephone with both halves: SIP from raw text (raw_phone) and RTP from raw bytes; keys by RFC 4733, INFO or tones.
 
 It says an amplitude-modulated tone of its own and keeps what it hears. No line of it is shared with what it tests.
 """
