@@ -108,6 +108,26 @@ def test_a_packet_lost_in_the_pause_does_not_join_two_presses() -> None:
     assert heard(lines, lost=lost) == ["55"] * 32
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_what_did_not_come_is_no_digit_whatever_is_played_for_it(strict: bool) -> None:
+    rng = np.random.default_rng(16)
+    digits, sound = InbandDigits(8000), keyed.tone("6", 400, rng).astype(np.float32)[None]
+    digits.listen(0, True, strict)
+    for filled in ((0, 0), (0, 1), (1, 0)):
+        for at in range(0, 10 * FRAME, FRAME):
+            assert digits.hear(sound[:, at : at + FRAME], np.array([filled], np.uint8)) == []
+        for _ in range(3):
+            assert digits.hear(np.zeros((1, FRAME), np.float32), np.ones((1, 2), np.uint8)) == []
+
+
+def test_a_pause_with_a_voice_in_it_is_a_pause() -> None:
+    rng = np.random.default_rng(17)
+    at = 2 * np.pi * np.arange(400) / 8000
+    voice = sum(6000 / k * np.sin(k * 140 * at) for k in range(1, 12))
+    lines = [np.concatenate([one_key("3", 70, rng, begin), voice, one_key("3", 70, rng)]) for begin in range(0, 160, 8)]
+    assert heard(lines) == ["33"] * len(lines)
+
+
 def test_after_a_long_gap_the_same_digit_is_another_press() -> None:
     rng = np.random.default_rng(9)
     lost = np.zeros((1, 60), bool)
