@@ -11,7 +11,7 @@ from tests.mixer import keyed
 
 HOP = 80
 PROMPT = {"purity": 0.85, "tolerance": 0.024, "high_db": 7.0, "low_db": 11.0}
-ROOM = {"purity": 0.90, "tolerance": 0.021, "high_db": 5.5, "low_db": 9.5}
+ROOM = {"purity": 0.90, "tolerance": 0.021, "high_db": 6.5, "low_db": 9.5}
 
 
 def weight(n: int) -> float:
