@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sipconf.media.rows import FIRST_CAPACITY, Seats
 from sipconf.mixer.codecs.catalogue import codec
 from sipconf.mixer.conceal import Concealer
+from sipconf.mixer.inband import InbandDigits
 from sipconf.mixer.legs import MixBank
 from sipconf.mixer.levels import Levels
 from sipconf.mixer.prompts import ClipLibrary, Player
@@ -36,9 +37,11 @@ class Bank:
         self.mix = MixBank(format.clock_rate)
         self.levels = Levels()
         self.concealer = Concealer(self.codec)
+        self.inband = InbandDigits(format.clock_rate)
         self.player = Player(clips.store(format.clock_rate))
         self.sending = np.zeros(FIRST_CAPACITY, bool)
         self._pcm = np.zeros((FIRST_CAPACITY, format.samples), np.float32)
+        self._keyed: list[tuple[int, str]] = []
         self._slots: Sequence[int] = ()
         self._views: Sequence[memoryview] = ()
         self._stale = True
@@ -67,6 +70,7 @@ class Bank:
         self.jitter.close(row)
         self.sender.close(row)
         self.player.remove(row)
+        self.inband.listen(row, False)
         self.mix.remove(row)
         self.sending[row] = False
         self.seats.give(row)
@@ -82,8 +86,15 @@ class Bank:
         pcm = self._pcm[: self.size]
         taken = self.jitter.take(self.size)
         self.codec.decode(taken.codes, pcm)
+        if self.inband.rows.size:  # before anything is made up or changed
+            self._keyed += self.inband.hear(pcm, taken.filled)
         self.concealer.fill(pcm, taken.codes, taken.filled)
         return pcm
+
+    def take_keyed(self) -> list[tuple[int, str]]:
+        """The in-band digits heard since the last call, as (row, key)."""
+        keyed, self._keyed = self._keyed, []
+        return keyed
 
     def packetise(
         self, pcm: NDArray[np.float32], share: Share | None = None

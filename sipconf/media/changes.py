@@ -231,6 +231,7 @@ class Changes:
         if leg.bank is not None:
             leg.bank.mix.mute(leg.row, not leg.heard)
             leg.bank.mix.place(leg.row, leg.room)
+            leg.bank.inband.listen(leg.row, leg.keys_in_band, strict=leg.room is not None)
 
     def _play(self, leg: Leg) -> None:
         if leg.bank is not None and leg.playing is not None:

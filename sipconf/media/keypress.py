@@ -1,4 +1,5 @@
-"""One press of a key counts once, whatever brought it: telephones may send a digit both in RTP and by SIP INFO."""
+"""One press of a key counts once, whatever brought it: telephones may send a digit both in RTP, as an event or as tones
+in the voice (a leg has one of the two), and by SIP INFO."""
 
 from typing import Literal
 

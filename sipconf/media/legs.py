@@ -45,6 +45,11 @@ class Leg:
         return not self.muted and self.terms is not None and self.terms.direction == "sendrecv"
 
     @property
+    def keys_in_band(self) -> bool:
+        """Whether this leg's digits can only come as tones: telephone-event was not agreed on."""
+        return self.should_send and self.terms is not None and self.terms.telephone_event is None
+
+    @property
     def should_send(self) -> bool:
         """Whether the peer is expected to send us RTP."""
         return self.terms is not None and self.terms.direction in RECEIVING

@@ -100,6 +100,7 @@ class MediaPlane:
         self._accept(now)
         pcm = [bank.decode() for bank in self._banks]
         self._listen(pcm)
+        self._hear_keys()
         mixed = self._mixer.mix(pcm, [bank.player.rows for bank in self._banks])
         self._play_over(mixed)
         for bank, frame, share in zip(self._banks, mixed, self._mixer.shares, strict=True):
@@ -214,6 +215,13 @@ class MediaPlane:
                     talking, level = bool(bank.levels.talking[row]), round(bank.levels.level_db(row), 1)
                     self._events.append(protocol.TalkingChanged(self._legs.number_at(slot), talking, level))
             bank.mix.open_gates(bank.levels.talking[: bank.size])
+
+    def _hear_keys(self) -> None:
+        """Digits that came as tones."""
+        for bank in self._banks:
+            for row, digit in bank.take_keyed():
+                number = self._legs.number_at(int(bank.seats.slots[row]))
+                self._events.append(protocol.DigitReceived(number, digit))
 
     def _play_over(self, mixed: list[NDArray[np.float32]]) -> None:
         """Add what is played to single legs."""

@@ -42,7 +42,8 @@ class ConnectLeg:
     remote, remote_rtcp: the signalled addresses; None: send nothing until media arrives (offered 0.0.0.0).
     signalling_host: where the signalling came from, the only other place that latching may choose.
     direction: ours, "sendrecv", "sendonly", "recvonly" or "inactive". rx_formats: what the peer may send, all of one
-    clock rate; tx_format: what we send. telephone_event: payload type or None. ptime_ms: of what we send, 20.
+    clock rate; tx_format: what we send. telephone_event: payload type, or None: then digits are listened for in the
+    voice. ptime_ms: of what we send, 20.
     trusted: the peer is a trunk, whose media may come from and go to anywhere it says; to anybody else's address that
     is not where the signalling came from only a little is sent until something comes back (media.unproven).
     """
@@ -131,7 +132,8 @@ class LegFailed:
 
 @dataclass(frozen=True, slots=True)
 class DigitReceived:
-    """One RFC 4733 digit, reported once at its first packet. Codes are keyed so: no repr, hence no log, shows it."""
+    """One digit, reported once: by RFC 4733 at its first packet, or as tones in the voice of a leg that has no
+    telephone-event. Codes are keyed so: no repr, hence no log, shows it."""
 
     leg: int
     digit: str = field(repr=False)

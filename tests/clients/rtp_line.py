@@ -1,5 +1,6 @@
-"""A telephone's media half in plain Python, for SIPp (which has no ears): sends mu-law RTP in real time, keys RFC 4733
-digits, records what comes. Written from the RFCs (3550, 4733, G.711) and independent of the product."""
+"""A telephone's media half in plain Python, for SIPp (which has no ears): sends mu-law RTP in real time, keys digits
+(RFC 4733, or as tones), records what comes. Written from the standards (RFC 3550, RFC 4733, G.711, ITU-T Q.23) and
+independent of the product."""
 
 import random
 import socket
@@ -10,6 +11,9 @@ import time
 import numpy as np
 
 FRAME = 160
+KEYS = "0123456789*#ABCD"
+PAD = ("123A", "456B", "789C", "*0#D")
+LOW_HZ, HIGH_HZ = (697, 770, 852, 941), (1209, 1336, 1477, 1633)
 SILENCE = 0xFF
 
 
@@ -29,11 +33,22 @@ def from_mu_law(codes: bytes) -> np.ndarray:
     return np.where(code & 0x80, -magnitude, magnitude) / 32768
 
 
-class RtpLine:
-    """One RTP port that talks and listens in a thread until `stop`."""
+def key_sound(key: str) -> np.ndarray:
+    """What a telephone says for a key: 100 ms of two tones at -13 dBFS each, then 100 ms of silence."""
+    row = next(row for row, keys in enumerate(PAD) if key in keys)
+    at = 2 * np.pi * np.arange(5 * FRAME) / 8000
+    tones = np.sin(LOW_HZ[row] * at) + np.sin(HIGH_HZ[PAD[row].index(key)] * at)
+    return np.concatenate([0.3 * tones, np.zeros(5 * FRAME)])
 
-    def __init__(self, port: int, samples: np.ndarray, address: str = "127.0.0.1", seed: int = 1) -> None:
+
+class RtpLine:
+    """One RTP port that talks and listens in a thread until `stop`. in_band: keys are tones in the voice."""
+
+    def __init__(
+        self, port: int, samples: np.ndarray, address: str = "127.0.0.1", seed: int = 1, in_band: bool = False
+    ) -> None:
         self.port = port
+        self._in_band = in_band
         self._codes = to_mu_law(samples)
         self._random = random.Random(seed)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -41,6 +56,7 @@ class RtpLine:
         self._socket.settimeout(0.002)
         self._peer: tuple[str, int] | None = None
         self._digits: list[str] = []
+        self._tones: list[bytes] = []
         self._packets: dict[int, bytes] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -52,7 +68,11 @@ class RtpLine:
 
     def press(self, digits: str) -> None:
         """Key digits; they are sent one after the other, 100 ms each, 100 ms apart."""
-        self._digits.extend(digits)
+        if self._in_band:
+            codes = to_mu_law(np.concatenate([key_sound(digit) for digit in digits]))
+            self._tones += [codes[at: at + FRAME] for at in range(0, len(codes), FRAME)]
+        else:
+            self._digits.extend(digits)
 
     def stop(self) -> None:
         """End the thread and close the port."""
@@ -83,8 +103,10 @@ class RtpLine:
                 self._listen()
             position = frame * FRAME % len(self._codes)
             if event is None and self._digits:
-                event = ("0123456789*#ABCD".index(self._digits.pop(0)), stamp, 0)
-            if event is None:
+                event = (KEYS.index(self._digits.pop(0)), stamp, 0)
+            if self._tones:
+                body, kind, at = self._tones.pop(0), 0, stamp
+            elif event is None:
                 body, kind, at = self._codes[position: position + FRAME].ljust(FRAME, b"\xff"), 0, stamp
             else:
                 code, at, count = event

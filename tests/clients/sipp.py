@@ -46,13 +46,14 @@ INVITE = """  <send retrans="500"><![CDATA[
     s=-
     c=IN IP[local_ip_type] [local_ip]
     t=0 0
-    m=audio {rtp} RTP/AVP 0 101
+    m=audio {rtp} RTP/AVP {formats}
     a=rtpmap:0 PCMU/8000
-    a=rtpmap:101 telephone-event/8000
-    a=fmtp:101 0-15
+    {events}
     a=sendrecv
   ]]></send>
 """
+
+EVENTS = "a=rtpmap:101 telephone-event/8000\n    a=fmtp:101 0-15"
 
 ACK_REFUSAL = """  <send><![CDATA[
     ACK sip:{number}@[remote_ip]:[remote_port] SIP/2.0
@@ -111,10 +112,12 @@ PEER_HANGS_UP = """  <recv request="BYE"></recv>
 
 
 class Sipp(Telephone):
-    """One SIPp process per call; it trusts nobody's parser but its own."""
+    """One SIPp process per call; it trusts nobody's parser but its own. in_band: it offers no telephone-event, its keys
+    are tones in the voice."""
 
     program = "sipp"
     line: RtpLine | None = None
+    in_band = False
 
     def start(self) -> None:
         """Register, and be ready to dial."""
@@ -150,7 +153,8 @@ class Sipp(Telephone):
         return path.read_text(errors="replace")[-2000:] if path.exists() else "sipp left no error file"
 
     def _invite(self, number: str, rtp: int) -> tuple[str, dict[str, object]]:
-        words = self._words(number=number, rtp=rtp, cseq=1)
+        formats, events = ("0", "") if self.in_band else ("0 101", EVENTS)
+        words = self._words(number=number, rtp=rtp, cseq=1, formats=formats, events=events)
         if not self.password:
             return INVITE.format(**words, authorization=""), words
         first = INVITE.format(**words, authorization="") + RINGING.splitlines(keepends=True)[0] + CHALLENGED
@@ -161,7 +165,7 @@ class Sipp(Telephone):
     def call(self, number: str, seconds: float = 75.0) -> None:
         """Dial, wait for the answer, talk; hang up after so many seconds, or be stopped before."""
         rtp = free_port()
-        self.line = RtpLine(rtp, voice(self.tone_hz, 60.0), self.local_address)
+        self.line = RtpLine(rtp, voice(self.tone_hz, 60.0), self.local_address, in_band=self.in_band)
         invite, words = self._invite(number, rtp)
         words["cseq"] = int(words["cseq"]) + 1
         bye = REQUEST.format(method="BYE", target="[next_url]", branch="", **words)
@@ -174,7 +178,7 @@ class Sipp(Telephone):
     def call_until_they_hang_up(self, number: str) -> None:
         """Dial, wait for the answer, talk, and expect the other end's BYE."""
         rtp = free_port()
-        self.line = RtpLine(rtp, voice(self.tone_hz, 60.0), self.local_address)
+        self.line = RtpLine(rtp, voice(self.tone_hz, 60.0), self.local_address, in_band=self.in_band)
         invite, words = self._invite(number, rtp)
         self.process = self._sipp("call", invite + RINGING + ANSWERED + ACK.format(**words) + PEER_HANGS_UP)
         self.line.start(("127.0.0.1", self._answered_port("call")))
@@ -210,7 +214,7 @@ class Sipp(Telephone):
         return int(wait_for("SIPp's call to be answered", port))  # type: ignore[call-overload]
 
     def press(self, digits: str) -> None:
-        """Key digits (RFC 4733)."""
+        """Key digits."""
         assert self.line is not None
         self.line.press(digits)
 

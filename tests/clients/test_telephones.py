@@ -97,6 +97,28 @@ def test_code_in_the_dialled_number(server: Server, tmp_path: Path) -> None:
     assert "4321" not in server.log.read_text()
 
 
+class InBand(Sipp):
+    """A line behind an old gateway: it knows no telephone-event, its keys are heard."""
+
+    in_band = True
+
+
+def test_keys_as_tones_in_the_voice(server: Server, tmp_path: Path) -> None:
+    old = InBand(tmp_path, server.address, "104", "secret-104", FOURTH)
+    other = Sipp(tmp_path, server.address, "103", "secret-103", THIRD)
+    with in_use(old, other):
+        other.call("2001*4321", seconds=12)
+        old.call("2001", seconds=10)
+        server.wait_state("2001", "104", "prompting")
+        old.press("4321#")
+        server.wait_state("2001", "104", "talking")
+        assert "telephone-event" not in (old.folder / "call.messages").read_text()
+        time.sleep(5)
+    hears(old, THIRD, -3.5, -1.0)
+    hears(other, FOURTH, -3.5, -1.0)
+    assert "4321" not in server.log.read_text()
+
+
 def test_waiting_for_the_administrator(server: Server, tmp_path: Path) -> None:
     guest = Sipp(tmp_path, server.address, "104", "secret-104", FOURTH)
     administrator = Linphone(tmp_path, server.address, "101", "secret-101", FIRST)

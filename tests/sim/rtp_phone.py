@@ -1,4 +1,4 @@
-"""A telephone with both halves: SIP from raw text (raw_phone) and RTP from raw bytes, with keys by RFC 4733 or INFO.
+"""A telephone with both halves: SIP from raw text (raw_phone) and RTP from raw bytes; keys by RFC 4733, INFO or tones.
 
 It says an amplitude-modulated tone of its own and keeps what it hears. No line of it is shared with what it tests.
 """
@@ -7,6 +7,7 @@ import re
 import struct
 from collections import deque
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from tests.sim.rtp_wire import RtpWire
 PAYLOAD_TYPES = {("PCMU", 8000): 0, ("PCMA", 8000): 8, ("L16", 48000): 96, ("L16", 16000): 97, ("L16", 8000): 98}
 TELEPHONE_EVENT = 101
 KEYS = "0123456789*#ABCD"
+KEY_HZ = dict(zip("123A456B789C*0#D", product((697, 770, 852, 941), (1209, 1336, 1477, 1633)), strict=True))
+"""ITU-T Q.23."""
 KEY_MS, PAUSE_MS = 80, 60
 MEDIA_PORT = 4000
 SENDING = ("sendrecv", "sendonly")
@@ -37,17 +40,19 @@ class Heard:
 
 
 class RtpPhone(RawPhone):
-    """pitch: of its tone, a multiple of 50 Hz; ptime: milliseconds per packet. talks: False for a dead line."""
+    """pitch: of its tone, a multiple of 50 Hz; ptime: milliseconds per packet. talks: False for a dead line.
+    in_band: no telephone-event; keys are tones in the voice."""
 
     def __init__(
         self, address: Address, server: Address, name: str, password: str, seed: int, wire: RtpWire, *, pitch: int,
-        encoding: str = "PCMU", rate: int = 8000, ptime: int = 20,
+        encoding: str = "PCMU", rate: int = 8000, ptime: int = 20, in_band: bool = False,
     ) -> None:
         self.wire = wire
         self.pitch, self.encoding, self.rate, self.ptime = pitch, encoding, rate, ptime
         self.payload_type = PAYLOAD_TYPES[encoding, rate]
         self.media_address = (address[0], MEDIA_PORT)
         self.event_type = TELEPHONE_EVENT
+        self.in_band = in_band
         self.shown_host = address[0]    # in c=, "0.0.0.0" is the old way to hold
         self.mode = "sendrecv"
         self.talks = True
@@ -119,12 +124,14 @@ class RtpPhone(RawPhone):
 
     def sdp(self, mode: str | None = None) -> str:
         self.sdp_version += 1
+        event_type = "" if self.in_band else f" {self.event_type}"
+        events = (f"a=rtpmap:{self.event_type} telephone-event/8000\r\na=fmtp:{self.event_type} 0-15\r\n"
+                  if event_type else "")
         return (
             f"v=0\r\no=- 7 {self.sdp_version} IN IP4 {self.address[0]}\r\ns=-\r\nc=IN IP4 {self.shown_host}\r\n"
-            f"t=0 0\r\nm=audio {self.media_address[1]} RTP/AVP {self.payload_type} {self.event_type}\r\n"
+            f"t=0 0\r\nm=audio {self.media_address[1]} RTP/AVP {self.payload_type}{event_type}\r\n"
             f"a=rtpmap:{self.payload_type} {self.encoding}/{self.rate}\r\n"
-            f"a=rtpmap:{self.event_type} telephone-event/8000\r\na=fmtp:{self.event_type} 0-15\r\n"
-            f"a=ptime:{self.ptime}\r\na={mode or self.mode}\r\n"
+            f"{events}a=ptime:{self.ptime}\r\na={mode or self.mode}\r\n"
         )
 
     def move_media(self, address: Address, encoding: str, event_type: int) -> None:
@@ -146,7 +153,7 @@ class RtpPhone(RawPhone):
 
     # --- RTP, out ----------------------------------------------------------------------------------------------------
     def press(self, keys: str) -> None:
-        """Keys by RFC 4733, one after the other."""
+        """Keys one after the other, by RFC 4733 or as tones."""
         self._keys.extend(keys)
 
     @property
@@ -185,11 +192,16 @@ class RtpPhone(RawPhone):
         code, timestamp, sent = self._key
         duration = samples * (sent + 1)
         over = self.ptime * (sent + 1) >= KEY_MS
+        self._key = None if over else (code, timestamp, sent + 1)
+        self._pause = PAUSE_MS if over else 0
+        if self.in_band:
+            width = 2 if self.encoding == "L16" else 1
+            tone = voice.key_tone(*KEY_HZ[KEYS[code]], self.encoding, self.rate)
+            self._packet(self.payload_type, tone[sent * samples * width :][: samples * width], self._timestamp, now)
+            return
         for _ in range(3 if over else 1):  # RFC 4733 section 2.5.1.4: the last packet comes three times
             payload = struct.pack("!BBH", code, 0x80 * over | 10, min(duration, 0xFFFF))
             self._packet(self.event_type, payload, timestamp, now, marker=sent == 0)
-        self._key = None if over else (code, timestamp, sent + 1)
-        self._pause = PAUSE_MS if over else 0
 
     def _packet(self, payload_type: int, payload: bytes, timestamp: int, now: float, marker: bool = False) -> None:
         head = struct.pack("!BBHII", 0x80, marker << 7 | payload_type, self._sequence & 0xFFFF,

@@ -68,6 +68,20 @@ def endless_tone(pitch: int, encoding: str, rate: int) -> bytes:
     return bytes(encoded)
 
 
+@lru_cache(maxsize=64)
+def key_tone(low: int, high: int, encoding: str, rate: int) -> bytes:
+    """A tenth of a second of two tones together, as a key of a telephone sounds, encoded."""
+    encoded = bytearray()
+    for index in range(rate // 10):
+        at = 2 * math.pi * index / rate
+        sample = round(AMPLITUDE * (math.sin(low * at) + math.sin(high * at)))
+        if encoding == "L16":
+            encoded += sample.to_bytes(2, "big", signed=True)
+        else:
+            encoded.append((mulaw_code if encoding == "PCMU" else alaw_code)(sample))
+    return bytes(encoded)
+
+
 def decode(payload: bytes, encoding: str) -> np.ndarray:
     """Samples, float64."""
     if encoding == "L16":
