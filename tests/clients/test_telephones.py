@@ -292,6 +292,7 @@ def test_sigterm_says_bye(tmp_path: Path) -> None:
         server.wait_state("2000", "104", "talking")
         server.stop()
         phone.wait_ended()
+    assert "stopping: SIGTERM; 1 calls are told" in server.log.read_text()
 
 
 def test_bindings_survive_a_restart(server: Server, tmp_path: Path) -> None:

@@ -374,3 +374,5 @@ def test_noise_never_raises(seed: int) -> None:
             data[place_ : place_ + rng.randrange(3)] = rng.randbytes(rng.randrange(3))
         desk.agent.receive(bytes(data), rng.choice([PHONE, TRUNK]), desk.now)
         desk.take()
+    (answer,) = desk.receive(request("OPTIONS", call_id="after"))
+    assert status(answer) == 200
