@@ -76,6 +76,7 @@ def _together(steps: list[Row]) -> Row:
     return {
         "made": made,
         "failed": sum(step["failed"] for step in steps),
+        "why": sorted({why for step in steps for why in step["why"]})[:3],
         "repeats": sum(step["repeats"] for step in steps),
         "answer_p50_ms": max(step["answer_p50_ms"] for step in steps),
         "answer_p99_ms": max(step["answer_p99_ms"] for step in steps),

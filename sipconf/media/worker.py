@@ -34,8 +34,8 @@ from sipconf.rtp.streams import Streams
 log = logging.getLogger("sipconf.media.worker")
 
 COMMANDS_PER_TICK, MOST_COMMANDS = 100, 400
-"""Commands applied at the top of one tick; opening a leg's sockets takes some 50 us. Those of ticks left out are made up
-for, as far as the most: a leg whose peer is not known yet costs more in every tick than the command that tells it."""
+"""Commands applied at the top of one tick; opening a leg's sockets takes some 50 us. Those of ticks left out are made
+up for, as far as the most: a leg whose peer is not known yet costs more in every tick than the command that tells it."""
 LATE_SECONDS = 0.005
 """A tick that starts later than this after it was due is late, the wait for a processor not counted."""
 OTHER_FILES = 64
