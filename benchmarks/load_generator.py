@@ -248,19 +248,25 @@ class Generator:
                     break
 
     def run(self, warm: float, seconds: float, pids: list[int], read_every: int = 1) -> dict[str, Any]:
-        """Send and receive for warm + seconds; figures of the latter part. pids: the server processes to account.
+        """Send and receive for warm + seconds; figures of the latter part. Where legs come one after the other this
+        time begins when the last is there. pids: the server processes to account.
+
         read_every: milliseconds between two bursts, and two looks at what has come; more than 1 is cheaper, where no
         mark is timed."""
         start = time.monotonic() + 0.05
-        steps, first = round((warm + seconds) * 1000), round(warm * 1000)
-        lateness = np.zeros(steps)
+        step, steps, first = 0, 1, 0
+        lateness: list[float] = []
         used = began = own = 0.0
         counted = self.counts.copy()
-        for step in range(steps):
+        complete = False
+        while step < steps:
+            if not complete:
+                complete = self.reached == self.legs
+                first, steps = step + round(warm * 1000), step + round((warm + seconds) * 1000)
             pause = start + step * 1e-3 - time.monotonic()
             if pause > 0 and step % read_every == 0:
                 time.sleep(pause)
-            lateness[step] = time.monotonic() - start - step * 1e-3
+            lateness.append(time.monotonic() - start - step * 1e-3)
             if step == first:
                 used, began, counted = sum(map(processor_seconds, pids)), time.monotonic(), self.counts.copy()
                 own = time.process_time()
@@ -269,6 +275,7 @@ class Generator:
                 self.deliver(step)
             if step % read_every == 0:
                 self.receive()
+            step += 1
         used, elapsed = sum(map(processor_seconds, pids)) - used, time.monotonic() - began
         own = time.process_time() - own
         rates = (self.counts - counted) / elapsed

@@ -15,9 +15,9 @@ from sipconf.media.protocol import PlaneReport
 TICK_MS = 20.0
 FULL_SHARE = 0.8
 """Busy share of the tick from which a worker takes no new leg: above it a burst of packets makes ticks late."""
-STRAINED_SHARE = 0.4
-"""The same when ticks are late or left out already, LATE_TICKS in one report: another program takes the processor. Less
-busy than this, a late tick is no sign of load."""
+STRAINED_SHARE = 0.2
+"""The same when ticks are late or left out already, LATE_TICKS in one report: others take the processor from it. With
+less work of its own than this its calls are not the cause, and fewer would not help."""
 LATE_TICKS = 5
 STRAINED_REPORTS = 2
 """Reports in a row that must say one or the other for it to be full: one bad second is over with the next."""

@@ -115,7 +115,7 @@ class MediaPlane:
         self._watch.skip(ticks)
 
     def account(self, busy: float, late: bool) -> None:
-        """What whoever keeps the clock noticed about the last tick, for PlaneReport. busy: seconds."""
+        """What whoever keeps the clock noticed about the last tick, for PlaneReport. busy: processor seconds."""
         self._watch.account(busy, late)
 
     def close(self) -> None:

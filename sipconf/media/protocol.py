@@ -205,8 +205,8 @@ class LegReports:
 
 @dataclass(frozen=True, slots=True)
 class PlaneReport:
-    """Once a second: how the tick does. late_ticks counts starts more than 5 ms after they were due; busy_ms is a
-    tick's mean. capacity: legs that ports and open files allow, 0: not known. worker: whose report it is."""
+    """Once a second: how the tick does. late_ticks counts starts more than 5 ms after they were due; busy_ms is the
+    processor time of a tick, its mean. capacity: legs that ports and open files allow, 0: not known. worker: whose."""
 
     legs: int
     ticks: int

@@ -37,7 +37,7 @@ class Watch:
         self._busy = 0.0
 
     def account(self, busy: float, late: bool) -> None:
-        """A tick took busy seconds and was late or not."""
+        """A tick took busy seconds of processor time and was late or not."""
         self._busy += busy
         self._late += late
 

@@ -23,9 +23,12 @@ def room_product(slots: Rows, rooms: int) -> NDArray[np.float32] | csr_array:
     """The matrix (rooms, len(slots)) that adds up rows to their rooms; row r goes to room slots[r] (beyond the last:
     to none)."""
     rows = np.flatnonzero(slots < rooms)
+    if rooms <= FEW_ROOMS:
+        product = np.zeros((rooms, len(slots)), np.float32)
+        product[slots[rows], rows] = 1
+        return product
     ones = np.ones(len(rows), np.float32)
-    product = csr_array((ones, (slots[rows], rows)), shape=(rooms, len(slots)), dtype=np.float32)
-    return product.toarray() if rooms <= FEW_ROOMS else product
+    return csr_array((ones, (slots[rows], rows)), shape=(rooms, len(slots)), dtype=np.float32)
 
 
 class Share:
@@ -35,17 +38,23 @@ class Share:
     hears, the last row being silence; row r hears common[slots[r]] unless it is one of own.
     """
 
-    def __init__(self, weights: Weights, slots: Rows, rooms: int, own: Rows) -> None:
+    def __init__(self, weights: Weights, slots: Rows, rooms: int, silent: NDArray[np.bool_], own: Rows) -> None:
+        """silent: bool (len(weights[0]),), which of the exceptions add nothing."""
         rows, before, after, ramping, goal = weights
         self.own = own
         self.common: Pcm = np.zeros((0, 0), np.float32)
         self._slots, self._own_slots = slots, slots[own]
         self._everyone_alike = rooms == 1 and not np.count_nonzero(slots)
         self._product = room_product(self._own_slots, rooms)
-        column = np.ones((2, len(slots)), np.float32)
-        column[0, rows], column[1, rows] = before, after
-        self._before, self._after = column[:, own, None]
-        self._weighed = bool(np.count_nonzero(column[:, own] != 1))
+        heard = np.ones(len(slots), np.float32)
+        heard[rows[silent]] = 0
+        self._before = self._after = heard[own, None]
+        self._weighed = bool(np.count_nonzero(self._before != 1))
+        moving = np.flatnonzero(~silent)
+        if len(moving):
+            self._after, self._weighed = self._before.copy(), True
+            places = np.searchsorted(own, rows[moving])
+            self._before[places, 0], self._after[places, 0] = before[moving], after[moving]
         self._ramping, self._goal = np.searchsorted(own, ramping), goal[:, None]
         self._voices: Pcm | None = None
 
@@ -91,18 +100,18 @@ class Sharing:
             self._seen[2] is not played and (len(played) or len(self._seen[2]))
         ):
             self._seen = (weights, slots, played)
-            own = _own_rows(weights, len(slots), played)
+            silent = (weights[1] == 0) & (weights[2] == 0)
+            own = _own_rows(weights, silent, len(slots), played)
             spared = len(slots) - len(own) - rooms
             worth_it = 2 * len(own) <= len(slots) and spared >= LEAST_SPARED
-            self._share = Share(weights, slots, rooms, own) if worth_it else None
+            self._share = Share(weights, slots, rooms, silent, own) if worth_it else None
         return self._share
 
 
-def _own_rows(weights: Weights, size: int, played: Rows) -> Rows:
+def _own_rows(weights: Weights, silent: NDArray[np.bool_], size: int, played: Rows) -> Rows:
     """The rows that talk, that fade into what they hear or out of it, or that are played something."""
-    rows, before, after, ramping, _ = weights
     own = np.ones(size, bool)
-    own[rows[(before == 0) & (after == 0)]] = False
-    own[ramping] = True
+    own[weights[0][silent]] = False
+    own[weights[3]] = True
     own[played[played < size]] = True
     return np.flatnonzero(own)

@@ -74,7 +74,7 @@ def test_a_call_is_placed_once() -> None:
     [
         (0.79, 0, 0, False), (0.81, 0, 0, True), (1.3, 0, 0, True),
         (0.5, LATE_TICKS - 1, 0, False), (0.5, LATE_TICKS, 0, True), (0.5, 0, LATE_TICKS, True),
-        (0.5, 2, LATE_TICKS - 2, True), (0.3, 20, 20, False),
+        (0.5, 2, LATE_TICKS - 2, True), (0.15, 20, 20, False),
     ],
 )  # fmt: skip
 def test_full_by_report(share: float, late: int, skipped: int, full: bool) -> None:

@@ -13,7 +13,7 @@ from sipconf.media import protocol
 from sipconf.media.pipe import Pipe, open_pair
 from sipconf.media.plane import TICK_SECONDS
 from sipconf.media.supervisor import WorkerSettings, worker_environment
-from sipconf.media.worker import RunQueueWait, TickClock, raise_file_limit
+from sipconf.media.worker import COMMANDS_PER_TICK, RunQueueWait, TickClock, raise_file_limit, run
 
 PORTS = WorkerSettings(28_600, 28_639)
 
@@ -103,6 +103,42 @@ def test_the_file_limit_is_raised_as_far_as_permitted() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= min(300, hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+class Bench:
+    """Plane, pipe and clock for a few ticks of the loop; notes how many commands each tick is ready for."""
+
+    def __init__(self, skipped: list[int]) -> None:
+        self._skipped = skipped
+        self.closed, self.legs = False, 0
+        self.budgets: list[int] = []
+        self.left_out = 0
+
+    def wait(self) -> tuple[float, int, bool]:
+        skipped = self._skipped.pop(0)
+        self.closed = not self._skipped
+        return 1000.0, skipped, False
+
+    def receive(self, budget: int) -> list[protocol.Command]:
+        self.budgets.append(budget)
+        return []
+
+    def skip(self, ticks: int) -> None:
+        self.left_out += ticks
+
+    def take_events(self) -> list[protocol.Event]:
+        return []
+
+    def nothing(self, *_: object) -> None: ...
+
+    send = tick = put = flush = account = close = nothing
+
+
+def test_the_commands_of_ticks_left_out_are_made_up_for_but_not_without_end() -> None:
+    bench = Bench([0, 1, 0, 2, 50])
+    run(bench, bench, bench)  # type: ignore[arg-type]
+    assert bench.budgets == [COMMANDS_PER_TICK * times for times in (1, 2, 1, 3, 4)]
+    assert bench.left_out == 53
 
 
 def test_the_worker_imports_no_event_loop_and_no_framework() -> None:
