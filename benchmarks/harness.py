@@ -5,12 +5,15 @@ run(quick) -> list of rows (dict with "name" and figures). Each figure is shown 
 of a machine with the same facts: absolute times of different machines say nothing about each other.
 """
 
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in the media worker; read when numpy is imported
+
 import argparse
 import datetime
 import importlib
 import inspect
 import json
-import os
 import platform
 import sys
 from pathlib import Path

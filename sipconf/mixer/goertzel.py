@@ -28,6 +28,9 @@ LEAST_POWER = FULL_SCALE**2 / 2 * 10 ** (-(29 + 3.17) / 10)
 LIKELY, LIKELY_WEAKER = 0.62, 0.06
 """Share of a window's power in its strongest low and high tone, and in the weaker of them, from which it is worth a
 closer look. A high tone off by 1.5 % shows 0.72 of itself."""
+TOLERANCE = 0.021
+"""Greatest deviation of a frequency: 1.5 % must be taken and 3.5 % refused, and the nearest notes of music but a few
+are 2.5 % away or more."""
 STEADY = 0.6
 """What the first and the last 5 ms must have of the mean power: a tone of 23 ms, no digit by Q.24, leaves one out."""
 OCTAVE = 0.012
@@ -44,21 +47,16 @@ _MEAN = (_WEIGHTS / _WEIGHTS.sum()).astype(np.float32)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is still a digit. purity: least share of the power in the two tones. tolerance: greatest deviation of a
-    frequency. high_db, low_db: how much louder the high, the low tone may be (reverse and normal twist).
-
-    Q.24 Annex A has administrations differ; by its strictest 1.5 % must be taken and 3.5 % refused, and by its North
-    American column 4 dB and 8 dB of twist be taken.
-    """
+    """What is still a digit. purity: least share of the power in the two tones. high_db, low_db: how much louder the
+    high, the low tone may be (reverse and normal twist; 4 dB and 8 dB must be taken, by the North American column)."""
 
     purity: float
-    tolerance: float
     high_db: float
     low_db: float
 
 
-IN_PROMPT = Limits(purity=0.85, tolerance=0.024, high_db=7.0, low_db=11.0)
-IN_ROOM = Limits(purity=0.90, tolerance=0.021, high_db=6.5, low_db=9.5)
+IN_PROMPT = Limits(purity=0.85, high_db=7.0, low_db=11.0)
+IN_ROOM = Limits(purity=0.90, high_db=6.5, low_db=9.5)
 
 
 class Screen:
@@ -118,7 +116,7 @@ def measure(sound: Pcm, strict: NDArray[np.bool_]) -> tuple[NDArray[np.int64], N
         chosen = tones[:, every, tone]
         # Between two windows the phase goes on by what the frequency says: a fine reading of it (within 50 Hz).
         off_hz = np.angle(chosen[1] * chosen[0].conj() * _ADVANCE[tone]) * RATE / HOP / (2 * np.pi)
-        right &= np.abs(off_hz) <= limit["tolerance"] * _FREQUENCIES[tone]
+        right &= np.abs(off_hz) <= TOLERANCE * _FREQUENCIES[tone]
         heard_hz.append(_FREQUENCIES[tone] + off_hz)
         bins = np.clip(off_hz * WINDOW / RATE, -0.9, 0.9)
         power.append(np.abs(chosen) ** 2 / (np.sinc(bins) / (1 - bins**2)) ** 2)

@@ -10,8 +10,8 @@ from sipconf.mixer.goertzel import KEYS, STRETCH, WINDOW, Screen, measure, tone_
 from tests.mixer import keyed
 
 HOP = 80
-PROMPT = {"purity": 0.85, "tolerance": 0.024, "high_db": 7.0, "low_db": 11.0}
-ROOM = {"purity": 0.90, "tolerance": 0.021, "high_db": 6.5, "low_db": 9.5}
+PROMPT = {"purity": 0.85, "high_db": 7.0, "low_db": 11.0}
+ROOM = {"purity": 0.90, "high_db": 6.5, "low_db": 9.5}
 
 
 def weight(n: int) -> float:
@@ -46,7 +46,7 @@ def plain_measure(sound: list[float], strict: bool) -> str:
         hz = max(group, key=lambda hz: sum(abs(plain_tone(window, hz)) ** 2 for window in windows))
         first, second = (plain_tone(window, hz) for window in windows)
         off = cmath.phase(second * first.conjugate() * cmath.exp(-2j * math.pi * hz * HOP / 8000)) * 50 / math.pi
-        if abs(off) > limit["tolerance"] * hz:
+        if abs(off) > 0.021 * hz:
             return ""
         bins = off * WINDOW / 8000
         loss = (math.sin(math.pi * bins) / (math.pi * bins) if bins else 1.0) / (1 - bins**2)
