@@ -305,6 +305,9 @@ class Switchboard:
     def _set_muted(self, line: Line, command: do.SetMuted, now: float) -> None:
         self._plane.send(media.MuteLeg(line.leg, command.muted))
 
+    def _treat(self, line: Line, command: do.Treat, now: float) -> None:
+        self._plane.send(media.TreatLeg(line.leg, command.level_matching))
+
     def _call_out(self, command: do.CallOut, now: float) -> None:
         bindings = self._registrar.bindings(command.extension, now)
         if not bindings:
@@ -397,4 +400,5 @@ class Switchboard:
     _COMMANDS = {
         do.Ring: _ring, do.Answer: _answer, do.Reject: _reject, do.HangUp: _hang_up, do.Play: _play,
         do.StopPlaying: _stop_playing, do.EnterRoom: _enter_room, do.LeaveRoom: _leave_room, do.SetMuted: _set_muted,
+        do.Treat: _treat,
     }

@@ -89,6 +89,14 @@ class SetMuted:
 
 
 @dataclass(frozen=True, slots=True)
+class Treat:
+    """What is done to a call's voice in its room. level_matching: bring it to the loudness of the others."""
+
+    call: str
+    level_matching: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CallOut:
     """Ring every telephone of an extension; the first to answer is the call `call`. The caller shown is given."""
 
@@ -107,8 +115,8 @@ class Publish:
 
 
 Command = (
-    Ring | Answer | Reject | HangUp | Play | StopPlaying | EnterRoom | LeaveRoom | PlayToRoom | SetMuted | CallOut
-    | Publish
+    Ring | Answer | Reject | HangUp | Play | StopPlaying | EnterRoom | LeaveRoom | PlayToRoom | SetMuted | Treat
+    | CallOut | Publish
 )
 
 

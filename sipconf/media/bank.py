@@ -14,6 +14,7 @@ from sipconf.mixer.codecs.catalogue import codec
 from sipconf.mixer.conceal import Concealer
 from sipconf.mixer.legs import MixBank
 from sipconf.mixer.levels import Levels
+from sipconf.mixer.matching import LevelMatching
 from sipconf.mixer.prompts import ClipLibrary, Player
 from sipconf.rtp.formats import FrameFormat
 from sipconf.rtp.jitter import JitterBank
@@ -34,6 +35,7 @@ class Bank:
         self.codec = codec(format.encoding, format.clock_rate)
         self.mix = MixBank(format.clock_rate)
         self.levels = Levels()
+        self.matching = LevelMatching(self.levels)
         self.concealer = Concealer(self.codec)
         self.player = Player(clips.store(format.clock_rate))
         self.sending = np.zeros(FIRST_CAPACITY, bool)
@@ -57,6 +59,7 @@ class Bank:
         self.sender.open(row, payload_type=payload_type, sequence=sequence, timestamp=timestamp, ssrc=ssrc)
         self.concealer.add(row)
         self.levels.add(row)
+        self.matching.add(row)
         self.mix.add(row)
         self._stale = True
         return row
@@ -66,6 +69,7 @@ class Bank:
         self.jitter.close(row)
         self.sender.close(row)
         self.player.remove(row)
+        self.matching.match(row, False)
         self.mix.remove(row)
         self.sending[row] = False
         self.seats.give(row)

@@ -83,6 +83,9 @@ class Changes:
             case protocol.MuteLeg():
                 leg.muted = command.muted
                 self._place(leg)
+            case protocol.TreatLeg():
+                leg.level_matching = command.level_matching
+                self._place(leg)
             case protocol.PlayToLeg():
                 leg.playing = command
                 self._play(leg)
@@ -226,6 +229,8 @@ class Changes:
         if leg.bank is not None:
             leg.bank.mix.mute(leg.row, not leg.heard)
             leg.bank.mix.place(leg.row, leg.room)
+            leg.bank.matching.match(leg.row, leg.level_matching and leg.room is not None)
+            leg.bank.mix.set_gains(leg.bank.matching.gain)
 
     def _play(self, leg: Leg) -> None:
         if leg.bank is not None and leg.playing is not None:

@@ -34,6 +34,7 @@ class Leg:
     row: int = -1
     room: int | None = None
     muted: bool = False
+    level_matching: bool = False
     playing: PlayToLeg | None = None
     heard_from: set[Address] = field(default_factory=set)
     allowance: int = 0

@@ -201,6 +201,8 @@ class MediaPlane:
                     talking, level = bool(bank.levels.talking[row]), round(bank.levels.level_db(row), 1)
                     self._events.append(protocol.TalkingChanged(self._legs.number_at(slot), talking, level))
             bank.mix.open_gates(bank.levels.talking[: bank.size])
+            if bank.levels.block_is_full and bank.matching.learn():
+                bank.mix.set_gains(bank.matching.gain)
 
     def _play_over(self, mixed: list[NDArray[np.float32]]) -> None:
         """Add what is played to single legs."""

@@ -82,6 +82,15 @@ class MuteLeg:
 
 
 @dataclass(frozen=True, slots=True)
+class TreatLeg:
+    """What is done to a leg's voice in its room: level_matching brings it to the loudness of the others. Nothing until
+    this is said."""
+
+    leg: int
+    level_matching: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PlayToLeg:
     """Play clips in order to one leg, replacing what it is being played; PlaybackEnded(leg, playback) at the end.
     In a room it is heard over the mix. loop: for ever, and never ended."""
@@ -107,7 +116,9 @@ class PlayToRoom:
     clips: tuple[str, ...]
 
 
-Command = OpenLeg | ConnectLeg | CloseLeg | PlaceLeg | MuteLeg | PlayToLeg | StopLegPlayback | PlayToRoom
+Command = (
+    OpenLeg | ConnectLeg | CloseLeg | PlaceLeg | MuteLeg | TreatLeg | PlayToLeg | StopLegPlayback | PlayToRoom
+)
 
 
 # --- events ----------------------------------------------------------------------------------------------------------

@@ -44,6 +44,15 @@ def test_tones_and_the_announcement_can_be_switched_off(meet):
     assert at.to_room == [] and at.heard == {}
 
 
+def test_voices_are_treated_as_the_room_says_and_an_edit_is_heard_at_once(meet):
+    at = meet(LOBBY, "101")
+    at.dial("102", "2001", at.user("102"))
+    assert at.treated == {"101": (True,), "102": (True,)}
+    at.service.replace_directory(at.directory_of(replace(LOBBY, level_matching=False)), at.now)
+    at.pump()
+    assert at.treated == {"101": (False,), "102": (False,)}
+
+
 def test_what_is_published(meet):
     at = meet(LOBBY, "101")
     at.service.describe_call("101", codec="PCMA", transport="udp")

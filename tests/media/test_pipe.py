@@ -19,6 +19,7 @@ MESSAGES = [
     protocol.CloseLeg(1),
     protocol.PlaceLeg(1, None),
     protocol.MuteLeg(1, True),
+    protocol.TreatLeg(1, True),
     protocol.PlayToLeg(1, 2, ("enter-code", "café"), False),
     protocol.StopLegPlayback(1),
     protocol.PlayToRoom(3, ("joined",)),
