@@ -14,9 +14,9 @@ from sipconf.errors import MisuseError
 from sipconf.mixer.frame import Rows, grown, samples_per_frame
 
 NOWHERE = -1
-FEW_SCALED = 0.15
-"""Share of a bank's rows up to which they are scaled one by one: it costs as much as scaling six times as many that lie
-side by side."""
+FEW_SCALED = 0.45
+"""Share of a bank's rows up to which they are scaled one by one: it costs as much as scaling twice as many that lie side
+by side."""
 
 
 class Weights(NamedTuple):

@@ -14,9 +14,8 @@ from sipconf.mixer.frame import FRAME_MS, FULL_SCALE, SILENT_DB, Pcm, Rows, db_t
 BLOCK = 10
 """Frames after which noise and thresholds are learnt anew."""
 BLOCKS = 12
-"""Blocks in which a word's gap is looked for: 2.4 s, how long a new noise is heard."""
-RANK = 2
-"""Of the quietest moments of those blocks so many do not count: lost packets are silent too."""
+"""Blocks in which a word's gap is looked for: 2.4 s, how long a new noise is heard. Their third quietest moment counts,
+not the first: lost packets are silent too."""
 FIRST_BLOCKS = 8
 """Blocks for which a new leg counts as one with the usual noise, FLOOR_FIRST_DB, or less."""
 FLOOR_CAP_DB = -38.0  # what never is quieter than this is no noise
@@ -44,8 +43,7 @@ class Levels:
         self.track = np.zeros((BLOCK, 0), np.float32)
         self.threshold = np.zeros(0, np.float32)
         self.floor = np.zeros(0, np.float32)
-        self._quietest = np.zeros((BLOCKS, 0), np.float32)  # frame of each block, a ring
-        self._loudest = np.zeros((BLOCKS, 0), np.float32)
+        self._extremes = np.zeros((BLOCKS, 2, 0), np.float32)  # quietest and loudest frame of each block, a ring
         self._block = 0
         self._frame = 0  # counts frames
         self._until = np.zeros(0, np.int64)  # the frame at which talking ends without another loud one
@@ -71,16 +69,15 @@ class Levels:
         """A new leg in this row: quiet, nothing known of its noise."""
         for name in ("threshold", "floor", "_until", "_talking", "_loud"):
             setattr(self, name, grown(getattr(self, name), row + 1))
-        for name in ("track", "_quietest", "_loudest"):
-            column = getattr(self, name)
-            setattr(self, name, np.ascontiguousarray(grown(column.T, row + 1).T))
+        for name in ("track", "_extremes"):
+            setattr(self, name, np.ascontiguousarray(grown(getattr(self, name).T, row + 1).T))
         self.size = max(self.size, row + 1)
         self.track[:, row] = 0
         # As if there had been some moments of a usual noise, and otherwise only loud ones: a caller's first words
         # are not taken for noise, whose own second is let in.
-        self._quietest[:, row] = self._loudest[:, row] = np.inf
+        self._extremes[:, :, row] = np.inf
         usual = (self._block + np.arange(FIRST_BLOCKS)) % BLOCKS
-        self._quietest[usual, row] = self._loudest[usual, row] = self.floor[row] = self._first
+        self._extremes[usual, :, row] = self.floor[row] = self._first
         self.threshold[row] = self._first * self._margin[0]
         self._until[row] = 0
         self._talking[row] = self._loud[row] = False
@@ -117,10 +114,25 @@ class Levels:
     def _learn(self) -> None:
         """A block is over: its extremes replace the oldest known, and the thresholds follow."""
         track, floor, threshold = self.track[:, : self.size], self.floor[: self.size], self.threshold[: self.size]
-        quietest, loudest = self._quietest[:, : self.size], self._loudest[:, : self.size]
-        np.min(track, axis=0, out=quietest[self._block])
-        np.max(track, axis=0, out=loudest[self._block])
+        extremes = self._extremes[:, :, : self.size]
+        np.min(track, axis=0, out=extremes[self._block, 0])
+        np.max(track, axis=0, out=extremes[self._block, 1])
         self._block = (self._block + 1) % BLOCKS
-        np.clip(np.partition(quietest, RANK, axis=0)[RANK], self._least, self._cap, out=floor)
-        np.multiply(np.partition(loudest, RANK, axis=0)[RANK], self._above, out=threshold)
+        quietest, loudest = _third_smallest(extremes)
+        np.clip(quietest, self._least, self._cap, out=floor)
+        np.multiply(loudest, self._above, out=threshold)
         np.clip(threshold, floor * self._margin[0], floor * self._margin[1], out=threshold)
+
+
+def _third_smallest(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Along the first axis. A partition along an axis of so few takes ten times as long."""
+    first, second = np.minimum(values[0], values[1]), np.maximum(values[0], values[1])
+    third = np.full_like(first, np.inf)
+    larger, largest = np.empty_like(first), np.empty_like(first)
+    for value in values[2:]:
+        np.maximum(first, value, out=larger)
+        np.minimum(first, value, out=first)
+        np.maximum(second, larger, out=largest)
+        np.minimum(second, larger, out=second)
+        np.minimum(third, largest, out=third)
+    return third

@@ -38,7 +38,7 @@ class LevelMatching:
         self._wanted = np.zeros(0, bool)
         self._energy = np.zeros(0, np.float32)  # of the speech frames remembered
         self._frames = np.zeros(0, np.float32)  # how many these are, older ones counting less
-        self._heard = np.zeros(0, np.int64)  # frames of speech altogether
+        self._heard = np.zeros(0, np.float32)  # frames of speech altogether
         self._loudest = np.zeros(0, np.float32)  # mean square of the loudest frames
         self._gain_db = np.zeros(0, np.float32)  # what gain is a step of
         self._set_db = np.zeros(0, np.float32)
@@ -63,20 +63,20 @@ class LevelMatching:
         energy, frames = self._energy[:size], self._frames[:size]
         level = energy / np.maximum(frames, 1)
         speech = track > np.maximum(self._levels.threshold[:size], level * np.float32(SPEECH_MARGIN))
-        count = np.count_nonzero(speech, axis=0)
+        count = speech.sum(axis=0, dtype=np.float32)
         rows = np.flatnonzero(count)
         if not len(rows):
             return False
         count = count[rows]
-        keep = 1 - np.minimum(count / MEMORY_FRAMES, 1)
-        energy[rows] = energy[rows] * keep + np.vecdot(track, speech, axis=0)[rows]
+        keep = 1 - count / np.float32(MEMORY_FRAMES)
+        energy[rows] = energy[rows] * keep + (track * speech).sum(axis=0)[rows]
         frames[rows] = frames[rows] * keep + count
         self._heard[rows] += count
-        self._loudest[rows] = np.maximum(track[:, rows].max(axis=0), self._loudest[rows] * keep)
+        self._loudest[rows] = np.maximum(track.max(axis=0)[rows], self._loudest[rows] * keep)
         rows = rows[self._wanted[rows] & (self._heard[rows] >= FIRST_FRAMES)]
         if not len(rows):
             return False
-        step = np.where(self._heard[rows] < SETTLED_FRAMES, QUICK_DB, SLOW_DB)
+        step = np.where(self._heard[rows] < SETTLED_FRAMES, np.float32(QUICK_DB), np.float32(SLOW_DB))
         gain = self._gain_db[rows]
         gain += np.clip(self._goal_db(rows) - gain, -step, step)
         self._gain_db[rows] = gain
