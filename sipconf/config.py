@@ -255,6 +255,7 @@ class ConferenceConfig(_Section):
     tones: StrictBool = True
     announce_alone: StrictBool = True
     level_matching: StrictBool = True
+    guards: StrictBool = True
 
 
 class IncomingNumberConfig(_Section):

@@ -90,10 +90,12 @@ class SetMuted:
 
 @dataclass(frozen=True, slots=True)
 class Treat:
-    """What is done to a call's voice in its room. level_matching: bring it to the loudness of the others."""
+    """What is done to a call's voice in its room. level_matching: bring it to the loudness of the others; guards: take
+    it out of the mix while it is music on hold or an echo (GuardChanged follows)."""
 
     call: str
     level_matching: bool
+    guards: bool
 
 
 @dataclass(frozen=True, slots=True)

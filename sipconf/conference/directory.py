@@ -50,6 +50,7 @@ class ConferenceSpec:
     tones: bool = True
     announce_alone: bool = True
     level_matching: bool = True
+    guards: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ class Room:
         self.removed = spec is None
         if spec is not None:
             self.spec, former = spec, self.spec
-            if spec.level_matching != former.level_matching:
+            if (spec.level_matching, spec.guards) != (former.level_matching, former.guards):
                 for person in self.inside.values():
                     self._treat(person)
         if not self.inside:
@@ -204,7 +204,7 @@ class Room:
 
     def _treat(self, person: Participant) -> None:
         if person.state is State.TALKING:
-            self._outbox.add(Treat(person.call, self.spec.level_matching))
+            self._outbox.add(Treat(person.call, self.spec.level_matching, self.spec.guards))
 
     # --- actions -------------------------------------------------------------------------------------------------
     def let_in(self, person: Participant | None, now: float) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sipconf.media.rows import FIRST_CAPACITY, Seats
 from sipconf.mixer.codecs.catalogue import codec
 from sipconf.mixer.conceal import Concealer
+from sipconf.mixer.guards import Guards
 from sipconf.mixer.legs import MixBank
 from sipconf.mixer.levels import Levels
 from sipconf.mixer.matching import LevelMatching
@@ -36,6 +37,7 @@ class Bank:
         self.mix = MixBank(format.clock_rate)
         self.levels = Levels()
         self.matching = LevelMatching(self.levels)
+        self.guards = Guards(self.levels, format.clock_rate)
         self.concealer = Concealer(self.codec)
         self.player = Player(clips.store(format.clock_rate))
         self.sending = np.zeros(FIRST_CAPACITY, bool)
@@ -70,6 +72,7 @@ class Bank:
         self.sender.close(row)
         self.player.remove(row)
         self.matching.match(row, False)
+        self.guards.watch(row, False)
         self.mix.remove(row)
         self.sending[row] = False
         self.seats.give(row)

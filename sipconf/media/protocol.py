@@ -83,11 +83,12 @@ class MuteLeg:
 
 @dataclass(frozen=True, slots=True)
 class TreatLeg:
-    """What is done to a leg's voice in its room: level_matching brings it to the loudness of the others. Nothing until
-    this is said."""
+    """What is done to a leg's voice in its room: level_matching brings it to the loudness of the others; guards takes
+    it out of the mix while it is music on hold or an echo, and GuardChanged says so. Nothing until this is said."""
 
     leg: int
     level_matching: bool
+    guards: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,15 @@ class TalkingChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class GuardChanged:
+    """The leg has been taken out of its room's mix for what it plays into it, "hold music" or "echo"; None: it is heard
+    again."""
+
+    leg: int
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class LegSilent:
     """No RTP has come from this leg for the plane's timeout, though it should send: its telephone is dead."""
 
@@ -222,7 +232,8 @@ class PlaneReport:
 
 
 Event = (
-    LegOpened | LegFailed | DigitReceived | PlaybackEnded | TalkingChanged | LegSilent | LegReports | PlaneReport
+    LegOpened | LegFailed | DigitReceived | PlaybackEnded | TalkingChanged | GuardChanged | LegSilent
+    | LegReports | PlaneReport
 )
 
 

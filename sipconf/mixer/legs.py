@@ -15,8 +15,8 @@ from sipconf.mixer.frame import Rows, grown, samples_per_frame
 
 NOWHERE = -1
 FEW_SCALED = 0.45
-"""Share of a bank's rows up to which they are scaled one by one: it costs as much as scaling twice as many that lie side
-by side."""
+"""Share of a bank's rows up to which they are scaled one by one: it costs as much as scaling twice as many in a
+row."""
 
 
 class Weights(NamedTuple):

@@ -34,7 +34,9 @@ class Levels:
     """One row per leg of a bank.
 
     track: float32 (BLOCK, capacity), mean square of each frame of the block that `hear` is filling; `at` is the frame
-    filled last. threshold: float32 (capacity,), what a talking frame is louder than. floor: float32 (capacity,).
+    filled last. extremes: float32 (BLOCKS, 2, capacity), the quietest and the loudest frame of each of the last
+    blocks, a ring of which `block` is the next to be filled. threshold: float32 (capacity,), what a talking frame is
+    louder than. floor: float32 (capacity,).
     """
 
     def __init__(self) -> None:
@@ -43,8 +45,8 @@ class Levels:
         self.track = np.zeros((BLOCK, 0), np.float32)
         self.threshold = np.zeros(0, np.float32)
         self.floor = np.zeros(0, np.float32)
-        self._extremes = np.zeros((BLOCKS, 2, 0), np.float32)  # quietest and loudest frame of each block, a ring
-        self._block = 0
+        self.extremes = np.zeros((BLOCKS, 2, 0), np.float32)  # quietest and loudest frame of each block, a ring
+        self.block = 0
         self._frame = 0  # counts frames
         self._until = np.zeros(0, np.int64)  # the frame at which talking ends without another loud one
         self._talking = np.zeros(0, bool)
@@ -69,15 +71,15 @@ class Levels:
         """A new leg in this row: quiet, nothing known of its noise."""
         for name in ("threshold", "floor", "_until", "_talking", "_loud"):
             setattr(self, name, grown(getattr(self, name), row + 1))
-        for name in ("track", "_extremes"):
+        for name in ("track", "extremes"):
             setattr(self, name, np.ascontiguousarray(grown(getattr(self, name).T, row + 1).T))
         self.size = max(self.size, row + 1)
         self.track[:, row] = 0
         # As if there had been some moments of a usual noise, and otherwise only loud ones: a caller's first words
         # are not taken for noise, whose own second is let in.
-        self._extremes[:, :, row] = np.inf
-        usual = (self._block + np.arange(FIRST_BLOCKS)) % BLOCKS
-        self._extremes[usual, :, row] = self.floor[row] = self._first
+        self.extremes[:, :, row] = np.inf
+        usual = (self.block + np.arange(FIRST_BLOCKS)) % BLOCKS
+        self.extremes[usual, :, row] = self.floor[row] = self._first
         self.threshold[row] = self._first * self._margin[0]
         self._until[row] = 0
         self._talking[row] = self._loud[row] = False
@@ -114,10 +116,10 @@ class Levels:
     def _learn(self) -> None:
         """A block is over: its extremes replace the oldest known, and the thresholds follow."""
         track, floor, threshold = self.track[:, : self.size], self.floor[: self.size], self.threshold[: self.size]
-        extremes = self._extremes[:, :, : self.size]
-        np.min(track, axis=0, out=extremes[self._block, 0])
-        np.max(track, axis=0, out=extremes[self._block, 1])
-        self._block = (self._block + 1) % BLOCKS
+        extremes = self.extremes[:, :, : self.size]
+        np.min(track, axis=0, out=extremes[self.block, 0])
+        np.max(track, axis=0, out=extremes[self.block, 1])
+        self.block = (self.block + 1) % BLOCKS
         quietest, loudest = _third_smallest(extremes)
         np.clip(quietest, self._least, self._cap, out=floor)
         np.multiply(loudest, self._above, out=threshold)

@@ -158,9 +158,9 @@ class House:
                 self.room[call] = None
             case do.SetMuted(muted=muted):
                 self.muted[call] = muted
-            case do.Treat(level_matching=level_matching):
+            case do.Treat(level_matching=level_matching, guards=guards):
                 assert self.room[call] is not None
-                self.treated[call] = (level_matching,)
+                self.treated[call] = (level_matching, guards)
 
     # --- what can be seen --------------------------------------------------------------------------------------------
     def clip(self, call: str) -> tuple[str, ...]:
