@@ -16,7 +16,8 @@ RATE = 4000
 LAGS_MS = (20, 500)
 BAND_HZ = (250, 1750)
 _SEGMENT = 256  # samples of a spectrum for the coherence: 64 ms
-_STEP = 64
+_STEP = 128
+_WINDOW = np.hanning(_SEGMENT).astype(np.float32)
 
 
 class Echo(NamedTuple):
@@ -31,7 +32,7 @@ class Echo(NamedTuple):
 def find_echo(heard: Pcm, sent: Pcm) -> Echo:
     """heard (n,) and sent (n + LAGS_MS[1] * RATE / 1000,) at RATE, both ending now."""
     longest, shortest = (edge * RATE // 1000 for edge in reversed(LAGS_MS))
-    points = 1 << (len(sent) + len(heard) - 1).bit_length()
+    points = 1 << (len(sent) - 1).bit_length()  # what wraps around is at lags that nobody looks at
     early = np.fft.rfft(sent, points)
     cross = np.fft.rfft(heard, points) * early.conj()
     magnitude = np.abs(cross)
@@ -58,4 +59,4 @@ def _explained(heard: Pcm, aligned: Pcm) -> float:
 
 
 def _segments(sound: Pcm) -> NDArray[np.floating]:
-    return np.lib.stride_tricks.sliding_window_view(sound, _SEGMENT)[::_STEP] * np.hanning(_SEGMENT)
+    return np.lib.stride_tricks.sliding_window_view(sound, _SEGMENT)[::_STEP] * _WINDOW

@@ -1,7 +1,7 @@
 """Guards: a leg that plays music on hold into its room, or returns the others' voices, is found and let go again.
 
 A few seats are given to legs that talk; only their sound is kept, two seconds of it, and looked at: spectra ten times a
-second (`tonality`), one seat's echo twice a second (`echo`). A leg without a finding makes way for the next after some
+second (`tonality`), an echo now and then (`echo`). A leg without a finding makes way for the next after some
 seconds. An ordinary tick copies two frames of each seat, and nothing while nobody talks. Not here: what is done about a
 finding (media).
 """
@@ -18,7 +18,7 @@ from sipconf.mixer.frame import Pcm, Rows, grown, samples_per_frame
 from sipconf.mixer.levels import BLOCK, BLOCKS, Levels
 
 HOLD_MUSIC, ECHO = "hold music", "echo"
-SEATS = 12
+SEATS = 8
 RATE = 8000
 SAMPLES = samples_per_frame(RATE)
 KEPT_FRAMES = 100
@@ -40,8 +40,9 @@ _PARTS = tuple(
 _RELEASE_SPECTRA = round(RELEASE_S * 50) // tonality.STEP_FRAMES
 _RELEASE_BLOCKS = round(RELEASE_S * 50) // BLOCK
 ECHO_FRAMES = 50
-ECHO_EVERY = 25
-"""Frames from one seat's look for an echo to the next seat's, shorter while few are taken."""
+ECHO_EVERY, ECHO_ROUND = 25, 150
+"""Frames from one seat's look for an echo to the next seat's, and for all seats when many are taken."""
+JUDGE_EVERY = 25
 ECHO_STRENGTH, ECHO_SHARE, NO_ECHO_SHARE = 11.0, 0.3, 0.2
 ECHO_TIMES = 3
 """Looks one after the other that must find the echo, at one delay; and so many that find none end it."""
@@ -125,7 +126,7 @@ class Guards:
         self._sent[:, self._frame % KEPT_FRAMES] = self._at_own_rate(pcm)
         if self._frame >= self._echo_due:
             self._look_for_echo()
-        if self._frame % BLOCK == BLOCK // 2:
+        if self._frame % JUDGE_EVERY == 1:
             self._judge()
         changed, self._changed = self._changed, []
         return changed
@@ -197,7 +198,7 @@ class Guards:
 
     def _look_for_echo(self) -> None:
         """The next seat at which both sides have had something to say in the last second."""
-        self._echo_due = self._frame + max(5, min(ECHO_EVERY, 2 * ECHO_FRAMES // self._taken))
+        self._echo_due = self._frame + min(ECHO_EVERY, ECHO_ROUND // self._taken)
         earlier = LAGS_MS[1] // 20
         for _ in range(SEATS):
             number, self._next_echo = self._next_echo, (self._next_echo + 1) % SEATS

@@ -3,7 +3,8 @@
 Talking is a frame well above the leg's own noise; it lasts until the hang-over after the last such frame. The noise is
 what the quietest moments of the last seconds had: words have gaps, noise has none, so a voice does not take itself for
 noise. A frame is only compared; what it is compared with is learnt once a block of ten. Here too: the level track that
-`matching` and `guards` read. Minimum statistics: R. Martin, IEEE Trans. Speech Audio Process. 9 (2001) 504.
+`matching` and `guards` read. Noise suppression (docs/adr/0008: none yet) would learn here whose turn it is. Minimum
+statistics: R. Martin, IEEE Trans. Speech Audio Process. 9 (2001) 504.
 """
 
 import numpy as np
