@@ -136,6 +136,31 @@ def returned(sound: Pcm, delay_ms: int, loss_db: float, room: bool, rng: np.rand
     return (late * 10 ** (-loss_db / 20)).astype(np.float32)
 
 
+def measure_announcements(spoken: list[Pcm]) -> None:
+    """Eight to twenty seconds of speech, over and over with pauses, then somebody who speaks."""
+    rng = np.random.default_rng(3)
+    times, released, count = [], [], 0
+    for first in range(0, len(spoken), SEATS):
+        part = spoken[first : first + SEATS]
+        lengths = [int(rng.uniform(8, 20) * RATE) for _ in part]
+        said = np.stack([
+            by_mu_law(np.concatenate([
+                np.resize(np.concatenate([voice[RATE : RATE + length], np.zeros(2 * RATE, np.float32)]), 60 * RATE),
+                voice[40 * RATE : 65 * RATE],
+            ]))
+            for voice, length in zip(part, lengths, strict=True)
+        ])  # fmt: skip
+        found = watch(said, np.zeros_like(said))
+        for row, length in enumerate(lengths):
+            mine = [(at, reason) for at, other, reason in found if other == row]
+            times += [at - length / RATE - 2 for at, reason in mine if reason is not None][:1]
+            released += [at - 60 for at, reason in mine if reason is None][-1:]
+            count += 1
+    print(f"announcements in a loop: found {len(times)} of {count}")
+    print(f"  seconds of the second time until found: median {np.median(times):.1f}, worst {max(times):.1f}")
+    print(f"  a person is heard after: median {np.median(released):.1f} s, worst {max(released):.1f} s")
+
+
 def sung(rng: np.random.Generator, seconds: float) -> Pcm:
     """A voice that sings: notes of a third of a second to one, vibrato, formants, a breath between lines."""
     out = []
@@ -201,6 +226,7 @@ def main() -> None:
 def measure(spoken: list[Pcm], hours: float, count: int) -> None:
     """All tables."""
     measure_music(count, spoken)
+    measure_announcements(spoken)
     measure_singing(spoken)
     measure_echo(spoken)
     measure_speech(hours, spoken)

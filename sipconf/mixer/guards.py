@@ -1,9 +1,10 @@
-"""Guards: a leg that plays music on hold into its room, or returns the others' voices, is found and let go again.
+"""Guards: a leg that plays music on hold or an announcement over and over into its room, or returns the others' voices,
+is found and let go again.
 
 A few seats are given to legs that talk; only their sound is kept, two seconds of it, and looked at: spectra ten times a
-second (`tonality`), an echo now and then (`echo`). A leg without a finding makes way for the next after some
-seconds. An ordinary tick copies two frames of each seat, and nothing while nobody talks. Not here: what is done about a
-finding (media).
+second (`tonality`), an echo (`echo`) or what was said before (`repetition`) now and then. When others wait, a leg
+without a finding makes way for the next after some seconds. An ordinary tick copies two frames of each seat, and nothing
+while nobody talks. Not here: what is done about a finding (media).
 """
 
 from dataclasses import dataclass
@@ -14,13 +15,15 @@ from numpy.typing import NDArray
 from sipconf.mixer import tonality
 from sipconf.mixer.echo import LAGS_MS, Echo, find_echo
 from sipconf.mixer.echo import RATE as ECHO_RATE
-from sipconf.mixer.frame import Pcm, Rows, grown, samples_per_frame
+from sipconf.mixer.frame import FULL_SCALE, Pcm, Rows, grown, samples_per_frame
 from sipconf.mixer.levels import BLOCK, BLOCKS, Levels
+from sipconf.mixer.repetition import COURSE_S, FRAMES_PER_S, QUIET_DB, Repetition, find_repetition
 
-HOLD_MUSIC, ECHO = "hold music", "echo"
+HOLD_MUSIC, ECHO = "hold music", "echo"  # an announcement in a loop is hold music too
 SEATS = 8
 RATE = 8000
 SAMPLES = samples_per_frame(RATE)
+FULL_SCALE_DB = 20 * np.log10(FULL_SCALE)
 KEPT_FRAMES = 100
 STEADY_S = 7.0
 """What is judged whether it is music, each quarter by itself: who sings a line is not taken for a machine."""
@@ -47,6 +50,11 @@ ECHO_STRENGTH, ECHO_SHARE, NO_ECHO_SHARE = 11.0, 0.3, 0.2
 ECHO_TIMES = 3
 """Looks one after the other that must find the echo, at one delay; and so many that find none end it."""
 ECHO_DRIFT_MS = 10.0
+REPEAT_EVERY = 50
+"""Frames from one seat's look for what was said before to the next seat's."""
+REPEAT_ALIKE, REPEAT_OVER = 0.93, 0.7
+REPEAT_TIMES = 2
+REPEAT_DRIFT_FRAMES = 5
 ACTIVE = np.float32(60.0**2)
 """Mean square, -55 dBFS, below which there is nothing to compare."""
 ENOUGH = 0.3
@@ -55,22 +63,61 @@ ENOUGH = 0.3
 
 @dataclass(slots=True)
 class Seat:
-    """A leg that is looked at."""
+    """A leg that is looked at, and what was found of it. began: frame of the first look; since: of the last finding."""
 
     row: int
-    since: int  # frame
+    began: int
+    since: int
     reason: str | None = None
+    loops: bool = False  # the reason is that it says the same again
     lag_ms: float = -1.0
-    found: int = 0
+    found: int = 0  # looks one after the other that found the echo
     missed: int = 0
+    loop_frames: int = -1
+    repeated: int = 0  # looks one after the other that found what was said before
+    fresh: int = 0
 
-    def note(self, echo: Echo) -> None:
+    def note_echo(self, echo: Echo) -> None:
         """Count looks that agree."""
         if echo.strength > ECHO_STRENGTH and echo.share > ECHO_SHARE:
             self.found = self.found + 1 if abs(echo.lag_ms - self.lag_ms) <= ECHO_DRIFT_MS else 1
             self.lag_ms, self.missed = echo.lag_ms, 0
         elif echo.share < NO_ECHO_SHARE:
-            self.found, self.missed = 0, self.missed + 1
+            self.miss_echo()
+
+    def miss_echo(self) -> None:
+        """There was nothing that could have been one."""
+        self.found, self.missed = 0, self.missed + 1
+
+    def note_repetition(self, repetition: Repetition) -> None:
+        """Count looks that agree."""
+        if repetition.alike > REPEAT_ALIKE:
+            same = abs(repetition.lag - self.loop_frames) <= REPEAT_DRIFT_FRAMES
+            self.repeated = self.repeated + 1 if same else 1
+            self.loop_frames, self.fresh = repetition.lag, 0
+        elif repetition.alike < REPEAT_OVER:
+            self.repeated, self.fresh = 0, self.fresh + 1
+
+    def judge(self, frame: int, is_music: bool, is_speech: bool) -> bool:
+        """Decide what is to be said of the leg; True when it is something else than before. is_music: for some
+        seconds; is_speech: lately, or silence."""
+        reason, loops = self.reason, self.loops
+        if reason is None:
+            loops = self.repeated >= REPEAT_TIMES
+            if self.found >= ECHO_TIMES:
+                reason = ECHO
+            elif loops or (is_music and frame - self.since >= STEADY_S * 50):
+                reason = HOLD_MUSIC
+        elif reason == ECHO:
+            reason = None if self.missed >= ECHO_TIMES else ECHO
+        elif self.fresh >= REPEAT_TIMES if loops else is_speech:
+            reason = None
+        if reason == self.reason:
+            return False
+        # What led to the last finding must not lead to the next.
+        self.reason, self.loops, self.since = reason, loops, frame
+        self.found = self.missed = self.repeated = self.fresh = 0
+        return True
 
 
 class Guards:
@@ -91,8 +138,10 @@ class Guards:
         self._alike = np.zeros((SEATS, _SPECTRA), np.float32)
         self._power = np.zeros((SEATS, _SPECTRA), np.float32)
         self._extremes = np.zeros((SEATS, _BLOCKS, 2), np.float32)
+        self._course = np.full((SEATS, COURSE_S * FRAMES_PER_S), QUIET_DB, np.float32)  # levels in dB
         self._next_echo = 0  # the seat whose echo is looked for next
         self._echo_due = 0  # frame
+        self._next_repeat = 0
         self._changed: list[tuple[int, str | None]] = []
 
     def watch(self, row: int, watched: bool) -> None:
@@ -126,6 +175,8 @@ class Guards:
         self._sent[:, self._frame % KEPT_FRAMES] = self._at_own_rate(pcm)
         if self._frame >= self._echo_due:
             self._look_for_echo()
+        if self._frame % REPEAT_EVERY == 2:
+            self._look_for_repetition()
         if self._frame % JUDGE_EVERY == 1:
             self._judge()
         changed, self._changed = self._changed, []
@@ -148,13 +199,14 @@ class Guards:
         free = [number for number, seat in enumerate(self._seats) if seat is None or self._is_done(seat)]
         for number, row in zip(free, self._in_turn(candidates, len(free)).tolist(), strict=False):
             self._leave(number)
-            self._seats[number] = Seat(row, self._frame)
+            self._seats[number] = Seat(row, self._frame, self._frame)
             self._rows[number] = row
             self._taken += 1
             for column in (self._heard, self._sent, self._shape, self._alike, self._power):
                 column[number] = 0
             # What Levels remembers of the leg saves some seconds.
             known = np.roll(self._levels.extremes[:, :, row], -self._levels.block, axis=0)
+            self._course[number] = QUIET_DB
             self._extremes[number] = 0
             self._extremes[number, -BLOCKS:] = np.where(np.isfinite(known), known, 0)
 
@@ -168,7 +220,8 @@ class Guards:
         return candidates[np.argsort(turn, kind="stable")]
 
     def _is_done(self, seat: Seat) -> bool:
-        return seat.reason is None and seat.found == 0 and self._frame - seat.since > TURN_S * 50
+        looked_at = self._frame - max(seat.began, seat.since)
+        return seat.reason is None and seat.found == 0 and looked_at > TURN_S * 50
 
     def _leave(self, number: int) -> None:
         seat = self._seats[number]
@@ -195,6 +248,9 @@ class Guards:
     def _take_extremes(self) -> None:
         self._extremes[:, :-1] = self._extremes[:, 1:]
         self._extremes[:, -1] = self._levels.extremes[self._levels.block - 1][:, self._rows].T
+        self._course[:, :-BLOCK] = self._course[:, BLOCK:]
+        level = 10 * np.log10(self._levels.track[:, self._rows].T + np.float32(1)) - np.float32(FULL_SCALE_DB)
+        np.maximum(level, QUIET_DB, out=self._course[:, -BLOCK:])
 
     def _look_for_echo(self) -> None:
         """The next seat at which both sides have had something to say in the last second."""
@@ -209,36 +265,28 @@ class Guards:
             heard = self._last(self._heard, slice(number, number + 1), ECHO_FRAMES)[0]
             speaks, listens = _is_active(heard), _is_active(sent)
             if speaks and listens:
-                seat.note(find_echo(_halved(heard), _halved(sent)))
+                seat.note_echo(find_echo(_halved(heard), _halved(sent)))
                 return
             if speaks or listens:
-                seat.found, seat.missed = 0, seat.missed + 1
+                seat.miss_echo()
 
     def _score(self, spectra: slice, blocks: slice) -> NDArray[np.float32]:
         return tonality.score(self._alike[:, spectra], self._power[:, spectra], self._extremes[:, blocks])
 
+    def _look_for_repetition(self) -> None:
+        number = self._next_repeat = (self._next_repeat + 1) % SEATS
+        while (seat := self._seats[number]) is None:
+            number = self._next_repeat = (number + 1) % SEATS
+        seat.note_repetition(find_repetition(self._course[number], self._frame - seat.began))
+
     # --- judging -----------------------------------------------------------------------------------------------------
     def _judge(self) -> None:
-        music = np.min([self._score(spectra, blocks) for spectra, blocks in _PARTS], axis=0)
-        lately = self._score(slice(-_RELEASE_SPECTRA, None), slice(-_RELEASE_BLOCKS, None))
+        music = np.min([self._score(spectra, blocks) for spectra, blocks in _PARTS], axis=0) > tonality.SCORE
         silent = self._extremes[:, -_RELEASE_BLOCKS:, 1].max(axis=1) < ACTIVE
+        speech = silent | (self._score(slice(-_RELEASE_SPECTRA, None), slice(-_RELEASE_BLOCKS, None)) < 0)
         for number, seat in enumerate(self._seats):
-            if seat is None:
-                continue
-            reason = seat.reason
-            if reason is None:
-                if seat.found >= ECHO_TIMES:
-                    reason = ECHO
-                elif self._frame - seat.since >= STEADY_S * 50 and music[number] > tonality.SCORE:
-                    reason = HOLD_MUSIC
-            elif (reason == ECHO and seat.missed >= ECHO_TIMES) or (
-                reason == HOLD_MUSIC and (silent[number] or lately[number] < 0)
-            ):
-                reason = None
-            if reason != seat.reason:
-                # What led to the last finding must not lead to the next.
-                seat.reason, seat.found, seat.missed, seat.since = reason, 0, 0, self._frame
-                self._changed.append((seat.row, reason))
+            if seat is not None and seat.judge(self._frame, bool(music[number]), bool(speech[number])):
+                self._changed.append((seat.row, seat.reason))
 
 
 def _is_active(sound: Pcm) -> bool:
@@ -248,5 +296,3 @@ def _is_active(sound: Pcm) -> bool:
 
 def _halved(sound: Pcm) -> NDArray[np.float32]:
     return sound.reshape(-1, RATE // ECHO_RATE).mean(axis=1)
-
-

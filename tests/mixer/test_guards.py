@@ -7,6 +7,7 @@ from sipconf.mixer.echo import find_echo
 from sipconf.mixer.edge.wavfile import load_sounds
 from sipconf.mixer.guards import ECHO, HOLD_MUSIC, SEATS, Guards
 from sipconf.mixer.levels import Levels
+from sipconf.mixer.repetition import find_repetition
 from sipconf.mixer.resample import convert
 from sipconf.mixer.tonality import SCORE, score, spectra
 
@@ -101,6 +102,23 @@ def test_an_echo_that_stops_while_the_others_go_on_is_over(speech):
     echo[15 * RATE :] = 0
     found = watch(echo, other)
     assert [reason for _, _, reason in found] == [ECHO, None] and found[1][0] < 20
+
+
+def test_an_announcement_over_and_over_is_found_and_over_when_somebody_speaks(clips, speech):
+    once = np.concatenate([clips["wait-for-administrator"], clips["not-available"], np.zeros(3333, np.float32)])
+    found = watch(np.concatenate([np.resize(once, 40 * RATE), speech[1]]))
+    assert [reason for _, _, reason in found] == [HOLD_MUSIC, None]
+    assert found[0][0] < 25 + len(once) / RATE and 40 < found[1][0] < 58
+
+
+def test_a_repetition_is_found_where_it_is_and_fresh_words_are_none():
+    random = np.random.default_rng(4)
+    course = (-55 + 35 * np.repeat(random.random(600), 5)).astype(np.float32)
+    assert find_repetition(course, 3000).alike < 0.7
+    course[-900:] = course[-2100:-1200]
+    lag, alike = find_repetition(course, 3000)
+    assert lag == 1200 and alike > 0.99
+    assert find_repetition(course, 600).alike == 0 and find_repetition(np.full(3000, -30, np.float32), 3000).alike == 0
 
 
 def test_nobody_is_watched_who_is_not_to_be_and_what_was_found_is_forgotten(music):
