@@ -3,8 +3,8 @@ is found and let go again.
 
 A few seats are given to legs that talk; only their sound is kept, two seconds of it, and looked at: spectra ten times a
 second (`tonality`), an echo (`echo`) or what was said before (`repetition`) now and then. When others wait, a leg
-without a finding makes way for the next after some seconds. An ordinary tick copies two frames of each seat, and nothing
-while nobody talks. Not here: what is done about a finding (media).
+without a finding makes way for the next after some seconds. An ordinary tick copies two frames of each seat, and
+nothing while nobody talks. Not here: what is done about a finding (media).
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ ECHO_STRENGTH, ECHO_SHARE, NO_ECHO_SHARE = 11.0, 0.3, 0.2
 ECHO_TIMES = 3
 """Looks one after the other that must find the echo, at one delay; and so many that find none end it."""
 ECHO_DRIFT_MS = 10.0
-REPEAT_EVERY = 50
+REPEAT_EVERY = 20
 """Frames from one seat's look for what was said before to the next seat's."""
 REPEAT_ALIKE, REPEAT_OVER = 0.93, 0.7
 REPEAT_TIMES = 2
