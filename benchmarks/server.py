@@ -43,7 +43,7 @@ admin_password = "{password}"
 level = "warning"
 """
 USER = '[[users]]\nextension = "{0}"\npassword = "secret of {0}"\n'
-ROOM = '[[conferences]]\nname = "Room {0}"\nextension = "{0}"\nmax_participants = 2000\n'
+ROOM = '[[conferences]]\nname = "Room {0}"\nextension = "{0}"\nmax_participants = 2000\nguards = false\n'
 
 
 class NotStarted(RuntimeError):

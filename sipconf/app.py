@@ -313,7 +313,7 @@ def directory_of(config: Config) -> Directory:
         conferences=[ConferenceSpec(
             room.name, room.extension, room.access_code, room.administrator, room.administrator_code,
             room.wait_for_administrator, room.when_administrator_leaves, room.max_participants, room.tones,
-            room.announce_alone) for room in config.conferences],
+            room.announce_alone, room.level_matching, room.guards) for room in config.conferences],
         incoming_numbers=[IncomingNumberSpec(each.number, each.conference) for each in config.incoming_numbers],
     )
 

@@ -262,6 +262,8 @@ class ConferenceConfig(_Section):
     max_participants: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = None
     tones: StrictBool = True
     announce_alone: StrictBool = True
+    level_matching: StrictBool = True
+    guards: StrictBool = True
 
 
 class IncomingNumberConfig(_Section):

@@ -156,6 +156,8 @@ administrator_code = $administrator_code_2001 # optional: keyed instead of the a
 # max_participants = 50
 # tones = true                                 # a soft tone when somebody joins or leaves
 # announce_alone = true                        # "You are the only person in this conference."
+# level_matching = true                        # quiet and loud voices are made equally loud
+# guards = true                                # a line that plays hold music or an echo into the room is muted
 
 [[conferences]]
 name = "Open room"                             # no code: whoever dials it is in

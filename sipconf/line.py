@@ -19,6 +19,7 @@ from sipconf.sip.flow import Flow
 
 log = logging.getLogger(__name__)
 
+_FOUND = {"hold music": "hold music", "echo": "an echo of the others"}
 _NUMBER = re.compile(r"\+?[0-9]{1,24}", re.ASCII)
 
 
@@ -62,6 +63,14 @@ class Line:
         """One line about the call's end; reason is of our own words."""
         answered = "" if self.stage in (Stage.ANSWERED, Stage.CONNECTED) else ", not answered"
         log.info("call over after %.1f s%s: %s", now - self.began, answered, reason, extra={"call": self.call_id})
+
+    def log_guard(self, reason: str | None) -> None:
+        """One line about a voice that a guard takes out of the room, or lets be heard again."""
+        if reason is None:
+            log.info("heard in the room again", extra={"call": self.call_id})
+        else:
+            log.info("taken out of the room's sound: the line plays %s into it", _FOUND[reason],
+                     extra={"call": self.call_id})
 
     @property
     def session(self) -> str:

@@ -246,6 +246,12 @@ class Switchboard:
             line.talking = event.talking
             self._conferences.receive(fact.SpeakingChanged(line.call, event.talking, event.level_db), now)
 
+    def _guarded(self, event: media.GuardChanged, now: float) -> None:
+        line = self.lines.of_leg(event.leg)
+        if line is not None:
+            line.log_guard(event.reason)
+            self._conferences.receive(fact.GuardChanged(line.call, event.reason), now)
+
     def _leg_silent(self, event: media.LegSilent, now: float) -> None:
         line = self.lines.of_leg(event.leg)
         if line is not None:
@@ -302,6 +308,9 @@ class Switchboard:
 
     def _set_muted(self, line: Line, command: do.SetMuted, now: float) -> None:
         self._plane.send(media.MuteLeg(line.leg, command.muted))
+
+    def _treat(self, line: Line, command: do.Treat, now: float) -> None:
+        self._plane.send(media.TreatLeg(line.leg, command.level_matching, command.guards))
 
     def _call_out(self, command: do.CallOut, now: float) -> None:
         bindings = self._registrar.bindings(command.extension, now)
@@ -391,9 +400,10 @@ class Switchboard:
     _MEDIA = {
         media.LegOpened: _leg_opened, media.LegFailed: _leg_failed, media.DigitReceived: _digit,
         media.PlaybackEnded: _playback_ended, media.TalkingChanged: _talking, media.LegSilent: _leg_silent,
-        media.LegReports: _leg_reports,
+        media.GuardChanged: _guarded, media.LegReports: _leg_reports,
     }
     _COMMANDS = {
         do.Ring: _ring, do.Answer: _answer, do.Reject: _reject, do.HangUp: _hang_up, do.Play: _play,
         do.StopPlaying: _stop_playing, do.EnterRoom: _enter_room, do.LeaveRoom: _leave_room, do.SetMuted: _set_muted,
+        do.Treat: _treat,
     }

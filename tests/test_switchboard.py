@@ -100,6 +100,7 @@ EVENTS: dict[str, Callable[[str, int], object]] = {
     "digit": lambda session, leg: media.DigitReceived(leg, "1"),
     "playback ended": lambda session, leg: media.PlaybackEnded(leg, 1),
     "talking": lambda session, leg: media.TalkingChanged(leg, True, -20.0),
+    "guarded": lambda session, leg: media.GuardChanged(leg, "echo"),
     "leg silent": lambda session, leg: media.LegSilent(leg),
     "leg report": lambda session, leg: media.LegReports(
         (leg,), (-20.0,), (1,), (1,), (0,), (0,), (0,), (0,), (0.0,), (20.0,)

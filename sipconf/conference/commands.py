@@ -90,6 +90,16 @@ class SetMuted:
 
 
 @dataclass(frozen=True, slots=True)
+class Treat:
+    """What is done to a call's voice in its room. level_matching: bring it to the loudness of the others; guards: take
+    it out of the mix while it is music on hold or an echo (GuardChanged follows)."""
+
+    call: str
+    level_matching: bool
+    guards: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CallOut:
     """Ring every telephone of an extension; the first to answer is the call `call`. The caller shown is given.
     room: the one that it may enter later."""
@@ -110,8 +120,8 @@ class Publish:
 
 
 Command = (
-    Ring | Answer | Reject | HangUp | Play | StopPlaying | EnterRoom | LeaveRoom | PlayToRoom | SetMuted | CallOut
-    | Publish
+    Ring | Answer | Reject | HangUp | Play | StopPlaying | EnterRoom | LeaveRoom | PlayToRoom | SetMuted | Treat
+    | CallOut | Publish
 )
 
 

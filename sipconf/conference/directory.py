@@ -49,6 +49,8 @@ class ConferenceSpec:
     max_participants: int | None = None
     tones: bool = True
     announce_alone: bool = True
+    level_matching: bool = True
+    guards: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,15 @@ class SpeakingChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class GuardChanged:
+    """The call has been taken out of its room's mix for what it plays into it ("hold music", "echo"), or (None) it is
+    heard again."""
+
+    call: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class HoldChanged:
     """The participant's telephone put us on hold, or took us back."""
 
@@ -109,5 +118,5 @@ class HoldChanged:
 
 Event = (
     CallArrived | CallConnected | CallOver | OutgoingRinging | OutgoingAnswered | OutgoingFailed | DigitPressed
-    | PlaybackFinished | SpeakingChanged | HoldChanged
+    | PlaybackFinished | SpeakingChanged | GuardChanged | HoldChanged
 )

@@ -70,6 +70,7 @@ class Participant:
         self.administrator = False
         self.muted = False
         self.held = False
+        self.guard: str | None = None  # why nobody hears it though nobody muted it
         self.speaking = False
         self.level_db = SILENCE_DB
         self.codec = ""
@@ -124,6 +125,7 @@ class Participant:
             "administrator": self.administrator, "muted": self.muted, "speaking": self.speaking,
             "level_db": round(self.level_db, 1), "codec": self.codec, "transport": self.transport,
             "joined_at": self.joined_at, "state": SHOWN.get(self.state, "prompting"), "held": self.held,
+            "guard": self.guard,
         }
 
 
@@ -158,6 +160,7 @@ def _let_in(person: Participant, clips: tuple[str, ...], now: float) -> None:
 
 def _step_out(person: Participant) -> None:
     person.speaking = False
+    person.guard = None
     person.level_db = SILENCE_DB
     person.desk.outbox.add(LeaveRoom(person.call))
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
-from sipconf.conference.commands import Outbox, PlayToRoom, SetMuted
+from sipconf.conference.commands import Outbox, PlayToRoom, SetMuted, Treat
 from sipconf.conference.directory import ConferenceSpec
 from sipconf.conference.participant import Participant, State, Step
 from sipconf.errors import MisuseError
@@ -119,7 +119,10 @@ class Room:
         talking."""
         self.removed = spec is None
         if spec is not None:
-            self.spec = spec
+            self.spec, former = spec, self.spec
+            if (spec.level_matching, spec.guards) != (former.level_matching, former.guards):
+                for person in self.inside.values():
+                    self._treat(person)
         if not self.inside:
             self._handle(self._emptied(), None, now)
         elif self.doors is Doors.CLOSED and self.removed:
@@ -199,6 +202,10 @@ class Room:
         if self.spec.tones and any(person.state is State.TALKING for person in self.inside.values()):
             self._outbox.add(PlayToRoom(self.spec.extension, (clip,)))
 
+    def _treat(self, person: Participant) -> None:
+        if person.state is State.TALKING:
+            self._outbox.add(Treat(person.call, self.spec.level_matching, self.spec.guards))
+
     # --- actions -------------------------------------------------------------------------------------------------
     def let_in(self, person: Participant | None, now: float) -> None:
         """Somebody joins the conversation."""
@@ -207,6 +214,7 @@ class Room:
         self._tone(JOIN_TONE)
         alone = len(self.inside) == 1 and self.spec.announce_alone
         person.move(Step.TALK, now, (ONLY_PERSON,) if alone else ())
+        self._treat(person)
         self.announce("joined", person)
 
     def seat(self, person: Participant | None, now: float) -> None:
@@ -223,6 +231,7 @@ class Room:
         alone = len(self.inside) == 1 and self.spec.announce_alone
         for person in newcomers:
             person.move(Step.TALK, now, (ONLY_PERSON,) if alone else ())
+            self._treat(person)
             self.announce("joined", person)
         if len(self.inside) > 1:
             self._tone(JOIN_TONE)

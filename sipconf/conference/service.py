@@ -301,6 +301,12 @@ class ConferenceService:
         if person.state in SHOWN:
             guest.room.tell("held", person)
 
+    def _guarded(self, guest: Guest, event: events.GuardChanged, now: float) -> None:
+        person = guest.person
+        if person.state is State.TALKING and person.guard != event.reason:
+            person.guard = event.reason
+            guest.room.tell("guarded", person)
+
     def _over(self, guest: Guest, event: events.CallOver, now: float) -> None:
         del self._guests[event.call]
         guest.room.gone(guest.person, now)
@@ -394,4 +400,5 @@ _FOR_GUESTS: dict[type, Callable[[ConferenceService, Guest, Any, float], None]] 
     events.PlaybackFinished: ConferenceService._played,
     events.SpeakingChanged: ConferenceService._speaking,
     events.HoldChanged: ConferenceService._held,
+    events.GuardChanged: ConferenceService._guarded,
 }

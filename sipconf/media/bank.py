@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from sipconf.media.rows import FIRST_CAPACITY, Seats
 from sipconf.mixer.codecs.catalogue import codec
 from sipconf.mixer.conceal import Concealer
+from sipconf.mixer.guards import Guards
 from sipconf.mixer.inband import InbandDigits
 from sipconf.mixer.legs import MixBank
 from sipconf.mixer.levels import Levels
+from sipconf.mixer.matching import LevelMatching
 from sipconf.mixer.prompts import ClipLibrary, Player
 from sipconf.mixer.sharing import Share
 from sipconf.rtp.formats import FrameFormat
@@ -36,6 +38,8 @@ class Bank:
         self.codec = codec(format.encoding, format.clock_rate)
         self.mix = MixBank(format.clock_rate)
         self.levels = Levels()
+        self.matching = LevelMatching(self.levels)
+        self.guards = Guards(self.levels, format.clock_rate)
         self.concealer = Concealer(self.codec)
         self.inband = InbandDigits(format.clock_rate)
         self.player = Player(clips.store(format.clock_rate))
@@ -61,6 +65,7 @@ class Bank:
         self.sender.open(row, payload_type=payload_type, sequence=sequence, timestamp=timestamp, ssrc=ssrc)
         self.concealer.add(row)
         self.levels.add(row)
+        self.matching.add(row)
         self.mix.add(row)
         self._stale = True
         return row
@@ -71,6 +76,8 @@ class Bank:
         self.sender.close(row)
         self.player.remove(row)
         self.inband.listen(row, False)
+        self.matching.match(row, False)
+        self.guards.watch(row, False)
         self.mix.remove(row)
         self.sending[row] = False
         self.seats.give(row)

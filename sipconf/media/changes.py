@@ -79,15 +79,18 @@ class Changes:
             return []
         match command:
             case protocol.ConnectLeg():
-                self._connect(leg, command, now)
+                return self._connect(leg, command, now)
             case protocol.CloseLeg():
                 self._close(leg, now)
             case protocol.PlaceLeg():
                 leg.room = command.room
-                self._place(leg)
+                return self._place(leg)
             case protocol.MuteLeg():
                 leg.muted = command.muted
-                self._place(leg)
+                return self._place(leg)
+            case protocol.TreatLeg():
+                leg.level_matching, leg.guards = command.level_matching, command.guards
+                return self._place(leg)
             case protocol.PlayToLeg():
                 leg.playing = command
                 self._play(leg)
@@ -115,12 +118,14 @@ class Changes:
         house.reports.open(leg.slot, now, leg.cname, leg.ssrc)
         return [protocol.LegOpened(command.leg, port)]
 
-    def _connect(self, leg: Leg, terms: ConnectLeg, now: float) -> None:
+    def _connect(self, leg: Leg, terms: ConnectLeg, now: float) -> list[Event]:
         house = self._house
         format = lookup(terms.tx_format.encoding, terms.tx_format.clock_rate)
         remote = usable(terms.remote, terms.signalling_host)
         leg.terms = terms = replace(terms, remote=remote, remote_rtcp=usable(terms.remote_rtcp, terms.signalling_host))
+        events: list[Event] = []
         if leg.bank is None or leg.bank.format != format:
+            events = self.guard(leg, None)  # what was found stays with the bank that is left
             self._move(leg, self._bank(format), terms, now)
         assert leg.bank is not None
         leg.bank.sender.set_payload_type(leg.row, terms.tx_format.payload_type)
@@ -139,7 +144,7 @@ class Changes:
         house.legs.should_send[leg.slot] = leg.should_send
         house.legs.reported_silent[leg.slot] = False
         self.direct(leg)
-        self._place(leg)
+        return events + self._place(leg)
 
     def _bank(self, format: FrameFormat) -> Bank:
         for bank in self._house.banks:
@@ -227,11 +232,28 @@ class Changes:
             self._spend(leg)
         self._house.transport.send_rtcp(leg.slot, data)
 
-    def _place(self, leg: Leg) -> None:
+    def guard(self, leg: Leg, reason: str | None) -> list[Event]:
+        """A guard has found something of a leg, or (None) has nothing against it any more."""
+        if reason == leg.guard:
+            return []
+        leg.guard = reason
         if leg.bank is not None:
+            leg.bank.mix.mute(leg.row, not leg.heard)
+        return [protocol.GuardChanged(leg.number, reason)]
+
+    def _place(self, leg: Leg) -> list[Event]:
+        events: list[Event] = []
+        if leg.bank is not None:
+            watched = leg.guards and leg.room is not None and leg.may_speak
+            leg.bank.guards.watch(leg.row, watched)
+            if not watched:
+                events = self.guard(leg, None)
             leg.bank.mix.mute(leg.row, not leg.heard)
             leg.bank.mix.place(leg.row, leg.room)
             leg.bank.inband.listen(leg.row, leg.keys_in_band, strict=leg.room is not None)
+            leg.bank.matching.match(leg.row, leg.level_matching and leg.room is not None)
+            leg.bank.mix.set_gains(leg.bank.matching.gain)
+        return events
 
     def _play(self, leg: Leg) -> None:
         if leg.bank is not None and leg.playing is not None:

@@ -34,14 +34,22 @@ class Leg:
     row: int = -1
     room: int | None = None
     muted: bool = False
+    level_matching: bool = False
+    guards: bool = False
+    guard: str | None = None
     playing: PlayToLeg | None = None
     heard_from: set[Address] = field(default_factory=set)
     allowance: int = 0
 
     @property
     def heard(self) -> bool:
-        """Whether what this leg says belongs in the mix: not muted, and not on hold in either direction, so that
-        nobody's music on hold fills a room."""
+        """Whether what this leg says belongs in the mix: not muted, not on hold in either direction, so that
+        nobody's music on hold fills a room, and nothing found by a guard."""
+        return self.may_speak and self.guard is None
+
+    @property
+    def may_speak(self) -> bool:
+        """Whether it would be heard if no guard had anything against it."""
         return not self.muted and self.terms is not None and self.terms.direction == "sendrecv"
 
     @property

@@ -103,6 +103,7 @@ class MediaPlane:
         self._hear_keys()
         mixed = self._mixer.mix(pcm, [bank.player.rows for bank in self._banks])
         self._play_over(mixed)
+        self._guard(mixed)
         for bank, frame, share in zip(self._banks, mixed, self._mixer.shares, strict=True):
             self._transport.send(*bank.packetise(frame, share))
         self._report(now)
@@ -215,6 +216,9 @@ class MediaPlane:
                     talking, level = bool(bank.levels.talking[row]), round(bank.levels.level_db(row), 1)
                     self._events.append(protocol.TalkingChanged(self._legs.number_at(slot), talking, level))
             bank.mix.open_gates(bank.levels.talking[: bank.size])
+            bank.guards.hear(frame)
+            if bank.levels.block_is_full and bank.matching.learn():
+                bank.mix.set_gains(bank.matching.gain)
 
     def _hear_keys(self) -> None:
         """Digits that came as tones."""
@@ -234,6 +238,17 @@ class MediaPlane:
                 if leg.playing is not None and leg.playing.playback == playback:
                     leg.playing = None
                 self._events.append(protocol.PlaybackEnded(leg.number, playback))
+
+    def _guard(self, sent: list[NDArray[np.float32]]) -> None:
+        """Take music on hold and echoes out of the rooms, from the next frame on, and put back what has ended."""
+        for bank, frame, share in zip(self._banks, sent, self._mixer.shares, strict=True):
+            if not bank.guards.busy:
+                continue
+            rows = bank.guards.rows
+            for row, reason in bank.guards.listen(frame[rows] if share is None else share.heard(frame, rows)):
+                leg = self._legs.at(int(bank.seats.slots[row]))
+                if leg is not None:
+                    self._events += self._changes.guard(leg, reason)
 
     def _report(self, now: float) -> None:
         """RTCP that is due, some ticks' together, and the reports to the switchboard."""

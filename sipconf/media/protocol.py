@@ -85,6 +85,16 @@ class MuteLeg:
 
 
 @dataclass(frozen=True, slots=True)
+class TreatLeg:
+    """What is done to a leg's voice in its room: level_matching brings it to the loudness of the others; guards takes
+    it out of the mix while it is music on hold or an echo, and GuardChanged says so. Nothing until this is said."""
+
+    leg: int
+    level_matching: bool
+    guards: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PlayToLeg:
     """Play clips in order to one leg, replacing what it is being played; PlaybackEnded(leg, playback) at the end.
     In a room it is heard over the mix. loop: for ever, and never ended."""
@@ -110,7 +120,9 @@ class PlayToRoom:
     clips: tuple[str, ...]
 
 
-Command = OpenLeg | ConnectLeg | CloseLeg | PlaceLeg | MuteLeg | PlayToLeg | StopLegPlayback | PlayToRoom
+Command = (
+    OpenLeg | ConnectLeg | CloseLeg | PlaceLeg | MuteLeg | TreatLeg | PlayToLeg | StopLegPlayback | PlayToRoom
+)
 
 
 # --- events ----------------------------------------------------------------------------------------------------------
@@ -154,6 +166,15 @@ class TalkingChanged:
     leg: int
     talking: bool
     level_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class GuardChanged:
+    """The leg has been taken out of its room's mix for what it plays into it, "hold music" or "echo"; None: it is heard
+    again."""
+
+    leg: int
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +239,8 @@ class PlaneReport:
 
 
 Event = (
-    LegOpened | LegFailed | DigitReceived | PlaybackEnded | TalkingChanged | LegSilent | LegReports | PlaneReport
+    LegOpened | LegFailed | DigitReceived | PlaybackEnded | TalkingChanged | GuardChanged | LegSilent
+    | LegReports | PlaneReport
 )
 
 

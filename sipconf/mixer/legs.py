@@ -1,8 +1,11 @@
 """The legs of one clock rate and encoding as rows of a bank: which room each is in and how much of it is heard.
 
 Muting lives here. A leg has a talk weight (how much of it enters its room's sum) and a listen weight (how much of
-the room it hears); both move by a ramp across one frame, never by a jump. Sums are made in `mix`.
+the room it hears); both move by a ramp across one frame, never by a jump. A talk weight is more or less than 1 where
+levels are matched. Sums are made in `mix`.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +14,28 @@ from sipconf.errors import MisuseError
 from sipconf.mixer.frame import Rows, grown, samples_per_frame
 
 NOWHERE = -1
-Weights = tuple[Rows, NDArray[np.float32], NDArray[np.float32], Rows, NDArray[np.float32]]
+FEW_SCALED = 0.45
+"""Share of a bank's rows up to which they are scaled one by one: it costs as much as scaling twice as many in a
+row."""
+
+
+class Weights(NamedTuple):
+    """A frame's exceptions; all other rows talk and listen at 1, or talk into no room and are silent anyway.
+
+    silent: rows that talk at 0. scaled, factor: rows that talk at another weight; column: float32 (size, 1), the same
+    for every row, where they are too many to be scaled one by one. ramping, before, after: rows whose talk weight
+    moves, and from where to where. listening, goal: rows whose listening moves to 0 or 1.
+    """
+
+    silent: Rows
+    scaled: Rows
+    factor: NDArray[np.float32]
+    column: NDArray[np.float32] | None
+    ramping: Rows
+    before: NDArray[np.float32]
+    after: NDArray[np.float32]
+    listening: Rows
+    goal: NDArray[np.float32]
 
 
 class MixBank:
@@ -27,6 +51,7 @@ class MixBank:
         self._used = np.zeros(0, bool)
         self._muted = np.zeros(0, bool)
         self._gate = np.zeros(0, bool)  # open: what the leg says may be heard
+        self._gain = np.zeros(0, np.float32)  # how loud it then is
         self._talk = np.zeros(0, np.float32)  # weights in effect at the end of the last frame
         self._listen = np.zeros(0, np.float32)
         self._stale = True  # weights() must look: something has changed or is still ramping
@@ -39,6 +64,7 @@ class MixBank:
         self._grow(row + 1)
         self._used[row] = self._gate[row] = True
         self._muted[row] = False
+        self._gain[row] = 1
         self._talk[row] = self._listen[row] = 0
         self.size = max(self.size, row + 1)
         self.membership += 1
@@ -76,29 +102,40 @@ class MixBank:
             gate[:] = wanted
             self._stale = True
 
+    def set_gains(self, gains: NDArray[np.float32]) -> None:
+        """How loud each row is where it is heard, float32, at least size of them. They start at 1."""
+        self._gain[: self.size] = gains[: self.size]
+        self._stale = True
+
     def is_placed(self, row: int) -> bool:
         """Whether the leg is still in a room's mix, perhaps fading."""
         self._check(row)
         return bool(self.room[row] != NOWHERE)
 
     def weights(self) -> Weights:
-        """This frame's exceptions: (rows that do not talk at weight 1, their weights at its start, at its end,
-        rows whose listening ramps, the end they ramp to). All other rows of the bank talk and listen at 1, or talk
-        into no room and are silent anyway. Called once a frame; what was ramping has then arrived."""
+        """This frame's exceptions. Called once a frame; what was ramping has then arrived."""
         if not self._stale and self._steady is not None:
             return self._steady
         size = self.size
         room = self.room[:size]
         staying = (room != NOWHERE) & (room == self._next_room[:size])
         talk, listen = self._talk[:size], self._listen[:size]
-        talk_goal = (staying & self._gate[:size] & ~self._muted[:size]).astype(np.float32)
+        talk_goal = np.where(staying & self._gate[:size] & ~self._muted[:size], self._gain[:size], np.float32(0))
         listen_goal = staying.astype(np.float32)
-        talking = np.flatnonzero((talk != 1) | (talk_goal != 1))
+        moves = talk != talk_goal
+        ramping = np.flatnonzero(moves)
         listening = np.flatnonzero(listen != listen_goal)
         leaving = room != self._next_room[:size]
-        moving = len(listening) > 0 or not np.array_equal(talk[talking], talk_goal[talking])
-        self._stale = moving or bool(leaving.any())
-        self._steady = talking, talk[talking], talk_goal[talking], listening, listen_goal[listening]
+        self._stale = len(listening) > 0 or len(ramping) > 0 or bool(leaving.any())
+        silent = np.flatnonzero(~moves & (talk_goal == 0))
+        scaled = np.flatnonzero(~moves & (talk_goal != 0) & (talk_goal != 1))
+        column = None
+        if len(scaled) > FEW_SCALED * size:
+            column = np.where(moves, np.float32(1), talk_goal)[:, None]
+        self._steady = Weights(
+            silent, scaled, talk_goal[scaled, None], column,
+            ramping, talk[ramping], talk_goal[ramping], listening, listen_goal[listening],
+        )  # fmt: skip
         talk[:] = talk_goal
         listen[:] = listen_goal
         return self._steady
@@ -121,6 +158,6 @@ class MixBank:
 
     def _grow(self, rows: int) -> None:
         had = len(self.room)
-        for name in ("room", "_next_room", "_used", "_muted", "_gate", "_talk", "_listen"):
+        for name in ("room", "_next_room", "_used", "_muted", "_gate", "_gain", "_talk", "_listen"):
             setattr(self, name, grown(getattr(self, name), rows))
         self.room[had:] = self._next_room[had:] = NOWHERE

@@ -38,31 +38,32 @@ class Share:
     hears, the last row being silence; row r hears common[slots[r]] unless it is one of own.
     """
 
-    def __init__(self, weights: Weights, slots: Rows, rooms: int, silent: NDArray[np.bool_], own: Rows) -> None:
-        """silent: bool (len(weights[0]),), which of the exceptions add nothing."""
-        rows, before, after, ramping, goal = weights
+    def __init__(self, weights: Weights, slots: Rows, rooms: int, own: Rows) -> None:
         self.own = own
         self.common: Pcm = np.zeros((0, 0), np.float32)
         self._slots, self._own_slots = slots, slots[own]
         self._everyone_alike = rooms == 1 and not np.count_nonzero(slots)
         self._product = room_product(self._own_slots, rooms)
-        heard = np.ones(len(slots), np.float32)
-        heard[rows[silent]] = 0
-        self._before = self._after = heard[own, None]
-        self._weighed = bool(np.count_nonzero(self._before != 1))
-        moving = np.flatnonzero(~silent)
-        if len(moving):
-            self._after, self._weighed = self._before.copy(), True
-            places = np.searchsorted(own, rows[moving])
-            self._before[places, 0], self._after[places, 0] = before[moving], after[moving]
-        self._ramping, self._goal = np.searchsorted(own, ramping), goal[:, None]
+        talk = np.ones(len(slots), np.float32)
+        talk[weights.silent] = 0
+        talk[weights.scaled] = weights.factor[:, 0]
+        self._before = self._after = talk[own, None]
+        self._weighed = len(weights.ramping) > 0 or bool(np.count_nonzero(self._before != 1))
+        if len(weights.ramping):
+            self._after = self._before.copy()
+            places = np.searchsorted(own, weights.ramping)
+            self._before[places, 0], self._after[places, 0] = weights.before, weights.after
+        self._listening, self._goal = np.searchsorted(own, weights.listening), weights.goal[:, None]
         self._voices: Pcm | None = None
 
-    def sum(self, pcm: Pcm, ramp: Pcm) -> Pcm | float:
-        """float32 (size, samples) to what each room's talkers add up to, (rooms, samples)."""
+    def sum(self, pcm: Pcm, ramp: Pcm, opening: Pcm) -> Pcm | float:
+        """float32 (size, samples) to what each room's talkers add up to, (rooms, samples). ramp, opening: how a weight
+        moves across the frame, and how it does from 0."""
         voices = pcm[self.own]
-        if self._weighed:
-            voices *= self._before + (self._after - self._before) * ramp
+        if self._before is not self._after:
+            voices *= self._before + (self._after - self._before) * np.where(self._before == 0, opening, ramp)
+        elif self._weighed:
+            voices *= self._before
         self._voices = voices
         return self._product @ voices if len(voices) else 0.0
 
@@ -71,9 +72,14 @@ class Share:
         self.common = common
         heard = common[self._own_slots]
         heard -= self._voices
-        if len(self._ramping):
-            heard[self._ramping] *= np.where(self._goal == 1, ramp, 1 - ramp)
+        if len(self._listening):
+            heard[self._listening] *= np.where(self._goal == 1, ramp, 1 - ramp)
         pcm[self.own] = heard
+
+    def heard(self, pcm: Pcm, rows: Rows) -> Pcm:
+        """What some rows hear, float32 (len(rows), samples)."""
+        has_own = np.isin(rows, self.own)
+        return np.where(has_own[:, None], pcm[rows], self.common[self._slots[rows]])
 
     def encode(self, codec: Codec, pcm: Pcm, out: Codes) -> None:
         """Everybody's frame to out, uint8 (size, frame_bytes): own rows from pcm, the others from common."""
@@ -94,24 +100,23 @@ class Sharing:
         """How to share this frame; None: the plain way. weights: of the bank in this frame. slots: int64 (size,), the
         room of each row among the `rooms` of its rate, `rooms` for none. played: rows that hear something over the
         mix. While all of them are the same objects so is the answer."""
-        if 2 * len(weights[0]) < len(slots):
+        if 2 * len(weights.silent) < len(slots):
             return None  # most talk
         if len(self._seen) != 3 or self._seen[0] is not weights or self._seen[1] is not slots or (
             self._seen[2] is not played and (len(played) or len(self._seen[2]))
         ):
             self._seen = (weights, slots, played)
-            silent = (weights[1] == 0) & (weights[2] == 0)
-            own = _own_rows(weights, silent, len(slots), played)
+            own = _own_rows(weights, len(slots), played)
             spared = len(slots) - len(own) - rooms
             worth_it = 2 * len(own) <= len(slots) and spared >= LEAST_SPARED
-            self._share = Share(weights, slots, rooms, silent, own) if worth_it else None
+            self._share = Share(weights, slots, rooms, own) if worth_it else None
         return self._share
 
 
-def _own_rows(weights: Weights, silent: NDArray[np.bool_], size: int, played: Rows) -> Rows:
+def _own_rows(weights: Weights, size: int, played: Rows) -> Rows:
     """The rows that talk, that fade into what they hear or out of it, or that are played something."""
     own = np.ones(size, bool)
-    own[weights[0][silent]] = False
-    own[weights[3]] = True
+    own[weights.silent] = False
+    own[weights.listening] = True
     own[played[played < size]] = True
     return np.flatnonzero(own)

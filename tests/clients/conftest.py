@@ -55,6 +55,7 @@ name = "Open room"
 extension = "2000"
 tones = false
 announce_alone = false
+guards = false
 
 [[conferences]]
 name = "Weekly stand-up"
@@ -62,6 +63,7 @@ extension = "2001"
 access_code = "4321"
 tones = false
 announce_alone = false
+guards = false
 
 [[conferences]]
 name = "Board"
@@ -72,6 +74,7 @@ administrator_code = "9876"
 wait_for_administrator = true
 tones = false
 announce_alone = false
+guards = false
 
 [[incoming_numbers]]
 number = "+3225551234"

@@ -12,7 +12,7 @@ import numpy as np
 
 RATE = 8000
 MODULATION_HZ = 5.0
-"""The amplitude swings like syllables, between a third and all of it, never to nothing: a gap stays a gap."""
+"""The amplitude swings like syllables, between a quarter and all of it, never to nothing: a gap stays a gap."""
 WINDOW = 400
 """50 ms at 8 kHz: the resolution of the judge, 20 Hz and 50 ms."""
 
@@ -25,7 +25,7 @@ VOICES = {"first": 440.0, "second": 700.0, "third": 1000.0, "fourth": 1320.0, "f
 def voice(frequency: float, seconds: float, rate: int = RATE, level_db: float = -14.0) -> np.ndarray:
     """A modulated tone, float, shape (samples,), full scale 1.0; level_db is its mean level in dBFS."""
     at = np.arange(int(seconds * rate)) / rate
-    envelope = (2 + np.cos(2 * np.pi * MODULATION_HZ * at)) / 3
+    envelope = (5 + 3 * np.cos(2 * np.pi * MODULATION_HZ * at)) / 8
     tone = np.sin(2 * np.pi * frequency * at) * envelope
     return tone * (10 ** (level_db / 20) / np.sqrt(np.mean(tone**2)))
 
@@ -75,7 +75,7 @@ class Hearing:
 
 
 def judge(samples: np.ndarray, rate: int, frequency: float, floor_db: float = -45.0) -> Hearing:
-    """Judge one voice in samples; floor_db is what counts as silence (the voice's own dips are 10 dB)."""
+    """Judge one voice in samples; floor_db is what counts as silence (the voice's own dips are 12 dB)."""
     return _judge_levels(envelope(samples, frequency, rate), floor_db)
 
 

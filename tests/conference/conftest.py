@@ -46,6 +46,7 @@ class House:
         self.rejected: dict[str, do.Reject] = {}
         self.ended: dict[str, str] = {}
         self.muted: dict[str, bool] = {}
+        self.treated: dict[str, tuple[bool, ...]] = {}
         self.called_out: list[do.CallOut] = []
         self.published: list[do.Publish] = []
         self.ringing: set[str] = set()
@@ -157,6 +158,9 @@ class House:
                 self.room[call] = None
             case do.SetMuted(muted=muted):
                 self.muted[call] = muted
+            case do.Treat(level_matching=level_matching, guards=guards):
+                assert self.room[call] is not None
+                self.treated[call] = (level_matching, guards)
 
     # --- what can be seen --------------------------------------------------------------------------------------------
     def clip(self, call: str) -> tuple[str, ...]:

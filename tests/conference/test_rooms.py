@@ -44,6 +44,39 @@ def test_tones_and_the_announcement_can_be_switched_off(meet):
     assert at.to_room == [] and at.heard == {}
 
 
+def test_voices_are_treated_as_the_room_says_and_an_edit_is_heard_at_once(meet):
+    at = meet(LOBBY, "101")
+    at.dial("102", "2001", at.user("102"))
+    assert at.treated == {"101": (True, True), "102": (True, True)}
+    at.service.replace_directory(at.directory_of(replace(LOBBY, level_matching=False)), at.now)
+    at.pump()
+    assert at.treated == {"101": (False, True), "102": (False, True)}
+    at.service.replace_directory(at.directory_of(replace(LOBBY, guards=False)), at.now)
+    at.pump()
+    assert at.treated == {"101": (True, False), "102": (True, False)}
+
+
+def test_a_guarded_voice_is_shown_with_the_reason_and_apart_from_a_mute(meet):
+    at = meet(LOBBY, "101")
+    at.tell(fact.GuardChanged("101", "hold music"))
+    at.tell(fact.GuardChanged("101", "hold music"))
+    (shown,) = at.service.participants("2001")
+    assert shown["guard"] == "hold music" and shown["muted"] is False
+    at.tell(fact.GuardChanged("101", None))
+    told = [p.data["participant"]["guard"] for p in at.published if p.event == "guarded"]
+    assert told == ["hold music", None]
+    assert at.service.participants("2001")[0]["guard"] is None
+
+
+def test_a_guard_is_forgotten_with_the_room_it_was_in(meet):
+    at = meet(replace(GUARDED, when_administrator_leaves="wait"), "101", "102")
+    at.tell(fact.GuardChanged("102", "echo"))
+    at.leave("101")
+    assert at.states() == {"102": "waiting"} and at.service.participants("2001")[0]["guard"] is None
+    at.tell(fact.GuardChanged("102", None))
+    assert [p.event for p in at.published].count("guarded") == 1
+
+
 def test_what_is_published(meet):
     at = meet(LOBBY, "101")
     at.service.describe_call("101", codec="PCMA", transport="udp")
@@ -54,7 +87,7 @@ def test_what_is_published(meet):
     assert spoke == {"conference": "2001", "participant": {
         "id": spoke["participant"]["id"], "name": "Alice", "number": "101", "administrator": False, "muted": False,
         "speaking": True, "level_db": -21.3, "codec": "PCMA", "transport": "udp",
-        "joined_at": "2023-11-14T22:30:00.000+00:00", "state": "talking", "held": False}}
+        "joined_at": "2023-11-14T22:30:00.000+00:00", "state": "talking", "held": False, "guard": None}}
     assert at.published[3].data == {"conference": "2001"}
     assert at.service._rooms == {} and at.service._guests == {}
 

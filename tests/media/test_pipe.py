@@ -19,6 +19,7 @@ MESSAGES = [
     protocol.CloseLeg(1),
     protocol.PlaceLeg(1, None),
     protocol.MuteLeg(1, True),
+    protocol.TreatLeg(1, True, False),
     protocol.PlayToLeg(1, 2, ("enter-code", "café"), False),
     protocol.StopLegPlayback(1),
     protocol.PlayToRoom(3, ("joined",)),
@@ -27,6 +28,7 @@ MESSAGES = [
     protocol.DigitReceived(1, "#"),
     protocol.PlaybackEnded(1, 2),
     protocol.TalkingChanged(1, True, -31.25),
+    protocol.GuardChanged(1, "echo"),
     protocol.LegSilent(1),
     protocol.LegReports(
         (1, 9), (-60.5, -7.0), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6), (6, 7), (0.5, 0.0), (40.0, 10.0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sipconf.mixer.levels import FLOOR_CAP_DB, HANG_OVER_MS, Levels
+from sipconf.mixer.levels import CLICK_MS, FLOOR_CAP_DB, HANG_OVER_MS, Levels
 from sipconf.mixer.tones import modulated_tone
 
 
@@ -55,18 +55,67 @@ def test_a_steady_loud_sound_does_not_gate_itself():
     assert levels.talking[0]
 
 
+def test_noise_of_any_loudness_is_let_in_at_the_very_first_only():
+    levels = Levels()
+    changes = listen(levels, *(noise(12.0, level, seed) for seed, level in enumerate((-60, -50, -42, -36))))
+    assert all(frame < 80 for frame, _ in changes)
+    assert not levels.talking.any()
+
+
+def test_a_louder_noise_is_taken_for_noise_after_some_seconds():
+    levels = Levels()
+    changes = listen(levels, np.concatenate([noise(4.0, -60), noise(6.0, -40)]))
+    assert [frame for frame, _ in changes][0] == 200 and 250 < changes[1][0] < 350 and len(changes) == 2
+
+
+def test_lost_packets_do_not_make_a_noisy_line_talk():
+    levels = Levels()
+    hiss = noise(20.0, -42)
+    for first in range(8000 * 5, len(hiss), 8000 * 3):
+        hiss[first : first + 640] = 0
+    assert [frame for frame, _ in listen(levels, hiss) if frame > 80] == []
+
+
+def test_a_word_opens_in_the_frame_in_which_it_begins():
+    levels = Levels()
+    word = np.concatenate([noise(5.0, -50)[: 8000 * 5 - 80], modulated_tone(600, 8000, 0.4, -26)])
+    assert listen(levels, word)[-1] == (249, 0)
+
+
+def test_a_click_keeps_the_gate_open_for_a_moment_only():
+    levels = Levels()
+    click = np.zeros(8000)
+    click[4000:4100] = 8000
+    assert [frame for frame, _ in listen(levels, click)] == [25, 25 + CLICK_MS // 20]
+
+
 def test_rows_are_those_of_a_plain_loop():
     random = np.random.default_rng(5)
     levels = Levels()
-    for row in range(40):
+    rows, full = 40, 32768.0**2
+    for row in range(rows):
         levels.add(row)
-    floor, hang = [32768**2 * 10**-6.8] * 40, [0] * 40
-    for _ in range(80):
-        pcm = (random.standard_normal((40, 160)) * 10 ** random.uniform(0, 4, (40, 1))).astype(np.float32)
+    infinity = float("inf")
+    quietest = [[full * 1e-5] * 8 + [infinity] * 4 for _ in range(rows)]
+    loudest = [[full * 1e-5] * 8 + [infinity] * 4 for _ in range(rows)]
+    threshold = [full * 10**-4.4] * rows
+    until, loud_before, block = [0] * rows, [False] * rows, [[] for _ in range(rows)]
+    for frame in range(400):
+        pcm = (random.standard_normal((rows, 160)) * 10 ** random.uniform(1.2, 3, (rows, 1))).astype(np.float32)
         levels.hear(pcm)
-        for row in range(40):
+        for row in range(rows):
             power = sum(float(x) ** 2 for x in pcm[row]) / 160
-            hang[row] = 15 if power > floor[row] * 10**0.9 else max(0, hang[row] - 1)
-            floor[row] = floor[row] + 0.25 * (power - floor[row]) if power < floor[row] else floor[row] * 10**0.006
-            floor[row] = min(max(floor[row], 32768**2 * 10**-6.8), 32768**2 * 10**-5.0)
-        assert levels.talking.tolist() == [h > 0 for h in hang]
+            loud = power > threshold[row]
+            if loud:
+                until[row] = max(until[row], frame + 3)
+            if loud and loud_before[row]:
+                until[row] = frame + 15
+            loud_before[row] = loud
+            block[row].append(power)
+            if len(block[row]) == 10:
+                quietest[row] = [*quietest[row][1:], min(block[row])]
+                loudest[row] = [*loudest[row][1:], max(block[row])]
+                block[row] = []
+                floor = min(max(sorted(quietest[row])[2], full * 10**-6.8), full * 10**-3.8)
+                threshold[row] = min(max(sorted(loudest[row])[2] * 10**0.4, floor * 10**0.6), floor * 10**1.05)
+        assert levels.talking.tolist() == [frame < each for each in until], frame

@@ -142,14 +142,42 @@ def test_closed_gates_add_nothing_and_still_hear():
     assert [int(row[5]) for row in mixer.mix([pcm.copy()])[0]] == [0, 100, 100]
 
 
+def test_an_opening_gate_lets_a_word_begin_at_once_and_a_closing_one_fades():
+    mixer, banks = build((8000, [1, 1]))
+    pcm = np.full((2, 160), 100, np.float32)
+    mixer.mix([pcm.copy()])
+    banks[0].open_gates(np.array([False, True]))
+    closing = mixer.mix([pcm.copy()])[0][1].copy()
+    banks[0].open_gates(np.array([True, True]))
+    opening = mixer.mix([pcm.copy()])[0][1].copy()
+    assert (np.diff(closing) < 0).all() and closing[0] > 99 and closing[-1] == 0
+    assert opening[0] == 5 and (np.diff(opening[:20]) > 0).all() and (opening[20:] == 100).all()
+
+
+def test_a_gain_ramps_and_what_was_added_is_what_is_subtracted():
+    mixer, banks = build((8000, [1, 1, 1]))
+    pcm = np.full((3, 160), 100, np.float32)
+    mixer.mix([pcm.copy()])
+    banks[0].set_gains(np.array([2.0, 1.0, 0.5], np.float32))
+    moving = mixer.mix([pcm.copy()])[0][1].copy()
+    assert np.allclose(moving, 200 + 50 * np.arange(1, 161) / 160, atol=0.01)
+    assert [int(row[80]) for row in mixer.mix([pcm.copy()])[0]] == [150, 250, 300]
+    banks[0].open_gates(np.array([False, True, True]))
+    mixer.mix([pcm.copy()])
+    assert [int(row[80]) for row in mixer.mix([pcm.copy()])[0]] == [150, 50, 100]
+
+
 def test_the_sums_are_those_of_plain_loops():
     random = np.random.default_rng(11)
-    for _ in range(6):
+    for matched in (0, 0.05, 0.5, 1, 1, 1):
         n, rooms = int(random.integers(1, 700)), int(random.integers(1, 30))
         places = [int(r) if r < rooms else None for r in random.integers(0, rooms + 2, n)]
         half = n // 2
         mixer, banks = build((8000, places[:half]), (8000, places[half:]))
         muted = [bool(m) for m in random.random(n) < 0.2]
+        gain = np.where(random.random(n) < matched, random.choice([0.25, 2.0, 4.0], n), 1.0).astype(np.float32)
+        banks[0].set_gains(gain[:half])
+        banks[1].set_gains(gain[half:])
         for leg in range(n):
             (banks[0] if leg < half else banks[1]).mute(leg if leg < half else leg - half, muted[leg])
         pcm = random.integers(-20000, 20000, (n, 160)).astype(np.float32)
@@ -157,8 +185,9 @@ def test_the_sums_are_those_of_plain_loops():
             heard = np.concatenate(mixer.mix([pcm[:half].copy(), pcm[half:].copy()]))
         for leg in range(0, n, max(1, n // 12)):
             others = [k for k in range(n) if k != leg and places[k] == places[leg] and not muted[k]]
-            twin = pcm[others].astype(np.float64).sum(axis=0) if places[leg] is not None else np.zeros(160)
-            assert np.allclose(heard[leg], twin, atol=2)
+            twin = (pcm[others] * gain[others, None]).astype(np.float64).sum(axis=0)
+            twin = twin if places[leg] is not None else np.zeros(160)
+            assert np.allclose(heard[leg], twin, atol=2, rtol=1e-5)
 
 
 def test_membership_changes_keep_the_other_rooms_histories():

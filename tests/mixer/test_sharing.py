@@ -5,7 +5,7 @@ import pytest
 
 from sipconf.mixer import sharing
 from sipconf.mixer.codecs.catalogue import codec
-from sipconf.mixer.legs import MixBank
+from sipconf.mixer.legs import MixBank, Weights
 from sipconf.mixer.mix import Mixer
 from sipconf.mixer.prompts import ClipLibrary, Player, RoomPlayer
 
@@ -62,6 +62,7 @@ def test_what_is_shared_is_what_each_would_have_heard(
             if frame % 3 == 0:
                 gates[b] = rng.random(size) < talking
             row, room = int(rng.integers(size)), int(rng.integers(rooms + 1))
+            gains = rng.choice([1.0, 0.5, 2.0], size).astype(np.float32)
             muted, beeps, stops = rng.random() < 0.3, rng.random() < 0.2, rng.random() < 0.2
             for side in sides:
                 places = range(size) if frame == 0 else [row] if frame % 4 == 1 else []
@@ -70,6 +71,8 @@ def test_what_is_shared_is_what_each_would_have_heard(
                 side.banks[b].open_gates(gates[b])
                 if frame % 5 == 2:
                     side.banks[b].mute(row, muted)
+                if frame % 7 == 3:
+                    side.banks[b].set_gains(gains)
                 if beeps:
                     side.players[b].play(row, frame, ["beep"], loop=frame % 2 == 0)
                 elif stops:
@@ -88,15 +91,18 @@ def test_what_is_shared_is_what_each_would_have_heard(
     assert not sides[0].shared_frames
 
 
+def silent_rows(rows: np.ndarray) -> Weights:
+    """Nobody else's weight is anything but 1."""
+    nobody, ones, none = np.zeros(0, np.intp), np.zeros(0, np.float32), np.zeros((0, 1), np.float32)
+    return Weights(rows, nobody, none, None, nobody, ones, ones, nobody, ones)
+
+
 def test_the_plain_way_is_taken_where_most_talk_or_little_is_spared() -> None:
     size = 3 * sharing.LEAST_SPARED
-    nobody, ones = np.zeros(0, np.intp), np.zeros(0, np.float32)
-    slots = np.zeros(size, np.int64)
+    nobody, slots = np.zeros(0, np.intp), np.zeros(size, np.int64)
 
     def share(silent: int, rooms: int = 1) -> sharing.Share | None:
-        rows = np.arange(silent)
-        quiet = np.zeros(silent, np.float32)
-        return sharing.Sharing().choose((rows, quiet, quiet, nobody, ones), slots, rooms, nobody)
+        return sharing.Sharing().choose(silent_rows(np.arange(silent)), slots, rooms, nobody)
 
     assert share(0) is None and share(size // 2 - 2) is None
     chosen = share(size - 3)
@@ -106,9 +112,8 @@ def test_the_plain_way_is_taken_where_most_talk_or_little_is_spared() -> None:
 
 def test_the_choice_is_made_anew_only_when_something_has_changed() -> None:
     size = 3 * sharing.LEAST_SPARED
-    rows = np.arange(size)
-    quiet, nobody = np.zeros(size, np.float32), np.zeros(0, np.intp)
-    weights, slots = (rows, quiet, quiet, nobody, np.zeros(0, np.float32)), np.zeros(size, np.int64)
+    nobody = np.zeros(0, np.intp)
+    weights, slots = silent_rows(np.arange(size)), np.zeros(size, np.int64)
     chooser = sharing.Sharing()
     first = chooser.choose(weights, slots, 1, nobody)
     assert first is chooser.choose(weights, slots, 1, np.zeros(0, np.intp)) and first is not None

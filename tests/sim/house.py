@@ -6,6 +6,7 @@ Wired as app.py does it. Every clip is a tone of its own, so that what is played
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -153,9 +154,11 @@ class House:
 
     @staticmethod
     def directory(*conferences: ConferenceSpec) -> Directory:
-        """All users, and the incoming number of the first conference."""
+        """All users, and the incoming number of the first conference. People say tones here, which a guard takes for
+        music on hold."""
         numbers = [IncomingNumberSpec(NUMBER, conferences[0].extension)] if conferences else []
-        return Directory([UserSpec(user, f"User {user}") for user in USERS], conferences, numbers)
+        unguarded = [replace(conference, guards=False) for conference in conferences]
+        return Directory([UserSpec(user, f"User {user}") for user in USERS], unguarded, numbers)
 
     # --- the plane behind a keeper that can be replaced (protocol.Media) ---------------------------------------------
     def send(self, command: protocol.Command) -> None:
