@@ -43,7 +43,7 @@ class Concealer:
         self._troubled = False  # some row has such a gap
         self._past = np.zeros((0, HISTORY_FRAMES * codec.samples), np.float32)  # what was played before the gap
         self._period = np.ones(0, np.int64)
-        self._periods = np.ones(0, np.int64)  # of them, repeated as one
+        self._count = np.ones(0, np.int64)  # of them, repeated as one
         self._next = np.zeros((0, self._max_overlap), np.float32)  # what would go on behind the invented
 
     def add(self, row: int) -> None:
@@ -51,13 +51,13 @@ class Concealer:
         self._history = [grown(codes, row + 1) for codes in self._history]
         for codes in self._history:
             codes[row] = self._codec.silence
-        for name in ("_gap", "_past", "_period", "_periods", "_next"):
+        for name in ("_gap", "_past", "_period", "_count", "_next"):
             setattr(self, name, grown(getattr(self, name), row + 1))
         self._gap[row] = self._fade
         self._troubled = True
         self._past[row] = self._next[row] = 0
         self._period[row] = LAGS[1] * self._factor
-        self._periods[row] = 1
+        self._count[row] = 1
 
     def fill(self, pcm: Pcm, codes: Codes, filled: NDArray[np.uint8]) -> None:
         """pcm float32 (n, samples), decoded from codes uint8 (n, frame_bytes), gets its missing halves, in place.
@@ -112,7 +112,7 @@ class Concealer:
             past = np.concatenate([past[:, now.shape[1] :], now], axis=1)
         self._past[rows] = past
         self._period[rows] = self._pitch_lags(past)
-        self._periods[rows] = 1
+        self._count[rows] = 1
 
     def _pitch_lags(self, past: Pcm) -> NDArray[np.int64]:
         """The lag in samples, int64 (m,), at which each row's end looks most like what came before; loudness does not
@@ -138,12 +138,12 @@ class Concealer:
         if len(starts):
             step = past[starts, -1] - past[starts, -1 - period[starts]]
             signal[starts] += step[:, None] * self._join[: len(index)]
-        longer = np.flatnonzero(count > self._periods[rows])
+        longer = np.flatnonzero(count > self._count[rows])
         if len(longer):
             turn = np.minimum(index / (BLEND * period[longer, None]), 1).astype(np.float32)
-            before = self._repeated(past[longer], at[longer], period[longer], self._periods[rows[longer]])
+            before = self._repeated(past[longer], at[longer], period[longer], self._count[rows[longer]])
             signal[longer] = before + (signal[longer] - before) * turn
-            self._periods[rows] = count
+            self._count[rows] = count
         signal *= np.maximum(0, 1 - at * np.float32(1 / self._fade))
         self._gap[rows] += length
         self._next[rows] = signal[:, length:]

@@ -90,6 +90,7 @@ class PlainRow:
         self.fade = 100 * self.per_ms
         self.history = [0.0] * 3 * self.frame
         self.gap, self.periods, self.past, self.period = self.fade, 1, self.history, 120 * self.factor
+        self.next = [0.0] * 5 * self.per_ms
 
     def invented(self, at, begin, count):
         value = repeated(self.past, at, self.period, count, self.frame)
@@ -129,8 +130,6 @@ class PlainRow:
         self.gap += length
         self.next = sound[length:]
         return sound[:length]
-
-    next = [0.0] * 1000
 
 
 @pytest.mark.parametrize(("rate", "rows", "seconds"), [(8000, 4, 1.2), (16000, 1, 0.5), (48000, 1, 0.3)])
