@@ -93,5 +93,6 @@ def delay(path: Path, said: Pcm, calls: dict[str, tuple[Heard, float]]) -> None:
         axis.spines[["top", "right"]].set_visible(False)
     axes[-1].set_xlabel(f"seconds of the call; only where someone speaks above {SPEECH_DB:.0f} dBFS")
     axes[-1].set_ylim(0, max(40.0, 1.2 * top))
+    axes[-1].set_xlim(0, len(said) / RATE)
     figure.tight_layout(h_pad=0.4)
     _save(figure, path)
