@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 CONFIG ?= config/conferences.toml
 export PYTHONUNBUFFERED = 1
 
-.PHONY: run test lint bench soak days fuzz prompts lock clients clean
+.PHONY: run test lint bench sound soak days fuzz prompts lock clients clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/sipconf serve --config $(CONFIG)
@@ -18,6 +18,10 @@ lint: $(VENV)/test.stamp
 
 bench: $(VENV)/run.stamp
 	$(BIN)/python -m benchmarks.harness
+
+# How it sounds on bad networks, by PESQ and STOI: writes docs/sound.md and its pictures. Needs a C compiler, for pesq.
+sound: $(VENV)/sound.stamp
+	$(BIN)/python -m benchmarks.sound $(SOUND)
 
 # Ten thousand calls with short timers, then twenty minutes of calls with sound: is everything as it was before?
 soak: $(VENV)/run.stamp
@@ -52,12 +56,22 @@ $(VENV)/test.stamp: $(VENV)/run.stamp requirements/test.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.lock
 	touch $@
 
+$(VENV)/sound.stamp: $(VENV)/run.stamp requirements/sound-build.lock requirements/sound.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/sound-build.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --use-pep517 --no-build-isolation \
+	  -r requirements/sound.lock
+	touch $@
+
 # After editing the dependencies in pyproject.toml (needs uv).
 lock:
 	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url -q -o requirements/run.lock
 	uv pip compile pyproject.toml --group build --group test --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url -q -o requirements/test.lock
+	uv pip compile pyproject.toml --group sound-build --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url -q -o requirements/sound-build.lock
+	uv pip compile pyproject.toml --group sound --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url -q -o requirements/sound.lock
 
 clean:
 	rm -rf $(VENV) build *.egg-info .ruff_cache

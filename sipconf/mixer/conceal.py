@@ -1,7 +1,11 @@
-"""What a listener hears instead of lost audio: the last period of the voice again, fading, cross-faded on return.
+"""What a listener hears instead of lost audio: the voice's last periods again, fading, joined without a step.
 
-Works on decoded samples, a 10 ms half of a frame at a time, and only on the rows that lost one. Which halves are
-missing is the jitter buffer's to say.
+After ITU-T G.711 Appendix I, but without its delay. The period is found in what was played last. One period is repeated
+at first, then two as one, then three, so that a long gap does not buzz, and the gap fades to silence. Where sound comes
+back, the invented goes on under it for a while, the longer the longer the gap was.
+
+Works on decoded samples, and only on the rows that lost some or come back. Which halves of a frame (10 ms) are missing
+is the jitter buffer's to say.
 """
 
 import numpy as np
@@ -12,117 +16,158 @@ from sipconf.mixer.codecs.catalogue import Codec
 from sipconf.mixer.frame import Codes, Pcm, Rows, grown
 
 FADE_MS = 100  # from the last good sample to silence
-RETURN_MS = 5  # of cross-fade into the first good samples
-JOIN_MS = 1.25  # within which a step at the seam dies away
+OVERLAP_MS, MAX_OVERLAP_MS = 1, 5  # of a return: at least, plus a tenth of the gap; at most
+JOIN_MS = 1.25  # within which a step at the beginning of a gap dies away
+HISTORY_FRAMES = 3  # kept of what was played: enough for PERIODS of the longest
 SEARCH_RATE = 8000
-LAGS = (20, 100)  # periods looked for at the search rate: 400 to 80 Hz
-TEMPLATE = 60  # samples at the search rate that must look alike one period earlier
+LAGS = (30, 122)  # periods looked for at the search rate: 266 to 66 Hz; of a higher voice two or more are one
+TEMPLATE = 48  # samples at the search rate that must look alike one period earlier
+PERIODS = 3  # repeated as one at most: one more after each frame
+BLEND = 0.25  # of a period: how much of the end of a repetition turns into what came before its beginning
+BOTH = 0x0101  # two filled halves, seen as one number
 
 
 class Concealer:
-    """One row per leg of a bank. Keeps last frame's codes, not its samples: that copy is four times smaller."""
+    """One row per leg of a bank. Keeps the last frames' codes, not their samples: that copy is four times smaller."""
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
         self._half = codec.samples // 2
         self._factor = codec.clock_rate // SEARCH_RATE
-        self._codes = np.zeros((0, codec.frame_bytes), np.uint8)
-        self._whole = np.zeros(0, bool)  # the last frame came complete
+        per_ms = codec.clock_rate // 1000
+        self._fade = FADE_MS * per_ms
+        self._overlap, self._max_overlap = OVERLAP_MS * per_ms, MAX_OVERLAP_MS * per_ms
+        self._join = np.exp(-np.arange(codec.samples + self._max_overlap) / (JOIN_MS * per_ms)).astype(np.float32)
+        self._history = [np.zeros((0, codec.frame_bytes), np.uint8) for _ in range(HISTORY_FRAMES)]  # oldest first
         self._gap = np.zeros(0, np.int64)  # samples invented since the last good one
         self._troubled = False  # some row has such a gap
-        self._cycle = np.zeros((0, LAGS[1] * self._factor), np.float32)
+        self._past = np.zeros((0, HISTORY_FRAMES * codec.samples), np.float32)  # what was played before the gap
         self._period = np.ones(0, np.int64)
-        self._step = np.zeros(0, np.float32)  # the last good sample less what the cycle would have had there
-        per_ms = codec.clock_rate // 1000
-        self._fade_samples = FADE_MS * per_ms
-        self._join = np.exp(-np.arange(self._half) / (JOIN_MS * per_ms))
-        self._return = ((np.arange(RETURN_MS * per_ms) + 1) / (RETURN_MS * per_ms)).astype(np.float32)
+        self._count = np.ones(0, np.int64)  # of them, repeated as one
+        self._next = np.zeros((0, self._max_overlap), np.float32)  # what would go on behind the invented
 
     def add(self, row: int) -> None:
         """A new leg in this row: nothing was heard from it yet, so nothing is invented until it speaks."""
-        for name in ("_codes", "_whole", "_gap", "_cycle", "_period", "_step"):
+        self._history = [grown(codes, row + 1) for codes in self._history]
+        for codes in self._history:
+            codes[row] = self._codec.silence
+        for name in ("_gap", "_past", "_period", "_count", "_next"):
             setattr(self, name, grown(getattr(self, name), row + 1))
-        self._codes[row] = self._codec.silence
-        self._whole[row] = False
-        self._gap[row] = self._fade_samples
+        self._gap[row] = self._fade
         self._troubled = True
-        self._cycle[row] = 0
-        self._period[row] = LAGS[0] * self._factor
-        self._step[row] = 0
+        self._past[row] = self._next[row] = 0
+        self._period[row] = LAGS[1] * self._factor
+        self._count[row] = 1
 
     def fill(self, pcm: Pcm, codes: Codes, filled: NDArray[np.uint8]) -> None:
         """pcm float32 (n, samples), decoded from codes uint8 (n, frame_bytes), gets its missing halves, in place.
-        filled uint8 (n, 2): not 0 where that half came."""
-        rows = len(pcm)
-        complete = np.count_nonzero(filled) == filled.size
-        if not complete or self._troubled:
-            gap = self._gap[:rows]
-            for half in (0, 1):
-                came = filled[:, half] != 0
-                lost = np.flatnonzero(~came & (gap < self._fade_samples))
-                if len(lost):
-                    self._conceal(pcm, lost, half)
-                back = np.flatnonzero(came & (gap > 0))
-                if len(back):
-                    self._return_to(pcm, back, half)
-            self._troubled = bool(gap.any())
-        self._codes[:rows] = codes
-        if complete:
-            self._whole[:rows] = True
-        else:
-            np.all(filled, axis=1, out=self._whole[:rows])
+        filled uint8 (n, 2), contiguous: 1 where that half came, else 0."""
+        mended = None
+        if self._troubled or np.count_nonzero(filled) != filled.size:
+            mended = self._concerned(filled)
+            if len(mended):
+                pcm[mended] = self._mend(mended, pcm[mended], filled[mended] != 0)
+                self._troubled = np.count_nonzero(self._gap) != 0
+        newest = self._history.pop(0)
+        self._history.append(newest)
+        newest[: len(codes)] = codes
+        if mended is not None and len(mended):
+            played = np.empty((len(mended), codes.shape[1]), np.uint8)
+            self._codec.encode(pcm[mended], played)
+            newest[mended] = played
 
-    def _conceal(self, pcm: Pcm, rows: Rows, half: int) -> None:
-        fresh = rows[(self._gap[rows] == 0) & self._whole[rows]]
-        if len(fresh):
-            self._learn(pcm, fresh, half)
-        pcm[rows, half * self._half : (half + 1) * self._half] = self._invent(rows, self._half)
-        self._gap[rows] += self._half
+    def _concerned(self, filled: NDArray[np.uint8]) -> Rows:
+        """Rows that miss something and are not silent yet, or that come back."""
+        came, gap = filled.view(np.uint16)[:, 0], self._gap[: len(filled)]
+        missing = (came != BOTH) & (gap < self._fade)
+        return np.flatnonzero(missing | (came != 0) & (gap > 0))
 
-    def _return_to(self, pcm: Pcm, rows: Rows, half: int) -> None:
-        first, length = half * self._half, len(self._return)
-        invented = self._invent(rows, length)
-        part = pcm[rows, first : first + length]
-        pcm[rows, first : first + length] = invented + (part - invented) * self._return
-        self._gap[rows] = 0
+    def _mend(self, rows: Rows, heard: Pcm, came: NDArray[np.bool_]) -> Pcm:
+        """What rows play: heard (m, samples), in place, with the halves that did not come, came (m, 2), invented."""
+        samples, half = self._codec.samples, self._half
+        alike = came[:, 0] == came[:, 1]
+        whole, mixed = np.flatnonzero(alike), np.flatnonzero(~alike)
+        for part, begin, end in ((whole, 0, samples), (mixed, 0, half), (mixed, half, samples)):
+            if not len(part):
+                continue
+            here = came[part, begin // half]
+            lost, back = part[~here], part[here]
+            back = back[self._gap[rows[back]] > 0]
+            if len(lost):
+                fresh = lost[self._gap[rows[lost]] == 0]
+                if len(fresh):
+                    self._learn(rows[fresh], heard[fresh, :begin])
+                heard[lost, begin:end] = self._invent(rows[lost], end - begin)
+            if len(back):
+                first = slice(begin, begin + self._max_overlap)
+                heard[back, first] = self._return_to(rows[back], heard[back, first])
+        return heard
 
-    def _invent(self, rows: Rows, length: int) -> Pcm:
-        """The next samples of each row's cycle, (rows, length), fading by how long the gap already is."""
-        at = self._gap[rows, None] + np.arange(length)
-        signal = self._cycle[rows[:, None], at % self._period[rows, None]]
-        starts = self._gap[rows] == 0
-        if starts.any():
-            signal[starts] += self._step[rows[starts], None] * self._join[:length]
-        return signal * np.maximum(0, 1 - at / self._fade_samples).astype(np.float32)
+    def _learn(self, rows: Rows, now: Pcm) -> None:
+        """Keep what rows played before their gap, at last now (m, 0 or half), and find its period."""
+        codes = np.stack([frame[rows] for frame in self._history], axis=1)
+        past = np.empty((len(rows), self._past.shape[1]), np.float32)
+        self._codec.decode(codes.reshape(-1, codes.shape[2]), past.reshape(-1, self._codec.samples))
+        if now.shape[1]:
+            past = np.concatenate([past[:, now.shape[1] :], now], axis=1)
+        self._past[rows] = past
+        self._period[rows] = self._pitch_lags(past)
+        self._count[rows] = 1
 
-    def _learn(self, pcm: Pcm, rows: Rows, half: int) -> None:
-        """Find each row's period in its last 20 ms and keep its last cycle, end blended so that it repeats
-        smoothly."""
-        past = np.empty((len(rows), self._codec.samples), np.float32)
-        self._codec.decode(self._codes[rows], past)
-        if half:
-            past = np.concatenate([past[:, self._half :], pcm[rows, : self._half]], axis=1)
-        lags = self._periods(past)
-        longest = self._cycle.shape[1]
-        place = np.arange(longest)
-        start = past.shape[1] - lags[:, None]
-        cycle = np.take_along_axis(past, np.minimum(start + place, past.shape[1] - 1), axis=1)
-        before = np.clip(start + place - lags[:, None], 0, past.shape[1] - 1)
-        earlier = np.take_along_axis(past, before, axis=1)
-        blend = np.clip((place - 0.75 * lags[:, None]) / (0.25 * lags[:, None]), 0, 1)
-        blend[start[:, 0] < lags] = 0  # no whole earlier period to blend towards
-        self._cycle[rows] = cycle + (earlier - cycle) * blend
-        self._period[rows] = lags
-        self._step[rows] = past[:, -1] - np.take_along_axis(past, start - 1, axis=1)[:, 0]
-
-    def _periods(self, past: Pcm) -> NDArray[np.int64]:
-        """The lag in samples at which each row's end looks most like what came before; its loudness does not
+    def _pitch_lags(self, past: Pcm) -> NDArray[np.int64]:
+        """The lag in samples, int64 (m,), at which each row's end looks most like what came before; loudness does not
         count."""
-        coarse = past.reshape(len(past), -1, self._factor).mean(axis=2)
-        template = coarse[:, -TEMPLATE:]
-        first = coarse.shape[1] - TEMPLATE - LAGS[1]
-        windows = sliding_window_view(coarse[:, first : coarse.shape[1] - LAGS[0]], TEMPLATE, axis=1)
-        alike = np.einsum("rwt,rt->rw", windows, template)
+        reach = TEMPLATE + LAGS[1]
+        coarse = past[:, -reach * self._factor :]
+        if self._factor > 1:
+            coarse = coarse.reshape(len(past), reach, self._factor).mean(axis=2)
+        windows = sliding_window_view(coarse[:, : reach - LAGS[0]], TEMPLATE, axis=1)
+        alike = np.einsum("rwt,rt->rw", windows, coarse[:, -TEMPLATE:])
         energy = np.einsum("rwt,rwt->rw", windows, windows)
         score = alike / np.sqrt(energy + TEMPLATE)
         return (LAGS[1] - score.argmax(axis=1)) * self._factor
+
+    def _invent(self, rows: Rows, length: int) -> Pcm:
+        """The next samples of rows that miss them, (m, length). What would follow is kept for the return."""
+        gap, period, past = self._gap[rows], self._period[rows], self._past[rows]
+        index = np.arange(length + self._max_overlap, dtype=np.float32)
+        at = index + gap[:, None].astype(np.float32)
+        count = np.minimum(1 + gap // self._codec.samples, PERIODS)
+        signal = self._repeated(past, at, period, count)
+        starts = np.flatnonzero(gap == 0)
+        if len(starts):
+            step = past[starts, -1] - past[starts, -1 - period[starts]]
+            signal[starts] += step[:, None] * self._join[: len(index)]
+        longer = np.flatnonzero(count > self._count[rows])
+        if len(longer):
+            turn = np.minimum(index / (BLEND * period[longer, None]), 1).astype(np.float32)
+            before = self._repeated(past[longer], at[longer], period[longer], self._count[rows[longer]])
+            signal[longer] = before + (signal[longer] - before) * turn
+            self._count[rows] = count
+        signal *= np.maximum(0, 1 - at * np.float32(1 / self._fade))
+        self._gap[rows] += length
+        self._next[rows] = signal[:, length:]
+        return signal[:, :length]
+
+    def _repeated(self, past: Pcm, at: Pcm, period: NDArray[np.int64], count: NDArray[np.int64]) -> Pcm:
+        """Samples at places in the gap, at (m, length), where the last count (m,) periods are repeated as one, whose
+        end turns into what came before its beginning."""
+        longest = int(BLEND * LAGS[1]) * self._factor
+        width, whole = past.shape[1], count * period
+        begin = (np.arange(len(past)) + 1) * width - whole  # in the flat past
+        index = np.arange(-longest, 0)
+        blend = np.maximum(0, 1 + index / (BLEND * period[:, None])).astype(np.float32)
+        cycles = past.copy()
+        cycles[:, width - longest :] += (past.take(begin[:, None] + index) - past[:, width - longest :]) * blend
+        begun = (count - 1) * self._codec.samples // period * period  # a whole number of periods, to keep the phase
+        place = at - begun[:, None].astype(np.float32)
+        turns = np.floor((place + np.float32(0.5)) / whole[:, None].astype(np.float32))
+        place -= turns * whole[:, None].astype(np.float32)
+        return cycles.take(begin[:, None] + place.astype(np.int64))
+
+    def _return_to(self, rows: Rows, heard: Pcm) -> Pcm:
+        """What came first after a gap, heard (m, longest overlap), blended with what was about to go on."""
+        overlap = np.minimum(self._overlap + self._gap[rows] // 10, self._max_overlap)
+        weight = np.minimum(np.arange(1, self._max_overlap + 1) / overlap[:, None], 1).astype(np.float32)
+        self._gap[rows] = 0
+        return self._next[rows] + (heard - self._next[rows]) * weight
