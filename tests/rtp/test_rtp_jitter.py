@@ -8,7 +8,7 @@ import pytest
 
 from sipconf.rtp.batches import Batch
 from sipconf.rtp.formats import lookup
-from sipconf.rtp.jitter import RING, JitterBank
+from sipconf.rtp.jitter import JitterBank, ring_halves
 from sipconf.rtp.packet import ROW
 
 PCMU = lookup("PCMU", 8000)
@@ -29,7 +29,7 @@ class Line:
         for row in range(rows):
             self.bank.open(row)
 
-    def tick(self, packets, quiet=None):
+    def tick(self, packets, heard=None):
         waiting = list(packets)
         while waiting:
             seen, this, rest = set(), [], []
@@ -38,7 +38,7 @@ class Line:
                 seen.add(one[0])
             self._put(this)
             waiting = rest
-        taken = self.bank.take(self.rows, quiet)
+        taken = self.bank.take(self.rows, heard)
         return taken.codes.copy(), taken.filled.copy()
 
     def _put(self, packets):
@@ -219,7 +219,7 @@ def test_a_quiet_row_gives_up_its_surplus_before_a_loud_one():
     line = Line(2)
     when = [None, None]
     for n in range(120):
-        line.tick([(row, 160 * n, 160, False, False) for row in (0, 1)], np.array([True, False]))
+        line.tick([(row, 160 * n, 160, False, False) for row in (0, 1)], np.array([False, True]))
         for row in (0, 1):
             if when[row] is None and line.bank.playout.dropped[row]:
                 when[row] = n
@@ -244,7 +244,7 @@ def test_a_packet_longer_than_anything_sensible_stays_inside_its_ring():
     line.tick([(1, 1400 * 3, 1400, False, False), (2, 160, 160, False, False)])
     codes, _ = line.tick([])
     assert (codes[2] == sound(160, 160)).all()
-    assert RING * 80 > 1400
+    assert ring_halves(line.bank.playout.max_depth) * 80 > 1400
 
 
 def test_what_has_been_played_is_not_played_again_when_a_straggler_makes_the_row_deeper():
