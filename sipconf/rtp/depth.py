@@ -16,15 +16,18 @@ from sipconf.rtp.columns import Columns
 
 FRAME = 2
 """Halves to a frame."""
-FIRST_WINDOW, WINDOW = 25, 150
-"""Ticks (0.5 s, 3 s) over which the least slack is watched before a row may become shallower."""
+FIRST_WINDOW, NEXT_WINDOW, WINDOW = 25, 50, 150
+"""Ticks over which the least slack is watched before a row may become shallower: 0.5 s at the beginning, 3 s; 1 s where
+it just did."""
 REGRET, CAUTION, MAX_CAUTION = 500, 400, 6400
 """Ticks: a late packet so soon after a row became shallower makes it keep one spare frame, at first for 8 s, each time
 four times as long, up to 128 s. It is the row whose packets come just before or just behind the tick."""
-PATIENCE, NEXT_PATIENCE = 50, 10
-"""Ticks that a surplus frame waits for a quiet moment before it is taken out amid sound; ticks from it to the next."""
-ONSET, LEAN, SLOW = 50, 800, 1500
-"""Ticks: a row that gets one frame deeper twice, 1 s to 16 s apart, has a slow sender (0.125 % or more); faster than
+PATIENCE, NEXT_PATIENCE, FAST = 50, 10, 250
+"""Ticks that a surplus frame waits for a quiet moment before it is taken out amid sound; ticks from it to the next;
+ticks after it in which the sender is taken for a fast one: its surplus is looked for in short windows, and is not made
+to wait."""
+ONSET, LEAN, SLOW = 50, 1100, 1500
+"""Ticks: a row that gets one frame deeper twice, 1 s to 22 s apart, has a slow sender (by 0.1 % or more); faster than
 that it is jitter that begins. It is believed for 30 s, anew with each frame that the row is short of."""
 WATCHED = 5
 """Ticks, of which one looks for windows that end and for rows that are short."""
@@ -86,6 +89,8 @@ class DepthColumns(Columns):
         if self.surplus[row] > 0:
             self.surplus[row] = max(int(self.surplus[row]) - frames, 0)
         self.shallower_at[row] = tick
+        self.window_end[row] = tick + NEXT_WINDOW
+        self.least_slack[row] = _PLENTY
         self.surplus_since[row] = tick - PATIENCE + NEXT_PATIENCE
 
     def gained(self, row: int, tick: int) -> None:
@@ -132,7 +137,8 @@ class DepthColumns(Columns):
         least, had = self.least_slack[rows], self.surplus[rows]
         spare = np.where(least < _PLENTY, np.maximum(least, 0) // FRAME, 0)
         spare -= (spare > 0) & (np.maximum(self.cautious_until[rows], self.slow_until[rows]) > tick)
-        self.surplus_since[rows] = np.where(had > 0, self.surplus_since[rows], tick)
+        fast = tick - self.shallower_at[rows] < FAST
+        self.surplus_since[rows] = np.where(had > 0, self.surplus_since[rows], np.where(fast, tick - PATIENCE, tick))
         self.surplus[rows] = np.where(had < 0, had, spare)
         self.least_slack[rows] = _PLENTY
-        self.window_end[rows] = tick + WINDOW
+        self.window_end[rows] = tick + np.where(fast, NEXT_WINDOW, WINDOW)

@@ -26,6 +26,8 @@ ASTRAY_TICKS = 5
 """Ticks in which packets kept coming too late to play: then the peer's timestamps have moved, not the packets."""
 JUMP_HALVES = 200
 """Halves (2 s) that no network delay explains: such a timestamp is a new reckoning at once."""
+PAUSE_HALVES = 10
+"""Halves (100 ms) without a packet after which nothing is heard of a row any more, whatever was put in their place."""
 ALIGNMENT = 128
 """Halves: every reckoning begins at a multiple of so many, so that all rows play the same place of their rings at one
 tick."""
@@ -203,10 +205,10 @@ class PlayoutColumns(Columns):
         if ahead < 0:
             return self._settle_late(row, timestamp, ahead, -(-(delta + samples) // half), marker)
         if end <= play:
-            # Nothing is in hand: its first sample may as well fall on a half, and spare frames be left out unheard.
+            # Nothing is in hand: its first sample may as well fall on a half.
             if rest:
                 self._shift(row, 0, rest)
-            if self.depth.surplus[row] > 0:
+            if self.depth.surplus[row] > 0 and play - end >= PAUSE_HALVES:  # spare frames are left out unheard
                 self._drop(row, min(int(self.depth.surplus[row]), ahead // FRAME))
                 ahead = self._ahead(row, timestamp)
         if ahead > self.max_depth:
