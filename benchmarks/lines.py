@@ -15,11 +15,12 @@ from sipconf.media import protocol
 from sipconf.media.plane import TICK_SECONDS, MediaPlane, PlaneSettings
 from sipconf.media.protocol import Address
 from sipconf.mixer.codecs.g711 import mu_law_codes, mu_law_values
+from sipconf.mixer.frame import db_to_power
 from sipconf.mixer.prompts import ClipLibrary
 from sipconf.rtp.packet import HEADER_BYTES, ROW
 from sipconf.rtp.streams import Streams
 
-RATE = 8000
+RATE, FRAME_SAMPLES = 8000, 160
 PCMU = protocol.RtpFormat("PCMU", RATE, 0)
 SILENCE = 0xFF
 START = 100.0
@@ -157,20 +158,35 @@ class Lines:
         codes = np.frombuffer(b"".join(self.wire.heard[number]), np.uint8)
         return mu_law_values()[codes]
 
-    def delays(self) -> NDArray[np.float64]:
-        """Seconds from a packet's sending, the line's jitter included, until the last tick played its first sample,
-        of every telephone that is playing: NaN for the others."""
+    def played(self) -> NDArray[np.int64]:
+        """Which of its samples is the first that the last tick played, of every telephone."""
         rows = np.arange(len(self.senders.phase))
-        playout, slipper = self.bank.jitter.playout, self.bank.slipper
-        ahead = (playout.timestamps(rows) - _TIMESTAMP + 2**31 & 0xFFFFFFFF) - 2**31
-        sample = ahead - 160 - slipper._held[rows]
-        played = (self.ticks - 1) * TICK_SECONDS - self.senders.phase - sample / self.senders.pace
-        return np.where(playout.active[rows], played, np.nan)
+        next_due = (self.bank.jitter.playout.timestamps(rows) - _TIMESTAMP + 2**31 & 0xFFFFFFFF) - 2**31
+        return next_due - FRAME_SAMPLES - self.bank.slipper._held[rows]
+
+    def delays(self) -> NDArray[np.float64]:
+        """Seconds from the sending of a packet that began with that sample until the tick: what jitter and the jitter
+        buffer added, the wait for the tick included."""
+        return (self.ticks - 1) * TICK_SECONDS - self.senders.sent_at(np.arange(len(self.senders.phase)), self.played())
 
 
 def encoded(sound: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Samples at int16 scale as mu-law."""
     return mu_law_codes()[np.round(sound).astype(np.int64) + 32768]
+
+
+def roughness(sound: NDArray) -> NDArray:
+    """The second difference's size at every sample: great where a sound steps or bends suddenly; small everywhere else
+    in a voice without high tones."""
+    return np.abs(np.diff(sound, 2))
+
+
+def longest_gap_ms(sound: NDArray[np.float32]) -> int:
+    """The longest stretch, in steps of 5 ms, that is fainter than -60 dBFS."""
+    steps = sound[: len(sound) // 40 * 40].reshape(-1, 40)
+    faint = (steps**2).mean(axis=1) < db_to_power(-60.0)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], faint, [0]])))
+    return 5 * int((edges[1::2] - edges[::2]).max(initial=0))
 
 
 def voiced(seconds: int, seed: int, highest: float = 3400.0) -> NDArray[np.float64]:

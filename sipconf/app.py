@@ -91,8 +91,8 @@ class House:
         first, last = config.rtp.port_range
         sounds = str(config.prompts.directory) if config.prompts.directory else None
         self._media = MediaSupervisor(
-            WorkerSettings(first, last, sounds, config.rtp.silence_timeout, log_level=config.log.level,
-                           log_format=config.log.format), self._hear_media)
+            WorkerSettings(first, last, sounds, config.rtp.silence_timeout, config.rtp.max_delay_ms,
+                           log_level=config.log.level, log_format=config.log.format), self._hear_media)
         self._switchboard = Switchboard(
             self._agent, self._registrar, self._conferences, self._media,
             Settings(config.sip.domain, CAPABILITIES, self._addresses.host_for, peers_of(config),

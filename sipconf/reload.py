@@ -25,6 +25,7 @@ RESTART_KEYS = frozenset(
     {
         ("sip", "domain"), ("sip", "listen"), ("sip", "advertise"), ("sip", "local_networks"), ("sip", "digest"),
         ("sip", "drop_unknown"), ("sip", "session_expires"), ("rtp", "ports"), ("rtp", "silence_timeout"),
+        ("rtp", "max_delay_ms"),
         ("http", "listen"), ("http", "tls_listen"), ("prompts", "directory"), ("store", "path"),
         ("limits", "max_calls"), ("limits", "max_connections"), ("limits", "max_connections_per_source"),
     }
