@@ -170,10 +170,12 @@ class SipConfig(_Section):
 
 
 class RtpConfig(_Section):
-    """[rtp]: media ports, and after how many seconds without RTP a telephone counts as dead (0: never)."""
+    """[rtp]: media ports, after how many seconds without RTP a telephone counts as dead (0: never), and how much delay
+    the jitter buffers may add on a bad line."""
 
     ports: Annotated[str, AfterValidator(_ports)] = DEFAULT_PORTS
     silence_timeout: Seconds = 60.0
+    max_delay_ms: Annotated[StrictInt, Field(ge=40, le=1000)] = 200
 
     @property
     def port_range(self) -> tuple[int, int]:

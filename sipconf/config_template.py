@@ -110,6 +110,7 @@ listen = ["udp://0.0.0.0:5060", "tcp://0.0.0.0:5060"]   # "tls://0.0.0.0:5061" a
 [rtp]
 ports = "10000-19999"                          # one port, "10000": everything on one UDP port
 # silence_timeout = 60                         # seconds without any sound packet until a call is ended; 0: never
+# max_delay_ms = 200                           # what jitter buffers may add on a bad line (a good one: 10); 40 to 1000
 
 # [media]
 # workers = 1                                  # processes that mix, rooms placed by load; default: one per core but one

@@ -25,7 +25,7 @@ RESTART_KEYS = frozenset(
     {
         ("sip", "domain"), ("sip", "listen"), ("sip", "advertise"), ("sip", "local_networks"), ("sip", "digest"),
         ("sip", "drop_unknown"), ("sip", "session_expires"), ("rtp", "ports"), ("rtp", "silence_timeout"),
-        ("media", "workers"), ("media", "priority"),
+        ("rtp", "max_delay_ms"), ("media", "workers"), ("media", "priority"),
         ("http", "listen"), ("http", "tls_listen"), ("prompts", "directory"), ("store", "path"),
         ("limits", "max_calls"), ("limits", "max_connections"), ("limits", "max_connections_per_source"),
     }

@@ -19,8 +19,9 @@ from sipconf.mixer.levels import Levels
 from sipconf.mixer.matching import LevelMatching
 from sipconf.mixer.prompts import ClipLibrary, Player
 from sipconf.mixer.sharing import Share
+from sipconf.mixer.slip import Slipper
 from sipconf.rtp.formats import FrameFormat
-from sipconf.rtp.jitter import JitterBank
+from sipconf.rtp.jitter import JitterBank, Moves
 from sipconf.rtp.transmit import Sender
 
 
@@ -30,10 +31,10 @@ class Bank:
     index: the bank's position among the plane's. sending: bool (capacity,), rows whose packets go out.
     """
 
-    def __init__(self, format: FrameFormat, clips: ClipLibrary, index: int) -> None:
+    def __init__(self, format: FrameFormat, clips: ClipLibrary, index: int, max_delay_ms: int) -> None:
         self.format, self.index = format, index
         self.seats = Seats()
-        self.jitter = JitterBank(format)
+        self.jitter = JitterBank(format, max_delay_ms=max_delay_ms)
         self.sender = Sender(format)
         self.codec = codec(format.encoding, format.clock_rate)
         self.mix = MixBank(format.clock_rate)
@@ -42,6 +43,7 @@ class Bank:
         self.guards = Guards(self.levels, format.clock_rate)
         self.concealer = Concealer(self.codec)
         self.inband = InbandDigits(format.clock_rate)
+        self.slipper = Slipper(format.clock_rate)
         self.player = Player(clips.store(format.clock_rate))
         self.sending = np.zeros(FIRST_CAPACITY, bool)
         self._pcm = np.zeros((FIRST_CAPACITY, format.samples), np.float32)
@@ -64,6 +66,7 @@ class Bank:
         self.jitter.open(row)
         self.sender.open(row, payload_type=payload_type, sequence=sequence, timestamp=timestamp, ssrc=ssrc)
         self.concealer.add(row)
+        self.slipper.clear(row)
         self.levels.add(row)
         self.matching.add(row)
         self.mix.add(row)
@@ -73,6 +76,7 @@ class Bank:
     def close(self, row: int) -> None:
         """The row is free again."""
         self.jitter.close(row)
+        self.slipper.clear(row)
         self.sender.close(row)
         self.player.remove(row)
         self.inband.listen(row, False)
@@ -91,12 +95,27 @@ class Bank:
     def decode(self) -> NDArray[np.float32]:
         """The frame of this tick for every row, gaps concealed. Valid until the next call."""
         pcm = self._pcm[: self.size]
-        taken = self.jitter.take(self.size)
+        taken = self.jitter.take(self.size, self.levels.talking)
+        if taken.moves is not None:
+            self._begin_slips(taken.moves)
         self.codec.decode(taken.codes, pcm)
         if self.inband.rows.size:  # before anything is made up or changed
             self._keyed += self.inband.hear(pcm, taken.filled)
         self.concealer.fill(pcm, taken.codes, taken.filled)
+        if self.slipper.busy:
+            done, owed = self.slipper.run(pcm, self.levels.talking)
+            self.jitter.settle(done)
+            self.jitter.repeat(owed)
         return pcm
+
+    def _begin_slips(self, moves: Moves) -> None:
+        """Pass on what the jitter buffer says of rows that slip; a frame more is decoded before this tick's."""
+        if len(moves.lose):
+            first = np.empty((len(moves.lose), self.format.samples), np.float32)
+            self.codec.decode(moves.first, first)
+            self.slipper.lose(moves.lose, first)
+        self.slipper.gain(moves.gain)
+        self.slipper.give(moves.repeated)
 
     def take_keyed(self) -> list[tuple[int, str]]:
         """The in-band digits heard since the last call, as (row, key)."""

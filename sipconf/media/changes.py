@@ -63,8 +63,8 @@ def sent(legs: Sequence[Leg]) -> Sent:
 class Changes:
     """Applies commands, in order. wall_offset: added to `now` it gives seconds since 1970."""
 
-    def __init__(self, house: House, wall_offset: float) -> None:
-        self._house, self._wall_offset = house, wall_offset
+    def __init__(self, house: House, wall_offset: float, max_delay_ms: int) -> None:
+        self._house, self._wall_offset, self._max_delay_ms = house, wall_offset, max_delay_ms
 
     def apply(self, command: Command, now: float) -> list[Event]:
         """One command's effect, and the events it causes. A command for a leg that is not open (any more) does
@@ -150,7 +150,7 @@ class Changes:
         for bank in self._house.banks:
             if bank.format == format:
                 return bank
-        bank = Bank(format, self._house.clips, len(self._house.banks))
+        bank = Bank(format, self._house.clips, len(self._house.banks), self._max_delay_ms)
         self._house.banks.append(bank)
         self._house.mixer.add_bank(bank.mix)
         return bank

@@ -23,6 +23,7 @@ from sipconf.mixer.mix import Mixer
 from sipconf.mixer.prompts import ClipLibrary, RoomPlayer
 from sipconf.rtp.batches import Batch, Frames
 from sipconf.rtp.packet import parse
+from sipconf.rtp.playout import MAX_DELAY_MS
 from sipconf.rtp.rtcp import DUE_AT_ONCE, Reports
 from sipconf.rtp.streams import Streams
 from sipconf.rtp.telephone_event import EventReceiver
@@ -44,11 +45,13 @@ _TRANSLATION = {
 @dataclass(frozen=True, slots=True)
 class PlaneSettings:
     """silence_timeout: seconds without RTP until LegSilent. wall_offset: what to add to `now` for seconds since
-    1970, which RTCP's sender reports carry. capacity: legs that the machine allows, for PlaneReport."""
+    1970, which RTCP's sender reports carry. capacity: legs that the machine allows, for PlaneReport. max_delay_ms: what
+    jitter buffers may add at most."""
 
     silence_timeout: float = 30.0
     wall_offset: float = 0.0
     capacity: int = 0
+    max_delay_ms: int = MAX_DELAY_MS
 
 
 class MediaPlane:
@@ -74,7 +77,7 @@ class MediaPlane:
             room_player=room_player, clips=clips, rng=rng, legs=self._legs, banks=[], unlatched=set(),
         )  # fmt: skip
         self._banks = self._house.banks
-        self._changes = Changes(self._house, settings.wall_offset)
+        self._changes = Changes(self._house, settings.wall_offset, settings.max_delay_ms)
         self._watch = Watch(self._legs, streams, self._banks, settings.silence_timeout, settings.capacity)
         self._ticks = 0
         self._commands: list[Command] = []

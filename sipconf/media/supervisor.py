@@ -39,14 +39,16 @@ class WorkerSettings:
     """What a worker is started with.
 
     first_port, last_port: the RTP range, both included. sounds: the admin's folder of WAV files that replace ours
-    by name. silence_timeout: seconds without RTP until LegSilent. priority: "normal", "nice" (a negative nice
-    value) or "realtime" (SCHED_RR), each as far as the system permits. log_level, log_format: as in [log].
+    by name. silence_timeout: seconds without RTP until LegSilent. max_delay_ms: see PlaneSettings. priority: "normal",
+    "nice" (a negative nice value) or "realtime" (SCHED_RR), each as far as the system permits. log_level, log_format:
+    as in [log].
     """
 
     first_port: int = 10_000
     last_port: int = 20_000
     sounds: str | None = None
     silence_timeout: float = 30.0
+    max_delay_ms: int | None = None
     priority: str = "nice"
     log_level: str = "info"
     log_format: str = "text"
@@ -54,6 +56,7 @@ class WorkerSettings:
     def arguments(self) -> list[str]:
         """The worker's command line, without --fd."""
         words = [f"--ports={self.first_port}-{self.last_port}", f"--silence-timeout={self.silence_timeout}"]
+        words += [] if self.max_delay_ms is None else [f"--max-delay-ms={self.max_delay_ms}"]
         sounds = [] if self.sounds is None else [f"--sounds={self.sounds}"]
         words += [f"--priority={self.priority}", f"--log-level={self.log_level}", f"--log-format={self.log_format}"]
         return [*words, *sounds]

@@ -29,6 +29,7 @@ from sipconf.mixer.edge.wavfile import load_sounds
 from sipconf.mixer.frame import RATES
 from sipconf.mixer.prompts import ClipLibrary
 from sipconf.rtp.edge.ports import Ports
+from sipconf.rtp.playout import MAX_DELAY_MS
 from sipconf.rtp.streams import Streams
 
 log = logging.getLogger("sipconf.media.worker")
@@ -124,6 +125,7 @@ def read_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--ports", required=True, help="RTP port range, FIRST-LAST")
     parser.add_argument("--sounds", type=Path, help="the admin's folder of WAV files that replace ours by name")
     parser.add_argument("--silence-timeout", type=float, default=30.0)
+    parser.add_argument("--max-delay-ms", type=int, default=MAX_DELAY_MS)
     parser.add_argument("--priority", choices=("normal", "nice", "realtime"), default="nice")
     parser.add_argument("--log-level", default="info")
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
@@ -147,7 +149,9 @@ def build_plane(arguments: argparse.Namespace) -> MediaPlane:
         Ports(first, last, rng, streams),
         streams,
         clips,
-        PlaneSettings(arguments.silence_timeout, time.time() - time.monotonic(), capacity),
+        PlaneSettings(
+            arguments.silence_timeout, time.time() - time.monotonic(), capacity, arguments.max_delay_ms
+        ),
         rng,
     )
 

@@ -3,8 +3,15 @@
 Time is counted in halves of a frame (10 ms). Each row has a ring of halves; a half is stamped with its place in
 time, so nothing has to be cleared when a row jumps. The depth of a row is not a setting but what its packets have
 to spare when they arrive: a packet that comes too late moves the row's playing point back, and seconds in which
-even the latest packet had a whole frame to spare move it forward (`playout`). Sequence numbers play no part here
-(streams), and what is played in place of a missing half is the mixer's business.
+even the latest packet had a whole frame to spare move it forward (`depth`, `playout`). Sequence numbers play no part
+here (streams), and what is played in place of a missing half is the mixer's business.
+
+Time moves by whole frames here. A row that is to move amid sound slips, which is done on decoded samples and so
+elsewhere; this is the seam. To become shallower a row gives two frames at one tick, and the one who slips keeps a
+frame's samples back and takes them out one period after the other. To become deeper it goes on as before while periods
+are played twice and samples pile up behind them; when they are a whole frame, `repeat` lets the row give the frame that
+it gave last once more, which nobody hears, in the place of which the piled up samples are played. Either way `settle`
+tells that the row may move again.
 """
 
 from dataclasses import dataclass
@@ -13,32 +20,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sipconf.rtp.batches import Batch, gapless
+from sipconf.rtp.depth import FRAME
 from sipconf.rtp.formats import FrameFormat
 from sipconf.rtp.packet import HEADER_BYTES
-from sipconf.rtp.playout import FRAME, MAX_DEPTH, PlayoutColumns
+from sipconf.rtp.playout import ALIGNMENT, MAX_DELAY_MS, SLIPS_BEGUN, PlayoutColumns
 
-RING = 32
-"""Halves in a row's ring (320 ms): the greatest depth, the longest packet, and slack."""
 MAX_PACKET = 12
 """Halves of the longest packet that is taken (120 ms); the rest of a longer one is dropped."""
 _FIRST_AND_SECOND = np.arange(FRAME)
 
 
+def ring_halves(max_depth: int) -> int:
+    """Halves in a row's ring: the greatest depth and the longest packet, and a power of two (320 ms for 200 ms)."""
+    return 1 << (max_depth + MAX_PACKET - 1).bit_length()
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """Rows that slip, each kind int (k,). lose: rows that gave a frame more, first: uint8 (k, frame_bytes), the codes
+    of the one before that of this tick; gain: rows that are to draw one out; repeated: rows whose frame is the last
+    tick's again, to be played is what was drawn out."""
+
+    lose: NDArray[np.intp]
+    first: NDArray[np.uint8]
+    gain: NDArray[np.intp]
+    repeated: NDArray[np.intp]
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """One tick's frames of rows 0..n-1. codes: uint8 (n, frame_bytes), silence where nothing came; filled: uint8
-    (n, 2), 1 for each half that a packet filled. Both are overwritten by the next take."""
+    (n, 2), 1 for each half that a packet filled. Both are overwritten by the next take. moves: None but seldom."""
 
     codes: NDArray[np.uint8]
     filled: NDArray[np.uint8]
+    moves: Moves | None
 
 
 class JitterBank:
     """The rows of one format: put packets, take frames."""
 
-    def __init__(self, format: FrameFormat, capacity: int = 64) -> None:
+    def __init__(self, format: FrameFormat, capacity: int = 64, max_delay_ms: int = MAX_DELAY_MS) -> None:
         self.format = format
-        self.playout = PlayoutColumns(capacity, format.half_samples)
+        self.playout = PlayoutColumns(capacity, format.half_samples, max_delay_ms)
+        self._halves_each = ring_halves(self.playout.max_depth)
+        assert self._halves_each <= ALIGNMENT
+        self._owed = np.zeros(0, np.intp)  # rows that wait to give their last frame again
         self._half = f"V{format.half_bytes}"
         self._frame = f"V{format.frame_bytes}"
         self._allocate(capacity)
@@ -46,8 +73,9 @@ class JitterBank:
     def _allocate(self, capacity: int) -> None:
         # Frames lie slot by slot, not row by row: rows that play the same slot at one time are then neighbours. Behind
         # them is one of silence: missing halves are read from there.
-        self._ring = np.full((RING // FRAME * capacity + 1, self.format.frame_bytes), self.format.silence, np.uint8)
-        self._stamps = np.full(RING * capacity, -1, np.int64)
+        frames = self._halves_each // FRAME * capacity
+        self._ring = np.full((frames + 1, self.format.frame_bytes), self.format.silence, np.uint8)
+        self._stamps = np.full(self._halves_each * capacity, -1, np.int64)
         self._second_stamps = self._stamps[1:]
         self._stamp_pairs = self._stamps.reshape(-1, FRAME)
         self._codes = np.zeros((capacity, self.format.frame_bytes), np.uint8)
@@ -56,12 +84,12 @@ class JitterBank:
         self._frames = self._ring.view(self._frame).reshape(-1)
         self._out_halves = self._codes.view(self._half).reshape(-1)
         self._out_frames = self._codes.view(self._frame).reshape(-1)
-        self._silence_at = RING * capacity
+        self._silence_at = self._halves_each * capacity
         self._rows = np.arange(capacity)
 
     def _by_row(self, ring: NDArray[np.uint8], stamps: NDArray[np.int64]) -> tuple[NDArray, NDArray]:
         """The ring as (slots of a frame, rows, octets) and its stamps as (slots of a frame, rows, 2)."""
-        slots = RING // FRAME
+        slots = self._halves_each // FRAME
         return ring[:-1].reshape(slots, -1, self.format.frame_bytes), stamps.reshape(slots, -1, FRAME)
 
     def reserve(self, row: int) -> None:
@@ -87,6 +115,7 @@ class JitterBank:
         self._empty(row)
 
     def _empty(self, row: int) -> None:
+        self._owed = self._owed[self._owed != row]
         self._by_row(self._ring, self._stamps)[1][:, row] = -1
 
     # --- in ----------------------------------------------------------------------------------------------------------
@@ -187,7 +216,7 @@ class JitterBank:
 
     def _at(self, rows: NDArray[np.intp], places: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where in the ring, counted in halves, these rows keep these halves of their time."""
-        at = places & RING - FRAME
+        at = places & self._halves_each - FRAME
         at *= len(self._codes)
         at += FRAME * rows
         at += places & 1
@@ -204,8 +233,8 @@ class JitterBank:
         done, begin = 0, rest * self.format.sample_bytes
         while done < len(payload):
             piece = payload[done : done + half_bytes - begin]
-            if play <= place < play + RING:
-                slot, half = divmod(place % RING, FRAME)
+            if play <= place < play + self._halves_each:
+                slot, half = divmod(place % self._halves_each, FRAME)
                 kept = ring[slot, half * half_bytes : (half + 1) * half_bytes]
                 if stamps[slot, half] != place:
                     if len(piece) < half_bytes:
@@ -217,28 +246,70 @@ class JitterBank:
             place += 1
 
     # --- out ---------------------------------------------------------------------------------------------------------
-    def take(self, n: int, quiet: NDArray[np.bool_] | None = None) -> Taken:
+    def take(self, n: int, heard: NDArray[np.bool_] | None = None) -> Taken:
         """The frames of rows 0..n-1 that are due at this tick; time goes on by one frame for all rows.
 
-        quiet: bool (n,), rows whose present sound nobody hears, where a surplus frame may be left out at once.
+        heard: bool (n,), rows whose present sound somebody hears, so that they must slip; None: nobody can slip.
         """
         if n:
             self.reserve(n - 1)
-        play = self.playout.advance(n, quiet)
-        frames = play // FRAME  # a row always plays a whole frame of the ring
-        frames &= RING // FRAME - 1
-        frames *= len(self._codes)
-        frames += self._rows[:n]
+        moves = self._move(n, heard) if self.playout.restless(n) or len(self._owed) else None
+        play = self.playout.advance(n)
+        frames = self._frame_at(self._rows[:n], play)
         stamps = self._stamp_pairs.take(frames, axis=0, mode="clip")
         stamps -= play[:, None]
         filled = np.equal(stamps, _FIRST_AND_SECOND, out=self._filled[:n].view(bool))
         self._frames.take(frames, out=self._out_frames[:n], mode="clip")
+        if moves is not None:
+            filled[moves.repeated] = True
         if np.count_nonzero(filled) != filled.size:
             missing = np.flatnonzero(~filled)
             self._out_halves[missing] = self._halves[self._silence_at]
         # A playing point may move back later: what has been played must not be played again.
         self._stamp_pairs[frames] = -1
-        return Taken(self._codes[:n], self._filled[:n])
+        return Taken(self._codes[:n], self._filled[:n], moves)
+
+    def _frame_at(self, rows: NDArray[np.intp], play: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where in the ring, counted in frames, rows keep the frames that begin at these halves."""
+        frames = play // FRAME  # a row always plays a whole frame of the ring
+        frames &= self._halves_each // FRAME - 1
+        frames *= len(self._codes)
+        frames += rows
+        return frames
+
+    def _move(self, n: int, heard: NDArray[np.bool_] | None) -> Moves | None:
+        """Let the rows of which there are frames too many or too few move by one, where it may be now."""
+        playout = self.playout
+        lose, gain = playout.move_unheard(n, heard)
+        whole = self._filled.all(axis=1)  # the last frame: what follows it must need no concealment
+        lose = lose[whole[lose]]
+        play = playout.play(lose)
+        first, second = self._frame_at(lose, play), self._frame_at(lose, play + FRAME)
+        in_hand = (self._stamp_pairs[first] == play[:, None] + _FIRST_AND_SECOND).all(axis=1)
+        in_hand &= (self._stamp_pairs[second] == play[:, None] + FRAME + _FIRST_AND_SECOND).all(axis=1)
+        lose, first = lose[in_hand][:SLIPS_BEGUN], first[in_hand][:SLIPS_BEGUN]
+        codes = self._ring[first]
+        self._stamp_pairs[first] = -1
+        for row in lose.tolist():
+            playout.leave_out(row)
+        playout.slipping[gain] = True
+        ready = (self._owed < n) & whole[self._owed] & playout.has_room(self._owed)
+        repeated, self._owed = self._owed[ready], self._owed[~ready]
+        for row in repeated.tolist():
+            playout.wait_for(row)
+        if len(lose) or len(gain) or len(repeated):
+            return Moves(lose, codes, gain, repeated)
+        return None
+
+    def repeat(self, rows: NDArray[np.intp]) -> None:
+        """A frame has been drawn out of each of these rows, int (k,): as soon as their last frame came whole, they give
+        it again (`Moves.repeated`)."""
+        if len(rows):
+            self._owed = np.concatenate([self._owed, rows])
+
+    def settle(self, rows: NDArray[np.intp]) -> None:
+        """These rows, int (k,), slip no more."""
+        self.playout.slipping[rows] = False
 
     def skip(self, ticks: int) -> None:
         """Time went on for so many ticks in which nothing was taken: the frames of that time are left out. To be called
@@ -253,7 +324,4 @@ class JitterBank:
 
     def delay_ms(self, rows: NDArray[np.intp] | int) -> NDArray[np.float64]:
         """Mean time from a packet's arrival to the playing of its first sample, half a tick of waiting included."""
-        return 10.0 + 10.0 * self.playout.mean_slack[rows]
-
-
-assert RING >= MAX_DEPTH + MAX_PACKET and RING & RING - 1 == 0
+        return 10.0 + 10.0 * self.playout.depth.mean_slack[rows]

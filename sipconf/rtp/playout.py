@@ -2,67 +2,57 @@
 
 A row's `play` is the half that the next tick takes, always an even one, and `timestamp` the RTP timestamp that belongs
 to it; both advance by a frame every tick, so that only what they are ahead of the ticks is kept. A packet's slack is
-the time between its arrival and its turn, in halves. Late packets move the row's playing point back (deeper), a
-sustained surplus of slack moves it forward. Not here: the sound itself (jitter).
+the time between its arrival and its turn, in halves. Late packets move the row's playing point back (deeper) at once.
+Frames too many or too few (depth) are left out or waited for at once where nobody hears it. Amid sound the row slips:
+whoever has the samples takes a frame too many out bit by bit, and the playing point moves by that frame before it
+begins; or draws a frame too few out of what is there, and the playing point moves when it has a whole one. Not here:
+the sound itself (jitter), how deep is right (depth), slips (whoever calls).
 """
+
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sipconf.rtp.columns import Columns
+from sipconf.rtp.depth import FRAME, NEVER, PATIENCE, SAMPLED, DepthColumns
+
 START_DEPTH = 2
 """Halves of slack that the first packet of a source is given: one frame in hand."""
-MAX_DEPTH = 20
-"""Halves (200 ms): no row is played later than that behind its newest packet."""
-FRAME = 2
-"""Halves to a frame."""
-FIRST_WINDOW, WINDOW = 25, 150
-"""Ticks (0.5 s, 3 s) over which the least slack is watched before a row may become shallower."""
-REGRET, CAUTION, MAX_CAUTION = 500, 400, 6400
-"""Ticks: a late packet so soon after a row became shallower makes it keep one spare frame, at first for 8 s, each time
-four times as long, up to 128 s. It is the row whose packets come just before or just behind the tick."""
-PATIENCE, NEXT_PATIENCE = 50, 10
-"""Ticks that a surplus frame waits for a quiet moment before it is left out amid sound; ticks from it to the next."""
+MAX_DELAY_MS = 200
+"""No row is played later than that behind its newest packet, unless the admin says otherwise."""
+HALF_MS = 10
 ASTRAY_TICKS = 5
 """Ticks in which packets kept coming too late to play: then the peer's timestamps have moved, not the packets."""
 JUMP_HALVES = 200
 """Halves (2 s) that no network delay explains: such a timestamp is a new reckoning at once."""
-
-SAMPLED = 4
-"""Ticks, of which one is entered into the mean slack while all is as expected."""
+PAUSE_HALVES = 10
+"""Halves (100 ms) without a packet after which nothing is heard of a row any more, whatever was put in their place."""
+ALIGNMENT = 128
+"""Halves: every reckoning begins at a multiple of so many, so that all rows play the same place of their rings at one
+tick."""
+SLIPS_BEGUN = 8
+"""Rows that begin to slip in one tick; the others wait for the next."""
 
 _WRAP, _HALF_WRAP = 0xFFFFFFFF, 0x80000000
-_NEVER = -(1 << 40)
-_PLENTY = 1 << 30
-_CLEAN = {
-    "active": False,
-    "end": _NEVER,
-    "least_slack": _PLENTY,
-    "caution": CAUTION,
-    "cautious_until": _NEVER,
-    "shallower_at": _NEVER,
-    "astray_at": _NEVER,
-}
 
 
-class PlayoutColumns:
-    """Playing points by row. late, resynced: packets; grown, dropped: frames; mean_slack: halves, smoothed."""
+class PlayoutColumns(Columns):
+    """Playing points by row. late, resynced: packets; grown, dropped: frames. max_delay_ms: at least two frames."""
 
-    def __init__(self, capacity: int, half_samples: int) -> None:
+    CLEAN: ClassVar[dict[str, int]] = {"end": NEVER, "astray_at": NEVER}
+
+    def __init__(self, capacity: int, half_samples: int, max_delay_ms: int = MAX_DELAY_MS) -> None:
         self.half_samples = half_samples
+        self.max_depth = max_delay_ms // HALF_MS
+        self.depth = DepthColumns(capacity)
         self.tick = 0
         self._start = np.zeros(capacity, np.int64)  # play less FRAME * tick
         self._origin = np.zeros(capacity, np.int64)  # timestamp less as many samples
         self.end = np.zeros(capacity, np.int64)
         self.unbroken = np.zeros(capacity, bool)  # the newest packet's last half is the one before `end`, on a frame
         self.active = np.zeros(capacity, bool)
-        self.mean_slack = np.zeros(capacity)
-        self.least_slack = np.zeros(capacity, np.int64)
-        self.caution = np.zeros(capacity, np.int64)
-        self.cautious_until = np.zeros(capacity, np.int64)
-        self.window_end = np.zeros(capacity, np.int64)
-        self.surplus = np.zeros(capacity, np.int64)
-        self.surplus_since = np.zeros(capacity, np.int64)
-        self.shallower_at = np.zeros(capacity, np.int64)
+        self.slipping = np.zeros(capacity, bool)
         self.astray = np.zeros(capacity, np.int64)
         self.astray_at = np.zeros(capacity, np.int64)
         self.late = np.zeros(capacity, np.int64)
@@ -73,26 +63,20 @@ class PlayoutColumns:
         self._strayed = False  # some row has; only then is astray of interest
         self.clear(slice(None))
 
-    def _columns(self) -> list[str]:
-        return [name for name, value in self.__dict__.items() if isinstance(value, np.ndarray)]
-
     def grow(self, capacity: int) -> None:
         """Make room for more rows."""
-        wider = PlayoutColumns(capacity, self.half_samples)
-        for name in self._columns():
-            column = getattr(wider, name)
-            column[: len(getattr(self, name))] = getattr(self, name)
-            setattr(self, name, column)
+        super().grow(capacity)
+        self.depth.grow(capacity)
 
     def clear(self, row: int | slice) -> None:
         """Forget a row; it is not active until its first packet."""
-        for name in self._columns():
-            getattr(self, name)[row] = _CLEAN.get(name, 0)
+        super().clear(row)
+        self.depth.clear(row)
 
     def retire(self, row: int) -> None:
         """Not active any more; its counters stay."""
         self.active[row] = self.unbroken[row] = False
-        self.end[row] = _NEVER
+        self.end[row] = NEVER
 
     def play(self, rows: NDArray[np.intp]) -> NDArray[np.int64]:
         """The halves that the next tick takes."""
@@ -120,14 +104,12 @@ class PlayoutColumns:
         places = self.end[rows].copy()
         ahead = places - self._start[rows]
         ahead -= FRAME * self.tick
-        if np.count_nonzero(ahead.view(np.uint64) > MAX_DEPTH):
+        if np.count_nonzero(ahead.view(np.uint64) > self.max_depth):
             return None
         self.end[rows] += FRAME
-        less = ahead < self.least_slack[rows]
-        if np.count_nonzero(less):
-            self.least_slack[rows] = np.minimum(self.least_slack[rows], ahead)
+        self.depth.observe(rows, ahead)
         if self.tick % SAMPLED == 0:
-            self._average(rows, ahead, SAMPLED / 16)
+            self.depth.average(rows, ahead, SAMPLED / 16)
         if self._strayed:
             self.astray[rows] = 0
         return places
@@ -146,7 +128,7 @@ class PlayoutColumns:
         end = self.end.take(rows)
         if (
             np.count_nonzero(rest)
-            or np.count_nonzero(ahead.view(np.uint64) > MAX_DEPTH)
+            or np.count_nonzero(ahead.view(np.uint64) > self.max_depth)
             or np.count_nonzero(places > end)
             or np.count_nonzero(fresh)
             or np.count_nonzero(markers)
@@ -172,7 +154,7 @@ class PlayoutColumns:
         places, ahead, rest = self._locate(rows, timestamps)
         self.unbroken[rows] = False
         # Beyond the end is where every inactive row is, too. An unsigned ahead is great where it is negative.
-        odd = (ahead.view(np.uint64) > MAX_DEPTH) | (places > self.end.take(rows)) | fresh | markers
+        odd = (ahead.view(np.uint64) > self.max_depth) | (places > self.end.take(rows)) | fresh | markers
         if rest.any():
             odd |= rest != 0
         if not odd.any():
@@ -206,19 +188,10 @@ class PlayoutColumns:
     def _observe(self, rows: NDArray[np.intp], ends: NDArray[np.int64], ahead: NDArray[np.int64]) -> None:
         """Enter the new ends of rows and the slack of the packets that are kept."""
         self.end[rows] = ends
-        less = ahead < self.least_slack.take(rows)
-        if np.count_nonzero(less):  # seldom: the least of some seconds
-            self.least_slack[rows[less]] = ahead[less]
-        self._average(rows, ahead, 1 / 16)
+        self.depth.observe(rows, ahead)
+        self.depth.average(rows, ahead, 1 / 16)
         if self._strayed:
             self.astray[rows] = 0
-
-    def _average(self, rows: slice | NDArray[np.intp], ahead: NDArray[np.int64], weight: float) -> None:
-        mean = self.mean_slack[rows]
-        step = ahead - mean
-        step *= weight
-        step += mean
-        self.mean_slack[rows] = step
 
     def _settle(self, row: int, timestamp: int, samples: int, marker: bool, fresh: bool) -> bool:
         """Make one unusual packet fit by moving its row's playing point; False when it comes too late to be played."""
@@ -232,14 +205,14 @@ class PlayoutColumns:
         if ahead < 0:
             return self._settle_late(row, timestamp, ahead, -(-(delta + samples) // half), marker)
         if end <= play:
-            # Nothing is in hand: its first sample may as well fall on a half, and spare frames be left out unheard.
+            # Nothing is in hand: its first sample may as well fall on a half.
             if rest:
                 self._shift(row, 0, rest)
-            if self.surplus[row] > 0:
-                self._drop(row, min(int(self.surplus[row]), ahead // FRAME))
+            if self.depth.surplus[row] > 0 and play - end >= PAUSE_HALVES:  # spare frames are left out unheard
+                self._drop(row, min(int(self.depth.surplus[row]), ahead // FRAME))
                 ahead = self._ahead(row, timestamp)
-        if ahead > MAX_DEPTH:
-            self._drop(row, -(-(ahead - MAX_DEPTH) // FRAME))
+        if ahead > self.max_depth:
+            self._drop(row, -(-(ahead - self.max_depth) // FRAME))
         return True
 
     def _settle_late(self, row: int, timestamp: int, ahead: int, end_ahead: int, marker: bool) -> bool:
@@ -247,10 +220,10 @@ class PlayoutColumns:
         if self._overslept:  # it was we who came late: no reason to wait for this row from now on
             self.late[row] += end_ahead <= 0
             return end_ahead > 0
-        if -ahead <= MAX_DEPTH:
+        if -ahead <= self.max_depth:
             frames = -(ahead // FRAME)
             # Never so deep that what is in hand already would have to wait beyond the bound.
-            room = (MAX_DEPTH - max(int(self.end[row]) - self.play_of(row) - FRAME, 0)) // FRAME
+            room = (self.max_depth - max(int(self.end[row]) - self.play_of(row) - FRAME, 0)) // FRAME
             if frames <= room:
                 self._deepen(row, frames)
                 return True
@@ -277,18 +250,15 @@ class PlayoutColumns:
         """Take the packet for the beginning of time: its turn is START_DEPTH from now."""
         if self.active[row]:
             self.resynced[row] += 1
-        # Beyond everything that the ring may still hold of the old reckoning, and by so many halves that all rows play
-        # the same place of their rings at one tick.
-        tick = FRAME * self.tick
-        self._start[row] = ((max(int(self.end[row]), self.play_of(row)) - tick) // 64 + 2) * 64
+        # Beyond everything that the ring may still hold of the old reckoning.
+        newest = max(int(self.end[row]), self.play_of(row)) - FRAME * self.tick
+        self._start[row] = (newest // ALIGNMENT + 2) * ALIGNMENT
         play = self.play_of(row)
         self._origin[row] = (timestamp - START_DEPTH * self.half_samples - self._samples_gone()) & _WRAP
         self.end[row] = play + START_DEPTH
         self.active[row] = True
-        self.mean_slack[row] = START_DEPTH
-        self.least_slack[row] = _PLENTY
-        self.surplus[row] = self.astray[row] = 0
-        self.window_end[row] = self.tick + FIRST_WINDOW
+        self.astray[row] = 0
+        self.depth.begun(row, START_DEPTH, self.tick)
 
     def _shift(self, row: int, halves: int, samples: int = 0) -> None:
         """Move the playing point by halves of the ring and halves plus samples of the peer's time."""
@@ -299,35 +269,17 @@ class PlayoutColumns:
         """Become shallower at once: leave frames out."""
         self._shift(row, FRAME * frames)
         self.dropped[row] += frames
-        self.surplus[row] = max(int(self.surplus[row]) - frames, 0)
-        self.shallower_at[row] = self.tick
+        self.depth.lost(row, frames, self.tick)
 
     def _deepen(self, row: int, frames: int) -> None:
         """Become deeper: the next frames are waited for."""
         self._shift(row, -FRAME * frames)
         self.grown[row] += frames
-        caution = int(self.caution[row])
-        if self.tick - self.shallower_at[row] < max(REGRET, 2 * caution):
-            self.cautious_until[row] = self.tick + caution
-            self.caution[row] = min(4 * caution, MAX_CAUTION)
-        else:
-            self.caution[row] = CAUTION
-        self.window_end[row] = self.tick + WINDOW
-        self.least_slack[row] = _PLENTY
-        self.surplus[row] = 0
+        self.depth.ran_dry(row, frames, self.tick)
 
     # --- ticks -------------------------------------------------------------------------------------------------------
-    def advance(self, n: int, quiet: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+    def advance(self, n: int) -> NDArray[np.int64]:
         """The halves that rows 0..n-1 play now, int64 (n,); then time goes on by a frame."""
-        self._watch(n)
-        surplus = self.surplus[:n]
-        if np.count_nonzero(surplus):
-            ready = surplus > 0
-            waited = self.tick - self.surplus_since[:n] >= PATIENCE
-            ready &= waited if quiet is None else (waited | quiet[:n])
-            for row in np.flatnonzero(ready).tolist():
-                self._drop(row, 1)
-                self.surplus_since[row] = self.tick - PATIENCE + NEXT_PATIENCE
         play = self._start[:n] + FRAME * self.tick
         self.tick += 1
         self._overslept = False
@@ -338,16 +290,39 @@ class PlayoutColumns:
         self.tick += ticks
         self._overslept = True
 
-    def _watch(self, n: int) -> None:
-        """Close the windows that end at this tick: the frames that even the latest packet had to spare are surplus."""
-        ending = self.window_end[:n] <= self.tick
-        if not np.count_nonzero(ending):
-            return
-        ended = np.flatnonzero(ending)
-        least = self.least_slack[ended]
-        spare = np.where(least < _PLENTY, np.maximum(least, 0) // FRAME, 0)
-        spare -= (spare > 0) & (self.cautious_until[ended] > self.tick)
-        self.surplus_since[ended] = np.where(self.surplus[ended] > 0, self.surplus_since[ended], self.tick)
-        self.surplus[ended] = spare
-        self.least_slack[ended] = _PLENTY
-        self.window_end[ended] = self.tick + WINDOW
+    def restless(self, n: int) -> bool:
+        """Whether any of rows 0..n-1 has frames too many or too few: to be asked before every advance."""
+        self.depth.watch(n, self.tick)
+        return bool(np.count_nonzero(self.depth.surplus[:n]))
+
+    def move_unheard(self, n: int, heard: NDArray[np.bool_] | None) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Move those of rows 0..n-1 by one frame that nobody hears. Returns the others: who may take a frame out amid
+        sound now, who is to draw one out. heard: bool (n,); None: nobody can slip, all are moved in the end."""
+        surplus = self.depth.surplus[:n]
+        rows = np.flatnonzero((surplus != 0) & ~self.slipping[:n])
+        many = surplus[rows] > 0
+        due = ~many | (self.tick - self.depth.surplus_since[rows] >= PATIENCE)
+        room = many | self.has_room(rows)
+        self.depth.surplus[rows[~room]] = 0
+        unheard = room & (due if heard is None else ~heard[rows])
+        for row in rows[unheard & many].tolist():
+            self._drop(row, 1)
+        for row in rows[unheard & ~many].tolist():
+            self.wait_for(row)
+        due &= room & ~unheard
+        return rows[due & many], rows[due & ~many][:SLIPS_BEGUN]
+
+    def has_room(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which rows may become a frame deeper and keep within the bound."""
+        return self.end[rows] - self.play(rows) <= self.max_depth - FRAME
+
+    def leave_out(self, row: int) -> None:
+        """The row slips: the frame that was due goes to whoever takes it out bit by bit."""
+        self._drop(row, 1)
+        self.slipping[row] = True
+
+    def wait_for(self, row: int) -> None:
+        """One frame is put between, by whoever has drawn it out or where nobody hears it."""
+        self._shift(row, -FRAME)
+        self.grown[row] += 1
+        self.depth.gained(row, self.tick)

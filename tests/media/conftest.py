@@ -18,6 +18,7 @@ from sipconf.media.protocol import Address
 from sipconf.mixer.prompts import ClipLibrary
 from sipconf.rtp.packet import ROW
 from sipconf.rtp.streams import Streams, Verdict
+from tests.sim.voice import loudness
 
 PCMU = protocol.RtpFormat("PCMU", 8000, 0)
 _BEEP = (6000 * np.sin(2 * np.pi * 2500 * np.arange(8000) / 16000)).astype(np.float32)
@@ -219,10 +220,7 @@ class Telephone:
 
     def loudness(self, pitch: float, seconds: float = 1.0) -> float:
         """Amplitude of a tone in the last seconds of what was heard."""
-        sound = self.heard()[-int(seconds * self.clock_rate) :]
-        at = np.arange(len(sound)) / self.clock_rate
-        window = np.hanning(len(sound))
-        return float(2 * abs(np.sum(sound * window * np.exp(-2j * np.pi * pitch * at))) / window.sum())
+        return loudness(self.heard()[-int(seconds * self.clock_rate) :], pitch, self.clock_rate)
 
 
 class House:

@@ -115,7 +115,7 @@ def test_a_telephone_behind_a_nat_loses_nothing(house: Houses) -> None:
     sim = house()
     phone, other = towards(sim, ("192.168.1.20", 4000)), sim.phone(2, room=1)
     phone.address = (HOST, 31234)
-    sim.run(3.0)
+    sim.run(4.0)
     assert phone.loudness(other.pitch) > 800 and other.loudness(phone.pitch) > 800
     sim.connect(phone, "sendonly", remote=("192.168.1.20", 4000), remote_rtcp=None, signalling_host=HOST)  # held by it
     sim.run(5.0, silent=(1,))
