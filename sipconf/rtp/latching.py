@@ -8,10 +8,10 @@ again. Addresses are (host, port). Not here: columns of the streams (streams) an
 from dataclasses import dataclass, field
 from enum import Enum
 
+from sipconf.rtp.probation import Probation
+
 Address = tuple[str, int]
 
-PROBATION = 4
-"""Packets in sequence that a source must send before it is believed."""
 NAT_GRACE = 0.2
 """Seconds for which the signalled address alone may win, when the signalling came from another host than it names."""
 SAME_HOST_GRACE = 1.0
@@ -34,17 +34,16 @@ class Verdict(Enum):
 
 @dataclass(slots=True)
 class _Candidate:
-    ssrc: int
-    following: int
-    count: int
     heard: float
+    probation: Probation = field(default_factory=Probation)
 
 
 @dataclass(slots=True)
 class Latch:
     """One leg's question, open until a source has been latched.
 
-    remote: the signalled address or None; host: where the signalling came from; since: when it did (s).
+    remote: the signalled address or None; host: where the signalling came from; since: when it did (s). proven: the
+    probation that the latched source has served.
     """
 
     remote: Address | None
@@ -52,6 +51,7 @@ class Latch:
     remote_rtcp: Address | None
     since: float
     latched: Address | None = None
+    proven: Probation | None = None
     _rtcp: Address | None = None  # where the last RTCP came from
     _remote_heard: float = float("-inf")
     _candidates: dict[Address, _Candidate] = field(default_factory=dict)
@@ -68,31 +68,30 @@ class Latch:
             return Verdict.ACCEPT
         if address == self.remote:
             self._remote_heard = now
-        if not self._in_sequence(address, ssrc, sequence, now):
+        candidate = self._candidate(address, now)
+        if candidate is None or not candidate.probation.hear(ssrc, sequence):
             return Verdict.DROP
         if address != self.remote and self.remote is not None:
             grace = SAME_HOST_GRACE if self.remote[0] == self.host else NAT_GRACE
             if now < self.since + grace or now < self._remote_heard + PREFERENCE:
                 return Verdict.DROP
-        self.latched = address
+        self.latched, self.proven = address, candidate.probation
         self._candidates.clear()
         return Verdict.LATCH
 
-    def _in_sequence(self, address: Address, ssrc: int, sequence: int, now: float) -> bool:
-        """Count the packet; True from the PROBATION-th on that follow each other."""
+    def _candidate(self, address: Address, now: float) -> _Candidate | None:
+        """Whom a packet comes from; None where there are too many on probation already."""
         candidate = self._candidates.get(address)
         if candidate is None:
             if len(self._candidates) >= MAX_CANDIDATES:
                 for known, other in list(self._candidates.items()):
                     if now > other.heard + PREFERENCE or address == self.remote:
                         del self._candidates[known]
-            if len(self._candidates) < MAX_CANDIDATES:
-                self._candidates[address] = _Candidate(ssrc, (sequence + 1) & 0xFFFF, 1, now)
-            return False
-        follows = candidate.ssrc == ssrc and candidate.following == sequence
-        candidate.count = candidate.count + 1 if follows else 1
-        candidate.ssrc, candidate.following, candidate.heard = ssrc, (sequence + 1) & 0xFFFF, now
-        return candidate.count >= PROBATION
+            if len(self._candidates) >= MAX_CANDIDATES:
+                return None
+            candidate = self._candidates[address] = _Candidate(now)
+        candidate.heard = now
+        return candidate
 
     def allows_rtcp(self, address: Address, ssrc_known: bool) -> bool:
         """The same question for RTCP; ssrc_known: it names the SSRC of the stream we take.

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from sipconf.errors import MisuseError
 from sipconf.rtp.batches import Batch, Frames, Received, gapless
 from sipconf.rtp.interarrival import InterarrivalJitter
-from sipconf.rtp.latching import PROBATION, STILL_TALKING, Address, Latch, Verdict, plain
+from sipconf.rtp.latching import STILL_TALKING, Address, Latch, Verdict, plain
 from sipconf.rtp.packet import HEADER_BYTES, Parsed
+from sipconf.rtp.probation import Probation
 from sipconf.rtp.sequence import SequenceColumns
 from sipconf.rtp.successors import Successors
 
@@ -43,9 +44,7 @@ class Streams:
         self._successors = Successors(capacity)
         self._numbers = np.arange(capacity)
         self._ascending: tuple[NDArray[np.intp], ...] = ()  # the slots last found so
-        self._candidate_ssrc = np.zeros(capacity, np.int64)
-        self._candidate_next = np.zeros(capacity, np.int64)
-        self._candidate_count = np.zeros(capacity, np.int64)
+        self._probations: dict[int, Probation] = {}
         self._leader = np.zeros(capacity, np.intp)
         self._kinds = np.full((capacity, 128), _UNKNOWN, np.uint8)
         self._latches: list[Latch | None] = [None] * capacity
@@ -117,7 +116,7 @@ class Streams:
         self._latches[slot] = Latch(remote, host, plain(remote_rtcp) if remote_rtcp else None, now)
         self.started[slot] = False
         self._believed[slot] = _NOBODY
-        self._candidate_count[slot] = 0
+        self._probations.pop(slot, None)
         self.connected_at[slot] = now
         return True
 
@@ -128,7 +127,7 @@ class Streams:
         self._successors.forget(slot)
         self.started[slot] = False
         self._believed[slot] = _NOBODY
-        self._candidate_count[slot] = 0
+        self._probations.pop(slot, None)
 
     # --- sources -----------------------------------------------------------------------------------------------------
     def latched(self, slot: int) -> Address | None:
@@ -153,9 +152,8 @@ class Streams:
         ssrc = int.from_bytes(datagram[8:12])
         verdict = latch.consider(address, ssrc, sequence, now)
         if verdict is Verdict.LATCH:
-            # It has just served the probation that `receive` would ask of its SSRC.
-            self._candidate_ssrc[slot], self._candidate_next[slot] = ssrc, sequence
-            self._candidate_count[slot] = PROBATION - 1
+            assert latch.proven is not None
+            self._probations[slot] = latch.proven  # `receive` asks no other of its SSRC
         return verdict
 
     def rtcp_source_of(self, slot: int, address: tuple, datagram: memoryview | bytes) -> bool:
@@ -329,15 +327,9 @@ class Streams:
 
     def _try_source(self, slot: int, ssrc: int, sequence: int) -> bool:
         """Probation of an SSRC that is not the leg's: True when it has just become it."""
-        if ssrc == self._candidate_ssrc[slot] and sequence == self._candidate_next[slot]:
-            self._candidate_count[slot] += 1
-        else:
-            self._candidate_count[slot] = 1
-        self._candidate_ssrc[slot] = ssrc
-        self._candidate_next[slot] = (sequence + 1) & 0xFFFF
-        if self._candidate_count[slot] < PROBATION:
+        if not self._probations.setdefault(slot, Probation()).hear(ssrc, sequence):
             return False
-        self._candidate_count[slot] = 0
+        del self._probations[slot]
         self.ssrc[slot] = ssrc
         self.started[slot] = True
         self._believed[slot] = ssrc

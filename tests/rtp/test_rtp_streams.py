@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from sipconf.errors import MisuseError
-from sipconf.rtp.latching import NAT_GRACE, PREFERENCE, PROBATION, SAME_HOST_GRACE, Verdict
+from sipconf.rtp.latching import NAT_GRACE, PREFERENCE, SAME_HOST_GRACE, Verdict
 from sipconf.rtp.packet import ROW, parse
+from sipconf.rtp.probation import PACKETS, SPAN
 from sipconf.rtp.streams import Streams
 
 HOME = ("192.0.2.1", 4000)
@@ -49,10 +50,10 @@ def taken(received):
     return [list(zip(b.slots.tolist(), b.index.tolist(), strict=True)) for b in received.batches]
 
 
-def test_a_source_is_believed_from_its_fourth_packet_in_sequence():
+def test_a_source_is_believed_from_its_fourth_packet():
     streams = connected(0)
-    assert taken(receive(streams, [(0, packet(n)) for n in (1, 2, 3, 5, 6, 7)], 0)) == []
-    got = receive(streams, [(0, packet(8)), (0, packet(9))], 0.02)
+    assert taken(receive(streams, [(0, packet(n)) for n in (1, 2, 3 + SPAN, 5 + SPAN, 7 + SPAN)], 0)) == []
+    got = receive(streams, [(0, packet(8 + SPAN)), (0, packet(9 + SPAN))], 0.02)
     assert taken(got) == [[(0, 0)], [(0, 1)]]
     assert [b.fresh.tolist() for b in got.batches] == [[True], [False]]
     assert streams.received[0] == 2 and streams.lost(0) == 0 and streams.silent_since(0) == 0.02
@@ -126,11 +127,34 @@ def judge(streams, address, numbers, now, ssrc=5):
 
 def test_the_signalled_address_latches_on_its_fourth_packet_and_its_stream_starts_there():
     streams = connected(0)
-    assert judge(streams, HOME, range(PROBATION), 0.0) == [Verdict.DROP] * 3 + [Verdict.LATCH]
+    assert judge(streams, HOME, range(PACKETS), 0.0) == [Verdict.DROP] * 3 + [Verdict.LATCH]
     assert streams.latched(0) == HOME
     assert taken(receive(streams, [(0, packet(3))], 0.0)) == [[(0, 0)]]
     assert judge(streams, HOME, [9], 0.1) == [Verdict.ACCEPT]
     assert judge(streams, (HOME[0], 4002), range(8), 9.0) == [Verdict.DROP] * 8
+
+
+def test_a_source_whose_packets_overtake_each_other_is_believed_soon():
+    """A tenth is lost, 100 ms of jitter turn the order round: four in a row would take seconds."""
+    for seed in range(50):
+        rng = random.Random(seed)
+        due = [(20 * n + rng.random() * 100, n) for n in range(40) if rng.random() >= 0.1]
+        streams = connected(0)
+        order = [n for _, n in sorted(due)]
+        verdicts = judge(streams, HOME, order, 0.0)
+        assert verdicts.index(Verdict.LATCH) == PACKETS - 1, f"seed {seed}"
+        streams = connected(0)
+        heard = [bool(taken(receive(streams, [(0, packet(n))], 0.02 * n))) for n in order]
+        assert heard.index(True) == PACKETS - 1, f"seed {seed}"
+
+
+@pytest.mark.parametrize("numbers", [[7] * 9, [1, 2, 3, 1, 2, 3], range(0, 4000, SPAN), range(0, 65536, 9000)])
+def test_packets_that_do_not_belong_together_prove_nothing(numbers):
+    streams = connected(0)
+    assert Verdict.LATCH not in judge(streams, HOME, numbers, 0.0)
+    assert taken(receive(streams, [(0, packet(n)) for n in numbers], 0.0)) == []
+    for n in range(20):
+        assert judge(streams, HOME, [n], 0.0, ssrc=n % 4) == [Verdict.DROP], "four sources with one address"
 
 
 def test_a_stranger_never_latches_and_is_counted():
