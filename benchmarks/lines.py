@@ -71,7 +71,9 @@ class Senders:
     def until(self, seconds: float) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:
         """(telephones, block, lengths) of what has arrived since the last call."""
         begin, self._taken = self._taken, int(np.searchsorted(self.arrival, seconds, "right"))
-        numbers, counts = self.number[begin : self._taken], self.count[begin : self._taken]
+        # By telephone, each one's in order of arrival: as they are read from a socket for each.
+        order = begin + np.argsort(self.number[begin : self._taken], kind="stable")
+        numbers, counts = self.number[order], self.count[order]
         samples = self.samples[numbers]
         block = np.zeros((len(numbers), ROW), np.uint8)
         words = block[:, :HEADER_BYTES].view(">u4")

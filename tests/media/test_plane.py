@@ -416,3 +416,28 @@ def test_coming_and_going_at_random_disturbs_nobody_who_stays(house: Houses, see
             del sim.phones[leaver]
     for one, other in (stayers, stayers[::-1]):
         assert hears(one, other, 1.0) and not hears(one, one, 1.0), f"seed {seed}"
+
+
+def test_a_digit_and_its_repeated_end_add_no_delay(house: Houses) -> None:
+    """RFC 4733 section 2.5.1.4: the last packet is sent three times; sequence numbers go on and time does not."""
+    sim = house()
+    speaker, _ = sim.phone(1, room=1), sim.phone(2, room=1)
+    sim.run(4.0)
+    jitter = sim.plane._banks[0].jitter
+    before, told = float(jitter.delay_ms(0)), []
+    for key in range(10):
+        for packet in range(5):  # 100 ms of a key instead of sound, then its end twice more
+            end = packet == 4
+            for _ in range(3 if end else 1):
+                event = struct.pack("!BBH", key, 0x80 * end | 10, 160 * (packet + 1))
+                stamp, speaker.timestamp = speaker.timestamp, speaker.timestamp - 160 * packet
+                speaker.packet(101, event, sim.now, marker=packet == 0)
+                speaker.timestamp = stamp
+            speaker.timestamp += 160
+            speaker.next_at += 0.02
+            sim.run(0.02)
+            told += [event.digit for event in sim.of_kind(protocol.DigitReceived)]
+        sim.run(0.5)
+        told += [event.digit for event in sim.of_kind(protocol.DigitReceived)]
+    assert told == list("0123456789")
+    assert float(jitter.delay_ms(0)) <= before + 1 and jitter.playout.grown[0] == 0 and jitter.playout.resynced[0] == 0
