@@ -17,6 +17,9 @@ SAMPLE_S = 10
 LEAST_S = 5
 """Shorter loops are not looked for: they are tones and music."""
 QUIET_DB = -55.0
+SPOKEN_DB = QUIET_DB + 12
+SPOKEN_SHARE = 0.4
+"""Of the sample: one "yes" among silence is like another."""
 LIVELY_DB = 5.0
 """Standard deviation of a level course with words and gaps in it."""
 
@@ -34,6 +37,8 @@ NOTHING = Repetition(0, 0.0)
 def find_repetition(course: NDArray[np.float32], known: int) -> Repetition:
     """course: float32 (COURSE_S * FRAMES_PER_S,), levels in dB, the latest last; known: how many of them there are."""
     sample_frames, least = SAMPLE_S * FRAMES_PER_S, LEAST_S * FRAMES_PER_S
+    if (course[-sample_frames:] > SPOKEN_DB).mean() < SPOKEN_SHARE:
+        return NOTHING
     past = course[len(course) - min(known, len(course)) : len(course) - least]
     if len(past) < sample_frames:
         return NOTHING

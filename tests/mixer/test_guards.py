@@ -113,6 +113,11 @@ def test_an_announcement_over_and_over_is_found_and_over_when_somebody_speaks(cl
     assert found[0][0] < 25 + len(once) / RATE and 40 < found[1][0] < 58
 
 
+def test_who_says_one_word_now_and_then_is_left_alone(speech):
+    word = np.concatenate([speech[0][2 * RATE : int(2.5 * RATE)], np.zeros(int(6.5 * RATE), np.float32)])
+    assert watch(np.resize(word, 60 * RATE)) == []
+
+
 def test_a_repetition_is_found_where_it_is_and_fresh_words_are_none():
     random = np.random.default_rng(4)
     course = (-55 + 35 * np.repeat(random.random(600), 5)).astype(np.float32)
