@@ -23,6 +23,9 @@ MAX_KIND = 15
 COMFORT_NOISE = 13
 """Payload type of RFC 3389: counted in the sequence, never played."""
 
+SHORT_ROUNDS = 3
+"""Rounds of one block in which packets are looked for that were expected: each costs the same, however few it holds."""
+
 _EVENT, _PASSED_OVER, _UNKNOWN = 253, 254, 255
 _NOBODY = -1
 _WRAP = 0xFFFFFFFF
@@ -177,10 +180,13 @@ class Streams:
         came. Yields them round by round, to be stored before the next is asked for, each with the positions of the
         others that came, which `receive` is for."""
         begin = 0
-        while begin < len(slots):
+        for _ in range(SHORT_ROUNDS):
             end = begin + self._round_length(slots[begin:] if begin else slots)
             yield self._take_expected(slots[begin:end], block[begin:end], lengths[begin:end], now, begin)
             begin = end
+            if begin == len(slots):
+                return
+        yield None, np.flatnonzero(lengths[begin:] > 0) + begin
 
     def _round_length(self, slots: NDArray[np.intp]) -> int:
         """How many of the slots, from the first on, are in ascending order."""
