@@ -20,7 +20,7 @@ from sipconf.mixer.resample import convert
 FRAME = RATE // 50
 MUSIC_S, AFTER_S = 25.0, 12.0
 TURN_S = (1.5, 20.0)
-PASSAGE_S = 120
+PASSAGES = 3
 DELAYS_MS = (60, 180, 420)
 LOSSES_DB = (0, 12, 24)
 
@@ -102,14 +102,15 @@ def conversation(rng: np.random.Generator, voice: Pcm, other: Pcm) -> tuple[Pcm,
 
 
 def measure_speech(hours: float, spoken: list[Pcm]) -> None:
-    """Conversations of two, and half of the time people who never let anybody else speak."""
+    """Conversations of two, and half of the time people who never let anybody else speak. No two of
+    them read the same text: one synthesiser's voices would say it in step, which is indeed an echo."""
     rng = np.random.default_rng(1)
     seconds, alarms, turn = 0.0, [], 0
     while seconds < hours * 3600:
         rows, sent = [], []
         for pair in range(SEATS // 2):
             one = spoken[(turn + 2 * pair) % len(spoken)]
-            other = spoken[(turn + 2 * pair + 1 + turn // len(spoken)) % len(spoken)]
+            other = spoken[(turn + 2 * pair + 1 + len(spoken) // PASSAGES) % len(spoken)]  # of another text
             a, b = conversation(rng, one, other) if pair % 2 else (one, other)
             rows += [a, b]
             sent += [b, a]
@@ -219,7 +220,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=3.0)
     parser.add_argument("--pieces", type=int, default=59)
     arguments = parser.parse_args()
-    spoken = [speech(voice, passage) for passage in range(3) for voice in voices()]
+    spoken = [speech(voice, passage) for passage in range(PASSAGES) for voice in voices()]
     measure(spoken, arguments.hours, arguments.pieces)
 
 
