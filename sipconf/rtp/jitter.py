@@ -23,7 +23,7 @@ from sipconf.rtp.batches import Batch, gapless
 from sipconf.rtp.depth import FRAME
 from sipconf.rtp.formats import FrameFormat
 from sipconf.rtp.packet import HEADER_BYTES
-from sipconf.rtp.playout import ALIGNMENT, MAX_DELAY_MS, SLIPS_BEGUN, PlayoutColumns
+from sipconf.rtp.playout import ALIGNMENT, MAX_DELAY_MS, PlayoutColumns
 
 MAX_PACKET = 12
 """Halves of the longest packet that is taken (120 ms); the rest of a longer one is dropped."""
@@ -287,7 +287,8 @@ class JitterBank:
         first, second = self._frame_at(lose, play), self._frame_at(lose, play + FRAME)
         in_hand = (self._stamp_pairs[first] == play[:, None] + _FIRST_AND_SECOND).all(axis=1)
         in_hand &= (self._stamp_pairs[second] == play[:, None] + FRAME + _FIRST_AND_SECOND).all(axis=1)
-        lose, first = lose[in_hand][:SLIPS_BEGUN], first[in_hand][:SLIPS_BEGUN]
+        left = max(0, playout.slips_left - len(gain))
+        lose, first = lose[in_hand][:left], first[in_hand][:left]
         codes = self._ring[first]
         self._stamp_pairs[first] = -1
         for row in lose.tolist():

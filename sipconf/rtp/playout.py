@@ -31,8 +31,8 @@ PAUSE_HALVES = 10
 ALIGNMENT = 128
 """Halves: every reckoning begins at a multiple of so many, so that all rows play the same place of their rings at one
 tick."""
-SLIPS_BEGUN = 8
-"""Rows that begin to slip in one tick; the others wait for the next."""
+SLIPS_AT_ONCE = 32
+"""Rows that may slip at one time: each costs some microseconds a tick, and after a stall of the machine all would."""
 
 _WRAP, _HALF_WRAP = 0xFFFFFFFF, 0x80000000
 
@@ -310,7 +310,12 @@ class PlayoutColumns(Columns):
         for row in rows[unheard & ~many].tolist():
             self.wait_for(row)
         due &= room & ~unheard
-        return rows[due & many], rows[due & ~many][:SLIPS_BEGUN]
+        return rows[due & many], rows[due & ~many][: self.slips_left]
+
+    @property
+    def slips_left(self) -> int:
+        """How many more rows may begin to slip."""
+        return max(0, SLIPS_AT_ONCE - int(np.count_nonzero(self.slipping)))
 
     def has_room(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Which rows may become a frame deeper and keep within the bound."""
