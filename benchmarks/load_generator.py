@@ -31,6 +31,8 @@ UNWATCHED_PACKETS = 3
 """Where nobody looks for marks a packet's sound goes out so many times: making it new is a tenth of a packet's cost."""
 ROW_BYTES = 256
 RECEIVE_BATCH = 512
+QUIET_PACKETS = 50
+"""At first nobody says anything, as people do who join: jitter buffers find their depth meanwhile."""
 MARK_SAMPLES = 120
 MARK_OFFSET = 20
 """Where a mark begins in its packet, samples."""
@@ -198,7 +200,9 @@ class Generator:
         headers["sequence"] = self.sequence[members] + packet & 0xFFFF
         headers["timestamp"] = self.timestamp[members] + packet * SAMPLES & 0xFFFFFFFF
         headers["second"] = 0x80 if packet == 0 else 0
-        if self.watches or packet % UNWATCHED_PACKETS == 0:
+        if packet < QUIET_PACKETS:
+            batch.data[:, HEADER_BYTES:] = 0xFF
+        elif self.watches or packet % UNWATCHED_PACKETS == 0:
             batch.data[:, HEADER_BYTES:] = self.codes[members, packet % LOOP_PACKETS]
         marked = [w for w in self.watches if w.talker % SLOTS == slot and packet % MARK_PERIOD == w.first_packet]
         for watch in marked:

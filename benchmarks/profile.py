@@ -8,6 +8,8 @@ itself; the sum is therefore a little more than what bench_plane finds.
 import argparse
 import asyncio
 import gc
+import os
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from benchmarks.placement import cores, settle
 from benchmarks.plane import PCMU, finish_generator, start_generator
 from sipconf.media import protocol, worker
 from sipconf.media.plane import MediaPlane
+from sipconf.media.supervisor import worker_environment
 from sipconf.rtp.edge.batch import READ
 
 PORTS = "20000-31999"
@@ -131,6 +134,8 @@ def main() -> None:
     parser.add_argument("legs", type=int, nargs="?", default=500)
     parser.add_argument("--talking", type=int)
     arguments = parser.parse_args()
+    if not worker_environment().items() <= os.environ.items():  # some of it is read when a process starts
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks.profile", *sys.argv[1:]], worker_environment())
     ticks = asyncio.run(run(arguments.legs, arguments.talking))
     titles = [KERNEL[0], *(title for _, _, title in STAGES), KERNEL[1], REST]
     table = {title: np.array([tick.get(title, 0.0) for tick in ticks]) * 1e6 for title in titles}
