@@ -9,6 +9,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sipconf.conference import commands as do
 from sipconf.conference import events as fact
@@ -68,8 +69,11 @@ class Switchboard:
     def receive_media(self, events: Iterable[media.Event], now: float) -> None:
         """Take what the media plane reports."""
         for event in events:
-            if not isinstance(event, media.PlaneReport):  # of interest to the meters
-                self._MEDIA[type(event)](self, event, now)
+            if isinstance(event, media.LegReports):
+                for report in event.each():
+                    self._hear_leg(report, now)
+            elif not isinstance(event, media.PlaneReport):  # of interest to the meters
+                self._hear_leg(event, now)
         self.carry_out(now)
 
     def handle_timer(self, now: float) -> None:
@@ -197,9 +201,13 @@ class Switchboard:
         self.counters[event.metric] = self.counters.get(event.metric, 0) + 1
 
     # --- from media --------------------------------------------------------------------------------------------------
-    def _leg_opened(self, event: media.LegOpened, now: float) -> None:
+    def _hear_leg(self, event: Any, now: float) -> None:
         line = self.lines.of_leg(event.leg)
-        if line is None or not line.opened or line.local is not None:
+        if line is not None:  # or it has ended meanwhile
+            self._MEDIA[type(event)](self, line, event, now)
+
+    def _leg_opened(self, line: Line, event: media.LegOpened, now: float) -> None:
+        if not line.opened or line.local is not None:
             return
         line.local = LocalMedia(self.settings.media_address(line.flow), event.port, event.port + 1,
                                 self._rng.getrandbits(62), 1)
@@ -214,9 +222,8 @@ class Switchboard:
         line.stage = Stage.ANSWERED
         self._agent.answer(line.session, answer, now)
 
-    def _leg_failed(self, event: media.LegFailed, now: float) -> None:
-        line = self.lines.of_leg(event.leg)
-        if line is None or not line.opened:
+    def _leg_failed(self, line: Line, event: media.LegFailed, now: float) -> None:
+        if not line.opened:
             return
         log.warning("no media for a call: %s", event.reason, extra={"call": line.call_id})
         line.opened = False
@@ -230,38 +237,26 @@ class Switchboard:
             self._agent.reject(line.session, 503, NO_LINE_FREE, now, retry_after=10)
         self._end(line, event.reason, now)
 
-    def _digit(self, event: media.DigitReceived, now: float) -> None:
-        line = self.lines.of_leg(event.leg)
-        if line is not None and line.presses.is_new(event.digit, "rtp", now):
+    def _digit(self, line: Line, event: media.DigitReceived, now: float) -> None:
+        if line.presses.is_new(event.digit, "rtp", now):
             self._conferences.receive(fact.DigitPressed(line.call, event.digit), now)
 
-    def _playback_ended(self, event: media.PlaybackEnded, now: float) -> None:
-        line = self.lines.of_leg(event.leg)
-        if line is not None:
-            self._conferences.receive(fact.PlaybackFinished(line.call, event.playback), now)
+    def _playback_ended(self, line: Line, event: media.PlaybackEnded, now: float) -> None:
+        self._conferences.receive(fact.PlaybackFinished(line.call, event.playback), now)
 
-    def _talking(self, event: media.TalkingChanged, now: float) -> None:
-        line = self.lines.of_leg(event.leg)
-        if line is not None:
-            line.talking = event.talking
-            self._conferences.receive(fact.SpeakingChanged(line.call, event.talking, event.level_db), now)
+    def _talking(self, line: Line, event: media.TalkingChanged, now: float) -> None:
+        line.talking = event.talking
+        self._conferences.receive(fact.SpeakingChanged(line.call, event.talking, event.level_db), now)
 
-    def _guarded(self, event: media.GuardChanged, now: float) -> None:
-        line = self.lines.of_leg(event.leg)
-        if line is not None:
-            line.log_guard(event.reason)
-            self._conferences.receive(fact.GuardChanged(line.call, event.reason), now)
+    def _guarded(self, line: Line, event: media.GuardChanged, now: float) -> None:
+        line.log_guard(event.reason)
+        self._conferences.receive(fact.GuardChanged(line.call, event.reason), now)
 
-    def _leg_silent(self, event: media.LegSilent, now: float) -> None:
-        line = self.lines.of_leg(event.leg)
-        if line is not None:
-            self._end(line, "no media from the telephone", now)
+    def _leg_silent(self, line: Line, event: media.LegSilent, now: float) -> None:
+        self._end(line, "no media from the telephone", now)
 
-    def _leg_reports(self, event: media.LegReports, now: float) -> None:
-        for report in event.each():
-            line = self.lines.of_leg(report.leg)
-            if line is not None:
-                self._conferences.receive(fact.SpeakingChanged(line.call, line.talking, report.level_db), now)
+    def _leg_report(self, line: Line, report: media.LegReport, now: float) -> None:
+        self._conferences.receive(fact.SpeakingChanged(line.call, line.talking, report.level_db), now)
 
     # --- from conferences --------------------------------------------------------------------------------------------
     def carry_out(self, now: float) -> None:
@@ -400,7 +395,7 @@ class Switchboard:
     _MEDIA = {
         media.LegOpened: _leg_opened, media.LegFailed: _leg_failed, media.DigitReceived: _digit,
         media.PlaybackEnded: _playback_ended, media.TalkingChanged: _talking, media.LegSilent: _leg_silent,
-        media.GuardChanged: _guarded, media.LegReports: _leg_reports,
+        media.GuardChanged: _guarded, media.LegReport: _leg_report,
     }
     _COMMANDS = {
         do.Ring: _ring, do.Answer: _answer, do.Reject: _reject, do.HangUp: _hang_up, do.Play: _play,
