@@ -30,8 +30,8 @@ from sipconf.rtp.telephone_event import EventReceiver
 
 TICK_SECONDS = 0.02
 FIRST_LEGS = 64
-RTCP_TICKS = 10
-"""RTCP is sent every so many ticks: a few reports one after the other cost half of as many on their own."""
+RTCP_TICKS, REPORTS_TOGETHER = 5, 48
+"""RTCP is looked after every so many ticks, and so many reports are composed together where as many are soon due."""
 LEGS_PER_REPORT = 25
 """Of so many legs one may be sent its report at once: twice as many as fall due on average."""
 
@@ -261,7 +261,7 @@ class MediaPlane:
         self._events += self._watch.tick(now)
 
     def _send_reports(self, now: float) -> None:
-        due = self._reports.due(now, max(DUE_AT_ONCE, len(self._legs) // LEGS_PER_REPORT))
+        due = self._reports.due(now, max(DUE_AT_ONCE, len(self._legs) // LEGS_PER_REPORT), REPORTS_TOGETHER)
         legs = [leg for leg in map(self._legs.at, due) if leg is not None and leg.terms is not None]
         if legs:
             slots, wall = [leg.slot for leg in legs], now + self._settings.wall_offset

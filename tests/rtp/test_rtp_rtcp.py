@@ -8,7 +8,7 @@ import pytest
 
 from sipconf.errors import PeerError
 from sipconf.rtp.packet import ROW, parse
-from sipconf.rtp.rtcp import NTP_EPOCH, Reports, Sent
+from sipconf.rtp.rtcp import NTP_EPOCH, PATIENCE, Reports, Sent
 from sipconf.rtp.rtcp_packets import (
     Bye,
     ReceiverReport,
@@ -145,6 +145,22 @@ def test_reports_are_spread_and_bounded():
     assert set(sent) == set(range(400)) - {7}
     for times in sent.values():
         assert times[0] <= 4.5 and all(2.4 < b - a < 8 for a, b in zip(times, times[1:], strict=False))
+
+
+def test_reports_wait_for_company_but_not_for_long():
+    reports = Reports(4, random.Random(5))
+    for slot in range(100):
+        reports.open(slot, 0.0, "x", slot)
+    last = 0.0
+    for tick in range(1000):
+        now = tick * 0.1
+        late = now - reports._due_at.min()
+        if due := reports.due(now, limit=64, together=20):
+            assert len(due) >= 20 or late >= PATIENCE
+            last = now
+        else:
+            assert late < PATIENCE, "nobody waits longer"
+    assert last > 90
 
 
 @pytest.mark.parametrize(
