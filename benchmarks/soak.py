@@ -46,7 +46,7 @@ REGISTER_EVERY = 15.0
 MOST_MEMORY_MB = 16.0
 """Growth by which memory still counts as flat after calls with sound: the allocator keeps some pages."""
 MOST_BLOCKS = 1000
-"""More objects than that would be a leak: one for every tenth call."""
+"""More objects after WARM_CALLS, when all caches are full, would be a leak: one for every tenth call."""
 MOST_MEMORY_MB_WARM = 2.0
 """The same for calls without sound after WARM_CALLS: two arenas of Python's allocator; 200 octets a call would show."""
 QUICK_T1, QUICK_T2, QUICK_T4 = 0.02, 0.16, 0.2
@@ -73,11 +73,13 @@ class Reading:
     blocks: int = 0
     """Of memory that Python objects have, where the server is in this process: told exactly, unlike pages."""
 
-    def faults(self, before: "Reading", most_memory_mb: float = MOST_MEMORY_MB) -> list[str]:
-        """What is not as it was; memory may have grown by so much."""
+    def faults(
+        self, before: "Reading", most_memory_mb: float = MOST_MEMORY_MB, most_blocks: float = math.inf
+    ) -> list[str]:
+        """What is not as it was; memory may have grown by so much, and by so many objects."""
         counts = ("tasks", "descriptors", "transactions", "dialogs", "worker_descriptors")
         sizes = ("memory", "worker_memory")
-        most = {**dict.fromkeys(counts, 0), **dict.fromkeys(sizes, most_memory_mb), "blocks": MOST_BLOCKS}
+        most = {**dict.fromkeys(counts, 0), **dict.fromkeys(sizes, most_memory_mb), "blocks": most_blocks}
         grown = [(name, getattr(before, name), getattr(self, name)) for name in most]
         return [f"{name}: {old:g} before, {new:g} after" for name, old, new in grown
                 if (new - old > most[name] if most[name] else new != old)]  # fmt: skip
@@ -247,7 +249,8 @@ def main() -> None:
         say("before", before)
         say("after", after)
         print(f"{arguments.calls} calls in {took:.0f} s, {failed} failed")
-        unhappy = after.faults(before, MOST_MEMORY_MB_WARM) + ([f"{failed} calls failed"] if failed else [])
+        unhappy = after.faults(before, MOST_MEMORY_MB_WARM, MOST_BLOCKS)
+        unhappy += [f"{failed} calls failed"] if failed else []
     else:
         seconds = 60 * arguments.minutes
         with running(arguments.legs) as server:
