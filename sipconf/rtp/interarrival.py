@@ -4,36 +4,27 @@ Columns by slot. A packet's arrival is the reading of its block, so the grain is
 jitter (playout).
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sipconf.rtp.columns import Columns
 
 WEIGHT = 1 / 16
 """Of the newest packet in the running mean."""
 
 
-class InterarrivalJitter:
+class InterarrivalJitter(Columns):
     """mean: in timestamp units, by slot."""
+
+    CLEAN: ClassVar[dict[str, int]] = {"_clock_rate": 8000}
 
     def __init__(self, capacity: int) -> None:
         self.mean = np.zeros(capacity)
         self._clock_rate = np.full(capacity, 8000, np.int64)
         self._transit = np.zeros(capacity, np.int64)
         self._rates: set[int] = set()  # every clock rate that a leg has had
-
-    def grow(self, capacity: int) -> None:
-        """Make room for more slots."""
-        fresh = InterarrivalJitter(capacity)
-        for name in ("mean", "_clock_rate", "_transit"):
-            old = getattr(self, name)
-            getattr(fresh, name)[: len(old)] = old
-        fresh._rates = self._rates
-        self.__dict__ = fresh.__dict__
-
-    def clear(self, slot: int) -> None:
-        """Begin with a new leg."""
-        self.mean[slot] = 0
 
     def rate_is(self, slot: int, clock_rate: int) -> None:
         """The clock of a slot's timestamps, in Hz."""

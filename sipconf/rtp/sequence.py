@@ -3,8 +3,12 @@
 Columns by slot. Not here: whose packets these are and the probation of a new source (streams), and time (jitter).
 """
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
+
+from sipconf.rtp.columns import Columns
 
 MAX_DROPOUT = 3000
 """A packet may be this far ahead of the last (RFC 3550 A.1)."""
@@ -15,14 +19,15 @@ HISTORY = 64
 
 _NOWHERE = -1
 _ONE = np.uint64(1)
-_CLEAN = {"_missing": 1, "_elsewhere": _NOWHERE}
 
 
-class SequenceColumns:
+class SequenceColumns(Columns):
     """Per slot: highest extended sequence number, the first one, what came twice.
 
     What arrived is not counted but what did not: of a stream in order only the highest number changes.
     """
+
+    CLEAN: ClassVar[dict[str, int]] = {"_missing": 1, "_elsewhere": _NOWHERE}
 
     def __init__(self, capacity: int) -> None:
         self.highest = np.zeros(capacity, np.int64)
@@ -35,21 +40,6 @@ class SequenceColumns:
         self._lost_before = np.zeros(capacity, np.int64)
         self._doubled_before = np.zeros(capacity, np.int64)
         self._jumped = False  # some stream has; only then is _elsewhere of interest
-
-    def _columns(self) -> list[str]:
-        return [name for name, value in self.__dict__.items() if isinstance(value, np.ndarray)]
-
-    def grow(self, capacity: int) -> None:
-        """Make room for more slots; what is there stays."""
-        for name in self._columns():
-            column = getattr(self, name)
-            more = np.full(capacity - len(column), _CLEAN.get(name, 0), column.dtype)
-            setattr(self, name, np.concatenate([column, more]))
-
-    def clear(self, slot: int) -> None:
-        """Forget everything of a slot."""
-        for name in self._columns():
-            getattr(self, name)[slot] = _CLEAN.get(name, 0)
 
     def begin(self, slots: NDArray[np.intp] | int, sequence: NDArray[np.int64] | int) -> None:
         """Start counting anew at these sequence numbers, not yet received (init_seq of RFC 3550 A.1).
