@@ -8,6 +8,7 @@ waits in a bounded queue, and of a full queue the periodic reports are left out 
 import json
 import select
 import socket
+from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import fields
@@ -28,7 +29,11 @@ MAX_WAITING = 65_536
 REPORTS_WAITING = 8_192
 """Messages that may wait before reports are dropped: the next second brings fresher ones."""
 
-_FRAMED = (*protocol.Command.__args__, *protocol.Event.__args__, protocol.RtpFormat)
+_FRAMED = (
+    *protocol.Command.__args__, *protocol.Event.__args__, protocol.RtpFormat, protocol.SrtpKeys,
+    protocol.IceCredentials, protocol.WebRtcTerms,
+)  # fmt: skip
+_OCTETS = "octets"  # the tag of bytes, in base 64
 _CLASS_OF_TAG: dict[str, type] = {cls.__name__: cls for cls in _FRAMED}
 _REPORTS = (protocol.LegReports, protocol.PlaneReport)
 
@@ -44,6 +49,8 @@ _VALUES_OF_CLASS = {cls: _reader(cls) for cls in _FRAMED}
 
 def _as_tagged(value: Any) -> dict[str, tuple[Any, ...]]:
     """json's hook for what it does not know: a dataclass becomes {tag: [field values]}."""
+    if isinstance(value, bytes):
+        return {_OCTETS: (b64encode(value).decode(),)}
     read = _VALUES_OF_CLASS.get(type(value))
     if read is None:
         raise MisuseError(f"{type(value).__name__} cannot be sent over the media pipe")
@@ -55,6 +62,8 @@ def _from_json(value: Any) -> Any:
         return tuple(map(_from_json, value))
     if isinstance(value, dict):
         ((tag, values),) = value.items()
+        if tag == _OCTETS:
+            return b64decode(values[0], validate=True)
         return _CLASS_OF_TAG[tag](*map(_from_json, values))
     return value
 

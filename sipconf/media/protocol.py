@@ -15,11 +15,44 @@ Address = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class RtpFormat:
-    """What a payload type means (RFC 3551, RFC 3190): encoding "PCMU", "PCMA" or "L16"; clock_rate in Hz."""
+    """What a payload type means (RFC 3551, RFC 3190, RFC 7587): encoding "PCMU", "PCMA", "L16", "G722" or "opus";
+    clock_rate in Hz as SDP says it (8000 for G722); fmtp: the parameters of whoever receives it."""
 
     encoding: str
     clock_rate: int
     payload_type: int
+    fmtp: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SrtpKeys:
+    """SRTP of one leg (RFC 3711, RFC 7714). profile: "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32",
+    "AEAD_AES_128_GCM" or "AEAD_AES_256_GCM"; rx, tx: master key and master salt joined, of what comes and what goes. No
+    repr, hence no log, shows them."""
+
+    profile: str
+    rx: bytes = field(repr=False)
+    tx: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class IceCredentials:
+    """Our user name fragment and password of a leg on the shared port (RFC 8445 section 5.3)."""
+
+    ufrag: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WebRtcTerms:
+    """What a leg on the shared port has agreed on. ice: ours, as told to the peer, new ones after an ICE restart;
+    remote_ufrag: the peer's; dtls_role: ours, "server" (setup:passive) or "client"; fingerprints: (algorithm, value)
+    pairs of which the peer's certificate must match one (RFC 8122 section 5). The last two are the front's business."""
+
+    ice: IceCredentials
+    remote_ufrag: str
+    dtls_role: str
+    fingerprints: tuple[tuple[str, str], ...]
 
 
 # --- commands --------------------------------------------------------------------------------------------------------
@@ -27,12 +60,18 @@ class RtpFormat:
 class OpenLeg:
     """Bind a port pair for a leg on the given local address ("0.0.0.0", "::", "127.0.0.1"). LegOpened or LegFailed
     follows. cname: RTCP's name for our end. room: the one that the leg is for and may be placed in later, so that it is
-    opened where that room lives; None: none."""
+    opened where that room lives; None: none.
+
+    ice: the leg may also be reached on the shared port under these credentials: connectivity checks that name them are
+    answered from now on. own_ports: False where it is reached there only and needs no pair. A leg that rings several
+    telephones may have both until ConnectLeg tells which it is."""
 
     leg: int
     address: str
     cname: str
     room: int | None = None
+    ice: IceCredentials | None = None
+    own_ports: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +85,9 @@ class ConnectLeg:
     voice. ptime_ms: of what we send, 20.
     trusted: the peer is a trunk, whose media may come from and go to anywhere it says; to anybody else's address that
     is not where the signalling came from only a little is sent until something comes back (media.unproven).
+    srtp: keys that the signalling brought (RFC 4568): nothing in the clear is sent or taken. webrtc: the leg lives on
+    the shared port, its addresses are those of its checked pair, and nothing but checks and handshakes passes before
+    SecureLeg. audio_level: id of the header extension that tells the peer's level (RFC 6464), None: not agreed on.
     """
 
     leg: int
@@ -59,6 +101,17 @@ class ConnectLeg:
     direction: str
     ptime_ms: int = 20
     trusted: bool = False
+    srtp: SrtpKeys | None = None
+    webrtc: WebRtcTerms | None = None
+    audio_level: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SecureLeg:
+    """The keys that a leg's DTLS handshake has given (RFC 5764)."""
+
+    leg: int
+    keys: SrtpKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +174,20 @@ class PlayToRoom:
 
 
 Command = (
-    OpenLeg | ConnectLeg | CloseLeg | PlaceLeg | MuteLeg | TreatLeg | PlayToLeg | StopLegPlayback | PlayToRoom
+    OpenLeg | ConnectLeg | SecureLeg | CloseLeg | PlaceLeg | MuteLeg | TreatLeg | PlayToLeg | StopLegPlayback
+    | PlayToRoom
 )
 
 
 # --- events ----------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class LegOpened:
-    """The leg's RTP port is bound (RTCP is the next port)."""
+    """The leg's RTP port is bound (RTCP is the next port); 0: it has none of its own. shared_port: where it is reached
+    by its ICE credentials; 0: nowhere."""
 
     leg: int
     port: int
+    shared_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +196,22 @@ class LegFailed:
 
     leg: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PairChosen:
+    """A leg on the shared port has a checked pair: this is its peer's address, where handshakes go from now on."""
+
+    leg: int
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsReceived:
+    """A DTLS datagram (RFC 7983) from the checked pair of a leg on the shared port."""
+
+    leg: int
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +311,8 @@ class PlaneReport:
 
 
 Event = (
-    LegOpened | LegFailed | DigitReceived | PlaybackEnded | TalkingChanged | GuardChanged | LegSilent
-    | LegReports | PlaneReport
+    LegOpened | LegFailed | PairChosen | DtlsReceived | DigitReceived | PlaybackEnded | TalkingChanged | GuardChanged
+    | LegSilent | LegReports | PlaneReport
 )
 
 

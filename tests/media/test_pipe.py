@@ -13,9 +13,16 @@ from sipconf.media.pipe import Pipe, decode, encode, open_pair
 
 PCMU = protocol.RtpFormat("PCMU", 8000, 0)
 PCMA = protocol.RtpFormat("PCMA", 8000, 8)
+OPUS = protocol.RtpFormat("opus", 48000, 111, "useinbandfec=1")
+KEYS = protocol.SrtpKeys("AEAD_AES_128_GCM", bytes(28), b"\xff" * 28)
 MESSAGES = [
     protocol.OpenLeg(1, "::", "a@b"),
+    protocol.OpenLeg(1, "::", "a@b", 3, protocol.IceCredentials("frag", "secret"), False),
     protocol.ConnectLeg(1, ("127.0.0.1", 4000), None, "127.0.0.1", (PCMU, PCMA), PCMU, None, True, "sendrecv"),
+    protocol.ConnectLeg(
+        1, None, None, "127.0.0.1", (OPUS,), OPUS, 110, True, "sendrecv", srtp=KEYS, webrtc=protocol.WebRtcTerms(
+            protocol.IceCredentials("frag", "secret"), "theirs", "server", (("sha-256", "AB:CD"),)), audio_level=1),
+    protocol.SecureLeg(1, KEYS),
     protocol.CloseLeg(1),
     protocol.PlaceLeg(1, None),
     protocol.MuteLeg(1, True),
@@ -25,6 +32,8 @@ MESSAGES = [
     protocol.PlayToRoom(3, ("joined",)),
     protocol.LegOpened(1, 10_000),
     protocol.LegFailed(1, "no port"),
+    protocol.PairChosen(1, ("::1", 4000)),
+    protocol.DtlsReceived(1, bytes(range(256))),
     protocol.DigitReceived(1, "#"),
     protocol.PlaybackEnded(1, 2),
     protocol.TalkingChanged(1, True, -31.25),
@@ -111,10 +120,20 @@ def test_the_other_end_gone_is_noticed_both_ways() -> None:
     writer.close()
 
 
+def test_no_log_shows_keys() -> None:
+    secret = protocol.SrtpKeys("AEAD_AES_128_GCM", b"incoming", b"outgoing")
+    shown = repr(protocol.ConnectLeg(
+        1, None, None, "", (OPUS,), OPUS, None, True, "sendrecv", srtp=secret, webrtc=protocol.WebRtcTerms(
+            protocol.IceCredentials("frag", "password"), "theirs", "server", ())))
+    assert "frag" in shown and not any(word in shown for word in ("incoming", "outgoing", "password"))
+
+
 def test_what_is_not_of_the_protocol_is_our_mistake() -> None:
     for wrong in ({"leg": 1}, protocol.TalkingChanged(1, True, float("nan")), protocol.CloseLeg(object())):  # type: ignore[arg-type]
         with pytest.raises(MisuseError):
             encode(wrong if not isinstance(wrong, dict) else [object()])  # type: ignore[arg-type]
-    for wrong_bytes in (b"{", b"[[1]", b'[{"Unknown":[1]}]', b'[{"CloseLeg":[1,2,3]}]', b"[{}]", b"7"):
+    for wrong_bytes in (
+        b"{", b"[[1]", b'[{"Unknown":[1]}]', b'[{"CloseLeg":[1,2,3]}]', b'[{"octets":["?"]}]', b"[{}]", b"7",
+    ):  # fmt: skip
         with pytest.raises(MisuseError):
             decode(wrong_bytes)
