@@ -44,7 +44,7 @@ def test_packets_are_those_that_a_plain_loop_would_write():
 def test_formats_are_20_ms_each():
     for (encoding, rate), one in FORMATS.items():
         assert lookup(encoding.lower(), rate) is one and one.samples * 50 == rate
-        assert one.frame_bytes == 2 * one.half_bytes == one.samples * one.sample_bytes
+        assert one.varies or one.frame_bytes == 2 * one.half_bytes == one.samples * one.sample_bytes
     with pytest.raises(MisuseError):
         lookup("GSM", 8000)
     with pytest.raises(MisuseError):
