@@ -21,6 +21,7 @@ from sipconf.sip.events import CallFailed, Counted, IncomingCall
 from sipconf.sip.flow import Flow
 from sipconf.sip.message import Request, Response
 from sipconf.sip.parser import parse_message
+from sipconf.sip.referring import Report
 from sipconf.sip.registering import Registration
 from sipconf.sip.registrar import Registrar
 from sipconf.sip.return_path import stamp
@@ -37,7 +38,8 @@ from sipconf.sip.wire import Wire
 __all__ = ["AgentSettings", "Credentials", "UserAgent"]
 
 IN_DIALOG = {
-    "BYE": Input.BYE, "INFO": Input.INFO, "INVITE": Input.REINVITE, "PRACK": Input.PRACK, "UPDATE": Input.UPDATE,
+    "BYE": Input.BYE, "INFO": Input.INFO, "INVITE": Input.REINVITE, "PRACK": Input.PRACK, "REFER": Input.REFER,
+    "UPDATE": Input.UPDATE,
 }  # fmt: skip
 
 HALF_OPEN = frozenset({State.INVITED, State.ANSWERED, State.LEAVING})
@@ -126,11 +128,6 @@ class UserAgent:
         self._wire.outputs = []
         return outputs
 
-    @property
-    def busy(self) -> bool:
-        """True while a call lives, or its BYE has no answer yet."""
-        return bool(self._sessions)
-
     def idle(self) -> bool:
         """True where nothing is remembered but registrations."""
         tables = (
@@ -186,6 +183,16 @@ class UserAgent:
     def hang_up(self, session: str, now: float, reason: str = "") -> None:
         """End a call in whatever state; CallEnded (or CallFailed, for a call of ours not yet answered) follows."""
         self._order(session, Input.HANG_UP, reason, now)
+
+    def report_referral(self, session: str, referral: str, status: int, reason: str | None, now: float) -> None:
+        """How a `Referred` fares, for the first time at once: a refusal, or 100; then what comes of it, final from 200
+        on. Of a call that is over nobody hears any more."""
+        self._order(session, Input.REPORT, Report(referral, status, reason), now)
+
+    def session_of(self, dialog: DialogKey) -> str | None:
+        """The session of an established dialog: Call-ID, our tag, theirs."""
+        session = self._dialogs.get(dialog)
+        return None if session is None or session.over else session.id
 
     def invite(
         self,

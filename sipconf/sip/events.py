@@ -86,6 +86,18 @@ class InfoReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class Referred:
+    """The peer asks, inside its call, for somebody else to be called (REFER). Say how it fares with
+    `report_referral`, for the first time at once. target: the user part that it names; replaces: the dialog, as
+    `session_of` takes it, of the call that the new one is to take over, None for a plain wish."""
+
+    session: str
+    referral: str
+    target: str = field(repr=False)
+    replaces: tuple[str, str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CallProgress:
     """A provisional response (180, 183) to our INVITE."""
 
@@ -174,7 +186,7 @@ class Counted:
 
 
 CallEvent = (
-    IncomingCall | CallCancelled | CallConfirmed | Reoffered | InfoReceived | CallProgress | CallAnswered
+    IncomingCall | CallCancelled | CallConfirmed | Reoffered | InfoReceived | Referred | CallProgress | CallAnswered
     | CallFailed | CallEnded | ReofferFailed | MediaRestated | Registered | RegisterFailed | RegistrationChanged
     | Counted
 )
