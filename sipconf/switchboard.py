@@ -159,6 +159,16 @@ class Switchboard:
         if line is not None and digit is not None and line.presses.is_new(digit, "info", now):
             self._conferences.receive(fact.DigitPressed(line.call, digit), now)
 
+    def _referred(self, event: sip.Referred, now: float) -> None:
+        line, second = self.lines.of_session(event.session), None
+        if event.replaces is not None:
+            session = self._agent.session_of(event.replaces)
+            other = self.lines.of_session(session or "")
+            # A call that is not here is nobody's second one, and is refused as that.
+            second = "" if other is None else other.call
+        if line is not None:
+            self._conferences.receive(fact.TransferAsked(line.call, event.referral, event.target, second), now)
+
     def _progress(self, event: sip.CallProgress, now: float) -> None:
         line = self.lines.of_session(event.session)
         if line is not None and line.stage is Stage.CALLING and event.status >= 180:
@@ -307,6 +317,10 @@ class Switchboard:
     def _treat(self, line: Line, command: do.Treat, now: float) -> None:
         self._plane.send(media.TreatLeg(line.leg, command.level_matching, command.guards))
 
+    def _report_referral(self, line: Line, command: do.ReportReferral, now: float) -> None:
+        for session in line.sessions:
+            self._agent.report_referral(session, command.referral, command.status, command.reason, now)
+
     def _call_out(self, command: do.CallOut, now: float) -> None:
         bindings = self._registrar.bindings(command.extension, now)
         if not bindings:
@@ -391,6 +405,7 @@ class Switchboard:
         sip.IncomingCall: _incoming, sip.CallConfirmed: _confirmed, sip.Reoffered: _reoffered, sip.InfoReceived: _info,
         sip.CallProgress: _progress, sip.CallAnswered: _answered, sip.CallFailed: _failed, sip.CallEnded: _over,
         sip.CallCancelled: _over, sip.MediaRestated: _confirmed, sip.Counted: _counted,
+        sip.Referred: _referred,
     }
     _MEDIA = {
         media.LegOpened: _leg_opened, media.LegFailed: _leg_failed, media.DigitReceived: _digit,
@@ -400,5 +415,5 @@ class Switchboard:
     _COMMANDS = {
         do.Ring: _ring, do.Answer: _answer, do.Reject: _reject, do.HangUp: _hang_up, do.Play: _play,
         do.StopPlaying: _stop_playing, do.EnterRoom: _enter_room, do.LeaveRoom: _leave_room, do.SetMuted: _set_muted,
-        do.Treat: _treat,
+        do.Treat: _treat, do.ReportReferral: _report_referral,
     }

@@ -112,6 +112,17 @@ class CallOut:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportReferral:
+    """Tell this call's person how a `TransferAsked` of theirs fares: a refusal, or 100 and then what comes of it, final
+    from 200 on. Where the call is over by then, nobody is told."""
+
+    call: str
+    referral: str
+    status: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Publish:
     """Something the console and scripts want to know: `GET /api/events`. data is plain JSON material."""
 
@@ -121,7 +132,7 @@ class Publish:
 
 Command = (
     Ring | Answer | Reject | HangUp | Play | StopPlaying | EnterRoom | LeaveRoom | PlayToRoom | SetMuted | Treat
-    | CallOut | Publish
+    | CallOut | ReportReferral | Publish
 )
 
 

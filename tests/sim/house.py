@@ -313,7 +313,7 @@ class House:
             "agent timer": self.agent.next_timer() if not self.registered else None,
             "lines": board.lines.leftovers(),
             "plane": self.plane.legs, "ports": self.wire.in_use,
-            "guests": rooms._guests, "private calls": rooms._private, "conference rooms": rooms._rooms,
+            "guests": rooms.guests, "private calls": rooms.private, "conference rooms": rooms._rooms,
             "agenda": rooms.next_timer(),
         }
         return {name: table for name, table in tables.items() if table}

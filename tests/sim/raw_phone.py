@@ -42,6 +42,7 @@ class RawPhone:
         self.rseq = 0
         self.log: list[str] = []
         self.bodies: list[str] = []
+        self.news: list[str] = []  # what NOTIFYs said of our REFERs
         self.in_call = False
         self._rng = random.Random(seed)
         self._count = itertools.count(1)
@@ -135,6 +136,11 @@ class RawPhone:
     def info(self, body: str, now: float) -> None:
         self.cseq += 1
         self._request("INFO", self.target, now, body=body, kind="application/dtmf-relay")
+
+    def refer(self, to: str, now: float) -> None:
+        self.cseq += 1
+        contact = f"Contact: <sip:{self.name}@{self.address[0]}:{self.address[1]}>\r\n"
+        self._request("REFER", self.target, now, extra=f"{contact}Refer-To: <{to}>\r\n")
 
     def options(self, now: float) -> None:
         self.cseq += 1
@@ -299,6 +305,8 @@ class RawPhone:
         else:
             if method == "BYE":
                 self.in_call = False
+            if method == "NOTIFY":
+                self.news.append(body.strip())
             if method == "PRACK":
                 self._repeated.pop("180 " + fields["call-id"][0], None)
             self._respond(200, fields, key)
