@@ -20,7 +20,6 @@ from sipconf.conference.receptionist import Admitted, Dismissed, Receptionist, R
 from sipconf.conference.referrals import Referral
 from sipconf.conference.room import NOT_AVAILABLE, REASONS, Room
 
-
 NO_REPLY = 408  # what a telephone that rings in vain amounts to
 
 
