@@ -25,7 +25,7 @@ from sipconf.conference.directory import ConferenceSpec, Directory, IncomingNumb
 from sipconf.conference.service import ConferenceService, ConferenceSettings
 from sipconf.config import Config, is_example_secret, is_loopback, load
 from sipconf.errors import StartError
-from sipconf.listeners import keeper_of, stream_limits, web_listeners
+from sipconf.listeners import keeper_of, stream_limits, web_listeners, websocket_carriers
 from sipconf.media import workers
 from sipconf.meters import MeteredAgent, Meters
 from sipconf.operations import ServerOperations
@@ -98,8 +98,8 @@ class House:
         self._reloader = Reloader(path, self._use, current=config, on_result=self._reloaded)
         self._web = WebServer(build_app(ServerOperations(
             self._reloader, self._conferences, self._meters, self._events,
-            act=self._act, healthy=self.healthy, own_password=self._own_password)),
-            web_listeners(config, self._certificate))
+            act=self._act, healthy=self.healthy, own_password=self._own_password),
+            carriers=websocket_carriers(self._endpoint)), web_listeners(config, self._certificate))
 
     def _build_signalling(self, config: Config) -> None:
         """The quiet rooms that know who somebody is and what may be dialled."""

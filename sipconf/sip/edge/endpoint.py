@@ -47,6 +47,8 @@ class Carrier(Protocol):
 
     def send(self, flow: Flow, data: bytes) -> None: ...
     def close(self, flow: Flow, reason: str) -> None: ...
+    def keep_for_call(self, flow: Flow) -> None: ...
+    async def stop(self) -> None: ...
 
 
 class Endpoint:
@@ -76,8 +78,8 @@ class Endpoint:
         self._udp: list[UdpListener] = []
         self._crowd = Crowd(self._limits.connections, self._limits.per_source, self._limits.handshakes)
         self._turns = Turns(clock.monotonic)
-        floor = Floor(self.receive, self.flow_failed, in_use or (lambda flow: True), self._count, clock, self._limits,
-                      self._crowd, self._turns)
+        self.floor = floor = Floor(self.receive, self.flow_failed, in_use or (lambda flow: True), self._count, clock,
+                                   self._limits, self._crowd, self._turns)
         self._has_certificate = tls is not None
         self._streams = {
             "tcp": StreamCarrier("tcp", floor),
@@ -138,7 +140,7 @@ class Endpoint:
             self._alarm = None
         for listener in self._udp:
             listener.close()
-        for carrier in self._streams.values():
+        for carrier in self._carriers.values():
             await carrier.stop()
         self._turns.stop()
 
@@ -191,8 +193,8 @@ class Endpoint:
                         case CloseFlow():
                             self._close(output)
                         case _:
-                            if isinstance(output, IncomingCall) and output.flow.transport in self._streams:
-                                self._streams[output.flow.transport].keep_for_call(output.flow)
+                            if isinstance(output, IncomingCall) and output.flow.transport in self._carriers:
+                                self._carriers[output.flow.transport].keep_for_call(output.flow)
                             events.append(output)
                 if events:
                     self._tell(events, now)

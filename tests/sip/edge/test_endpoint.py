@@ -169,6 +169,9 @@ async def test_another_transport_brings_its_carrier() -> None:
         def close(self, flow: Flow, reason: str) -> None:
             self.sent.append((flow, b""))
 
+        async def stop(self) -> None:
+            self.sent.clear()
+
     async with house("udp://127.0.0.1:0") as here:
         carrier = Carrier()
         here.endpoint.add_carrier("ws", carrier)
@@ -178,3 +181,4 @@ async def test_another_transport_brings_its_carrier() -> None:
         here.endpoint.receive(OPTIONS, flow)
         here.endpoint.receive(b"close me", flow)
         assert carrier.sent == [(flow, OPTIONS), (flow, b"")]
+    assert carrier.sent == []
