@@ -136,6 +136,6 @@ class Bank:
         if self._stale:
             rows = np.nonzero(self.sending[:size])[0].tolist()
             self._slots = self.seats.slots[rows].tolist()
-            self._views = [self.sender.views[row] for row in rows]
+            self._views = self.sender.views_of(rows)
             self._stale = False
         return self._slots, self._views

@@ -51,13 +51,13 @@ class House:
 
 def sent(legs: Sequence[Leg]) -> Sent:
     """What the sender reports of connected legs say they have sent."""
-    packets, frame_bytes, timestamp = (np.empty(len(legs), np.int64) for _ in range(3))
+    packets, octets, timestamp = (np.empty(len(legs), np.int64) for _ in range(3))
     for i, leg in enumerate(legs):
         assert leg.bank is not None
         sender = leg.bank.sender
         packets[i], timestamp[i] = sender.packets[leg.row], sender.timestamp[leg.row]
-        frame_bytes[i] = sender.format.frame_bytes
-    return Sent(packets, packets * frame_bytes, timestamp)
+        octets[i] = sender.octets_of(leg.row)
+    return Sent(packets, octets, timestamp)
 
 
 class Changes:
@@ -138,7 +138,7 @@ class Changes:
         restart = house.streams.connect(
             leg.slot, remote=terms.remote, signalling_host=terms.signalling_host, clock_rate=format.clock_rate,
             kinds=kinds, telephone_event=terms.telephone_event, remote_rtcp=terms.remote_rtcp, now=now,
-            frame=(format.frame_bytes, format.samples),
+            frame=(0, 0) if format.varies else (format.frame_bytes, format.samples),
         )  # fmt: skip
         house.transport.connect(leg.slot, terms.remote, terms.remote_rtcp, terms.rtcp_mux, restart)
         house.legs.should_send[leg.slot] = leg.should_send
