@@ -11,7 +11,7 @@ import numpy as np
 
 from sipconf.errors import MisuseError, SipconfError
 from sipconf.media import protocol
-from sipconf.media.bank import Bank
+from sipconf.media.bank import Bank, BankSettings
 from sipconf.media.legs import SENDING, Leg, Legs
 from sipconf.media.protocol import Command, ConnectLeg, Event
 from sipconf.media.transport import Transport
@@ -63,8 +63,8 @@ def sent(legs: Sequence[Leg]) -> Sent:
 class Changes:
     """Applies commands, in order. wall_offset: added to `now` it gives seconds since 1970."""
 
-    def __init__(self, house: House, wall_offset: float, max_delay_ms: int) -> None:
-        self._house, self._wall_offset, self._max_delay_ms = house, wall_offset, max_delay_ms
+    def __init__(self, house: House, wall_offset: float, banks: BankSettings) -> None:
+        self._house, self._wall_offset, self._bank_settings = house, wall_offset, banks
 
     def apply(self, command: Command, now: float) -> list[Event]:
         """One command's effect, and the events it causes. A command for a leg that is not open (any more) does
@@ -150,9 +150,9 @@ class Changes:
         for bank in self._house.banks:
             if bank.format == format:
                 return bank
-        bank = Bank(format, self._house.clips, len(self._house.banks), self._max_delay_ms)
+        bank = Bank(format, self._house.clips, len(self._house.banks), self._bank_settings)
         self._house.banks.append(bank)
-        self._house.mixer.add_bank(bank.mix)
+        self._house.mixer.add_bank(bank.mix, always_share=bank.encoders is not None)
         return bank
 
     def _move(self, leg: Leg, bank: Bank, terms: ConnectLeg, now: float) -> None:
