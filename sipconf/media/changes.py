@@ -11,7 +11,7 @@ import numpy as np
 
 from sipconf.errors import MisuseError, SipconfError
 from sipconf.media import protocol
-from sipconf.media.bank import Bank
+from sipconf.media.bank import Bank, BankSettings
 from sipconf.media.legs import SENDING, Leg, Legs
 from sipconf.media.protocol import Command, ConnectLeg, Event
 from sipconf.media.transport import Transport
@@ -51,20 +51,20 @@ class House:
 
 def sent(legs: Sequence[Leg]) -> Sent:
     """What the sender reports of connected legs say they have sent."""
-    packets, frame_bytes, timestamp = (np.empty(len(legs), np.int64) for _ in range(3))
+    packets, octets, timestamp = (np.empty(len(legs), np.int64) for _ in range(3))
     for i, leg in enumerate(legs):
         assert leg.bank is not None
         sender = leg.bank.sender
         packets[i], timestamp[i] = sender.packets[leg.row], sender.timestamp[leg.row]
-        frame_bytes[i] = sender.format.frame_bytes
-    return Sent(packets, packets * frame_bytes, timestamp)
+        octets[i] = sender.octets_of(leg.row)
+    return Sent(packets, octets, timestamp)
 
 
 class Changes:
     """Applies commands, in order. wall_offset: added to `now` it gives seconds since 1970."""
 
-    def __init__(self, house: House, wall_offset: float, max_delay_ms: int) -> None:
-        self._house, self._wall_offset, self._max_delay_ms = house, wall_offset, max_delay_ms
+    def __init__(self, house: House, wall_offset: float, banks: BankSettings) -> None:
+        self._house, self._wall_offset, self._bank_settings = house, wall_offset, banks
 
     def apply(self, command: Command, now: float) -> list[Event]:
         """One command's effect, and the events it causes. A command for a leg that is not open (any more) does
@@ -138,7 +138,7 @@ class Changes:
         restart = house.streams.connect(
             leg.slot, remote=terms.remote, signalling_host=terms.signalling_host, clock_rate=format.clock_rate,
             kinds=kinds, telephone_event=terms.telephone_event, remote_rtcp=terms.remote_rtcp, now=now,
-            frame=(format.frame_bytes, format.samples),
+            frame=(0, 0) if format.varies else (format.frame_bytes, format.samples),
         )  # fmt: skip
         house.transport.connect(leg.slot, terms.remote, terms.remote_rtcp, terms.rtcp_mux, restart)
         house.legs.should_send[leg.slot] = leg.should_send
@@ -150,9 +150,9 @@ class Changes:
         for bank in self._house.banks:
             if bank.format == format:
                 return bank
-        bank = Bank(format, self._house.clips, len(self._house.banks), self._max_delay_ms)
+        bank = Bank(format, self._house.clips, len(self._house.banks), self._bank_settings)
         self._house.banks.append(bank)
-        self._house.mixer.add_bank(bank.mix)
+        self._house.mixer.add_bank(bank.mix, always_share=bank.encoders is not None)
         return bank
 
     def _move(self, leg: Leg, bank: Bank, terms: ConnectLeg, now: float) -> None:

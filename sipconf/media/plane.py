@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sipconf.media import protocol
+from sipconf.media.bank import BankSettings
 from sipconf.media.changes import TRANSLATED_KINDS, Changes, House, sent
 from sipconf.media.legs import Legs
 from sipconf.media.protocol import Command, Event
 from sipconf.media.transport import Transport
 from sipconf.media.watch import Watch
 from sipconf.mixer.codecs.g711 import a_law_codes, a_law_values, mu_law_codes, mu_law_values
+from sipconf.mixer.codecs.opus import OpusSettings
 from sipconf.mixer.mix import Mixer
 from sipconf.mixer.prompts import ClipLibrary, RoomPlayer
 from sipconf.rtp.batches import Batch, Frames
@@ -45,13 +47,14 @@ _TRANSLATION = {
 @dataclass(frozen=True, slots=True)
 class PlaneSettings:
     """silence_timeout: seconds without RTP until LegSilent. wall_offset: what to add to `now` for seconds since
-    1970, which RTCP's sender reports carry. capacity: legs that the machine allows, for PlaneReport. max_delay_ms: what
-    jitter buffers may add at most."""
+    1970, which RTCP's sender reports carry. capacity: legs that the machine allows, for PlaneReport. max_delay_ms and
+    opus: see BankSettings."""
 
     silence_timeout: float = 30.0
     wall_offset: float = 0.0
     capacity: int = 0
     max_delay_ms: int = MAX_DELAY_MS
+    opus: OpusSettings = OpusSettings()
 
 
 class MediaPlane:
@@ -77,7 +80,7 @@ class MediaPlane:
             room_player=room_player, clips=clips, rng=rng, legs=self._legs, banks=[], unlatched=set(),
         )  # fmt: skip
         self._banks = self._house.banks
-        self._changes = Changes(self._house, settings.wall_offset, settings.max_delay_ms)
+        self._changes = Changes(self._house, settings.wall_offset, BankSettings(settings.max_delay_ms, settings.opus))
         self._watch = Watch(self._legs, streams, self._banks, settings.silence_timeout, settings.capacity)
         self._ticks = 0
         self._commands: list[Command] = []
