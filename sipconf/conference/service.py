@@ -224,7 +224,7 @@ class ConferenceService:
                 return
         self._guests[event.call] = guest
         room.callers[person.id] = person
-        self._outbox.add(Answer(event.call, spec.extension))
+        self._outbox.add(Answer(event.call, spec.extension, spec.encrypted))
 
     def _named(self, caller: events.Caller) -> events.Caller:
         """A user of ours goes by the name in the directory, whatever the telephone calls itself."""
