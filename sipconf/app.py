@@ -30,6 +30,7 @@ from sipconf.media import workers
 from sipconf.meters import MeteredAgent, Meters
 from sipconf.operations import ServerOperations
 from sipconf.reload import Change, Reloader
+from sipconf.repertoire import capabilities_of
 from sipconf.sip.agent import UserAgent
 from sipconf.sip.digest import Authenticator
 from sipconf.sip.edge.addresses import Addresses
@@ -37,7 +38,6 @@ from sipconf.sip.edge.endpoint import Endpoint
 from sipconf.sip.edge.resolver import Resolver, resolve_trunks
 from sipconf.sip.events import CallEvent, RegistrationChanged
 from sipconf.sip.flow import Flow
-from sipconf.sip.offer import Capabilities, Format
 from sipconf.sip.registrar import Registrar, RegistrarSettings
 from sipconf.sip.settings import AgentSettings
 from sipconf.sip.trunk import Trunks, TrunkSpec
@@ -59,11 +59,6 @@ SOMEWHERE = Flow("udp", ("192.0.2.1", 9), ("0.0.0.0", 0))
 TRUNK_REFRESH = 60.0
 TRUNK_PATIENCE = 0.3
 """Seconds that the start waits for the trunks' names; a slower name server must not keep others from calling."""
-
-CAPABILITIES = Capabilities(formats=(
-    Format("PCMU", 8000, 0), Format("PCMA", 8000, 8),
-    Format("L16", 48000, 96), Format("L16", 16000, 97), Format("L16", 8000, 98),
-))
 
 
 class House:
@@ -89,8 +84,9 @@ class House:
         self._media = workers.processes(worker_settings(config), workers_of(config), self._hear_media)
         self._switchboard = Switchboard(
             self._agent, self._registrar, self._conferences, self._media,
-            Settings(config.sip.domain, CAPABILITIES, self._addresses.host_for, peers_of(config),
-                     config.limits.max_calls), self._rng)
+            Settings(config.sip.domain, capabilities_of(config), self._addresses.host_for, peers_of(config),
+                     config.limits.max_calls, self._addresses.candidates_for, fingerprint=None,
+                     encrypted=config.sip.encryption == "required"), self._rng)
         self._meters = self._build_meters()
         self._endpoint = Endpoint(MeteredAgent(self._agent, self._meters.metrics), config.sip.listen, self._hear_sip,
                                   self._clock, in_use=self._registrar.uses, limits=stream_limits(config),
@@ -313,7 +309,8 @@ def directory_of(config: Config) -> Directory:
         conferences=[ConferenceSpec(
             room.name, room.extension, room.access_code, room.administrator, room.administrator_code,
             room.wait_for_administrator, room.when_administrator_leaves, room.max_participants, room.tones,
-            room.announce_alone, room.level_matching, room.guards) for room in config.conferences],
+            room.announce_alone, room.level_matching, room.guards, room.encryption == "required")
+            for room in config.conferences],
         incoming_numbers=[IncomingNumberSpec(each.number, each.conference) for each in config.incoming_numbers],
     )
 

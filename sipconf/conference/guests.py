@@ -98,7 +98,7 @@ class Guests:
             return refusal
         self._guests[call] = guest
         room.callers[person.id] = person
-        self._outbox.add(Answer(call, room.spec.extension))
+        self._outbox.add(Answer(call, room.spec.extension, room.spec.encrypted))
         return None
 
     def _receive_guest(self, guest: Guest, code: str | None, now: float) -> NotNow | None:

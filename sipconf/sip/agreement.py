@@ -133,7 +133,7 @@ class Negotiated:
     rtcp_mux: bool
     direction: str
     ptime_ms: int
-    offer_media: tuple[Media, ...]
+    offer_media: tuple[Media, ...] = field(repr=False)  # keys may stand in it
     media_index: int = 0
     telephone_event_clock: int = 8000
     telephone_event_rx: int | None = None

@@ -46,7 +46,7 @@ PLAIN_PROFILES = ("RTP/AVP", "RTP/AVPF")
 SECURE_PROFILES = ("RTP/SAVP", "RTP/SAVPF")
 OUR_PROFILES = {Kind.PLAIN: "RTP/AVP", Kind.SDES: "RTP/SAVP", Kind.WEBRTC: "UDP/TLS/RTP/SAVPF"}
 OUR_MID = "0"
-ENCRYPTED_ONLY = "Calls are taken encrypted only: switch on SRTP, over TLS, in the telephone's settings"
+ENCRYPTED_ONLY = "This server takes encrypted calls only: use SRTP, over TLS, in your telephone"
 STAYS_ENCRYPTED = "This call is encrypted and cannot go on unencrypted"
 KEYS_IN_THE_OPEN = "SRTP keys are taken over TLS only: use the transport TLS, or switch SRTP off"
 
