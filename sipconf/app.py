@@ -13,6 +13,7 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,11 @@ from sipconf.config import Config, is_example_secret, is_loopback, load
 from sipconf.errors import StartError
 from sipconf.listeners import keeper_of, stream_limits, web_listeners
 from sipconf.media import workers
+from sipconf.media.handshakes import Handshakes
 from sipconf.meters import MeteredAgent, Meters
 from sipconf.operations import ServerOperations
 from sipconf.reload import Change, Reloader
+from sipconf.rtp.edge import dtls
 from sipconf.sip.agent import UserAgent
 from sipconf.sip.digest import Authenticator
 from sipconf.sip.edge.addresses import Addresses
@@ -86,7 +89,9 @@ class House:
         self._resolver = Resolver()
         self._store = Store(config.store.path)
         self._build_signalling(config)
-        self._media = workers.processes(worker_settings(config), workers_of(config), self._hear_media)
+        self._dtls = dtls.keep(Path(config.store.path).with_name("dtls.pem"))
+        self._media = Handshakes(partial(workers.processes, worker_settings(config), workers_of(config)),
+                                 self._dtls.handshake, self._hear_media, self._loop)
         self._switchboard = Switchboard(
             self._agent, self._registrar, self._conferences, self._media,
             Settings(config.sip.domain, CAPABILITIES, self._addresses.host_for, peers_of(config),
@@ -132,6 +137,9 @@ class House:
             },
             totals={
                 "media_restarts": lambda: self._media.restarts,
+                "dtls_handshakes": lambda: self._media.completed,
+                "dtls_failures": lambda: self._media.failed,
+                "dtls_dropped": lambda: self._media.dropped,
                 "store_failures": lambda: self._store.failures,
                 "loop_stalls": lambda: self._watchdog.stalls,
                 "loop_stalled_seconds": lambda: self._watchdog.stalled,
