@@ -13,6 +13,7 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,12 @@ from sipconf.config import Config, is_example_secret, is_loopback, load
 from sipconf.errors import StartError
 from sipconf.listeners import keeper_of, stream_limits, web_listeners, websocket_carriers
 from sipconf.media import workers
+from sipconf.media.handshakes import Handshakes
 from sipconf.meters import MeteredAgent, Meters
 from sipconf.operations import ServerOperations
 from sipconf.reload import Change, Reloader
 from sipconf.repertoire import capabilities_of
+from sipconf.rtp.edge import dtls
 from sipconf.sip.agent import UserAgent
 from sipconf.sip.digest import Authenticator
 from sipconf.sip.edge.addresses import Addresses
@@ -81,11 +84,13 @@ class House:
         self._resolver = Resolver()
         self._store = Store(config.store.path)
         self._build_signalling(config)
-        self._media = workers.processes(worker_settings(config), workers_of(config), self._hear_media)
+        self._dtls = dtls.keep(Path(config.store.path).with_name("dtls.pem"))
+        self._media = Handshakes(partial(workers.processes, worker_settings(config), workers_of(config)),
+                                 self._dtls.handshake, self._hear_media, self._loop)
         self._switchboard = Switchboard(
             self._agent, self._registrar, self._conferences, self._media,
             Settings(config.sip.domain, capabilities_of(config), self._addresses.host_for, peers_of(config),
-                     config.limits.max_calls, self._addresses.candidates_for, fingerprint=None,
+                     config.limits.max_calls, self._addresses.candidates_for, fingerprint=self._dtls.fingerprint,
                      encrypted=config.sip.encryption == "required"), self._rng)
         self._meters = self._build_meters()
         self._endpoint = Endpoint(MeteredAgent(self._agent, self._meters.metrics), config.sip.listen, self._hear_sip,
@@ -128,6 +133,9 @@ class House:
             },
             totals={
                 "media_restarts": lambda: self._media.restarts,
+                "dtls_handshakes": lambda: self._media.completed,
+                "dtls_failures": lambda: self._media.failed,
+                "dtls_dropped": lambda: self._media.dropped,
                 "store_failures": lambda: self._store.failures,
                 "loop_stalls": lambda: self._watchdog.stalls,
                 "loop_stalled_seconds": lambda: self._watchdog.stalled,

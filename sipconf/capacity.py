@@ -40,8 +40,9 @@ def raise_file_limit() -> None:
 def room_for_calls(config: Config, capacities: list[int]) -> str:
     """One line on how many calls fit, and what would have to change for more. capacities: legs that each worker has
     ports and open files for, as it reports."""
-    pairs, fit, limit = _pairs(config), sum(capacities), config.limits.max_calls
+    fit, limit = sum(capacities), config.limits.max_calls
     count = len(capacities)
+    pairs = _pairs(config) - count + config.rtp.port_range[0] % 2  # the first port of each is the browsers'
     workers = "1 media worker" if count == 1 else f"{count} media workers"
     reasons = [f"{workers}, the largest room {max(capacities)}", f"ports {config.rtp.ports} allow {pairs}"]
     if fit < pairs:

@@ -38,11 +38,13 @@ def test_the_workers_are_told_what_the_file_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "capacities", "line"),
     [
-        ("", [5000], "room for 5000 calls at once: 1 media worker, the largest room 5000, "
-         "ports 10000-19999 allow 5000"),
-        ("[limits]\nmax_calls = 80", [2500, 2500], "room for 80 calls at once: 2 media workers, the largest room 2500, "
-         "ports 10000-19999 allow 5000, [limits] max_calls 80"),
-        ("", [480], "room for 480 calls at once: 1 media worker, the largest room 480, ports 10000-19999 allow 5000, "
+        ("", [4999], "room for 4999 calls at once: 1 media worker, the largest room 4999, "
+         "ports 10000-19999 allow 4999"),
+        ("[limits]\nmax_calls = 80", [2499, 2499], "room for 80 calls at once: 2 media workers, the largest room 2499, "
+         "ports 10000-19999 allow 4998, [limits] max_calls 80"),
+        ('[rtp]\nports = "10001-20000"', [4999], "room for 4999 calls at once: 1 media worker, the largest room 4999, "
+         "ports 10001-20000 allow 4999"),
+        ("", [480], "room for 480 calls at once: 1 media worker, the largest room 480, ports 10000-19999 allow 4999, "
          "open files allow 480"),
     ],
 )  # fmt: skip

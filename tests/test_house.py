@@ -39,7 +39,7 @@ WORLD = {"socket", "asyncio", "subprocess", "select", "threading", "multiprocess
          "aiohttp", "uvloop", "os", "signal"}
 STRANGERS = {"aiohttp": {"web", "shell"}, "sqlite3": {"store"}, "prometheus_client": {"metrics"},
              "pydantic": {"config"}, "watchfiles": {"reload"}, "click": {"cli"}, "uvloop": {"app", "softphone"},
-             "ifaddr": {"sip"}}
+             "ifaddr": {"sip"}, "aiortc": {"rtp"}, "OpenSSL": {"rtp"}, "cryptography": {"rtp"}}
 """Each library is met at one door (design, principle 7)."""
 
 

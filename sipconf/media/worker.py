@@ -122,6 +122,7 @@ def read_arguments(words: list[str]) -> argparse.Namespace:
     """The command line. The front writes it; a person need not."""
     parser = argparse.ArgumentParser(prog="sipconf.media.worker", description="One media worker.")
     parser.add_argument("--fd", type=int, required=True, help="inherited end of the control socket pair")
+    parser.add_argument("--shared-fd", type=int, help="inherited UDP socket on the first port, which browsers share")
     parser.add_argument("--ports", required=True, help="RTP port range, FIRST-LAST")
     parser.add_argument("--sounds", type=Path, help="the admin's folder of WAV files that replace ours by name")
     parser.add_argument("--silence-timeout", type=float, default=30.0)
@@ -135,6 +136,7 @@ def read_arguments(words: list[str]) -> argparse.Namespace:
 def build_plane(arguments: argparse.Namespace) -> MediaPlane:
     """A plane over sockets of the port range, as many as the system permits."""
     first, last = (int(word) for word in arguments.ports.split("-"))
+    first += arguments.shared_fd is not None
     pairs = (last + 1 - first - first % 2) // 2
     files = raise_file_limit(2 * pairs + OTHER_FILES)
     capacity = min(pairs, (files - OTHER_FILES) // 2)
