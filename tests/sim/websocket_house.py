@@ -2,7 +2,7 @@
 
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from sipconf.sip.agent import UserAgent
 from sipconf.sip.digest import Authenticator
 from sipconf.sip.edge.connection import StreamLimits
 from sipconf.sip.edge.endpoint import Endpoint
+from sipconf.sip.flow import Flow
 from sipconf.sip.registrar import NoBindings, Registrar, RegistrarSettings
 from sipconf.sip.settings import AgentSettings
 from sipconf.sip.trunk import Trunks
@@ -28,7 +29,7 @@ class WebSocketHouse:
     """limits: of the connections; settings: further lines of the section [http]."""
 
     def __init__(self, folder: Path, agent: Any, registrar: Registrar | None, limits: StreamLimits | None,
-                 settings: str, listen: list[Listener]) -> None:
+                 settings: str, listen: list[Listener], in_use: Callable[[Flow], bool] | None) -> None:
         self.agent = agent
         self.registrar = registrar
         self.events: list[Any] = []
@@ -36,8 +37,7 @@ class WebSocketHouse:
         if settings:
             self.web.file.write_text(self.web.file.read_text().replace("[http]", f"[http]\n{settings}"))
             self.web.reloader.apply()
-        self.endpoint = Endpoint(agent, (), self._hear, limits=limits,
-                                 in_use=None if registrar is None else registrar.uses)
+        self.endpoint = Endpoint(agent, (), self._hear, limits=limits, in_use=in_use)
         self.carriers = websocket_carriers(self.endpoint)
         self.server = WebServer(build_app(self.web, carriers=self.carriers), listen)
 
@@ -74,10 +74,10 @@ async def _running(house: WebSocketHouse) -> AsyncIterator[WebSocketHouse]:
 
 
 def echoing(folder: Path, *, limits: StreamLimits | None = None, settings: str = "",
-            listen: tuple[Listener, ...] = (("127.0.0.1:0", None),),
+            listen: tuple[Listener, ...] = (("127.0.0.1:0", None),), in_use: Callable[[Flow], bool] | None = None,
             ) -> contextlib.AbstractAsyncContextManager[WebSocketHouse]:
     """Every message comes back as it is."""
-    return _running(WebSocketHouse(folder, Echo(), None, limits, settings, list(listen)))
+    return _running(WebSocketHouse(folder, Echo(), None, limits, settings, list(listen), in_use))
 
 
 def speaking(folder: Path, *, limits: StreamLimits | None = None, settings: str = "",
@@ -88,4 +88,5 @@ def speaking(folder: Path, *, limits: StreamLimits | None = None, settings: str 
     authenticator = Authenticator(DOMAIN, lambda user, source: PASSWORDS.get(user), ("MD5",), rng)
     agent = UserAgent(AgentSettings(DOMAIN, "sipconf", lambda flow: ("192.0.2.1", flow.local[1])), authenticator,
                       Trunks([]), registrar, rng)
-    return _running(WebSocketHouse(folder, agent, registrar, limits, settings, [("127.0.0.1:0", None)]))
+    return _running(WebSocketHouse(folder, agent, registrar, limits, settings, [("127.0.0.1:0", None)],
+                                   registrar.uses))
