@@ -21,7 +21,8 @@ from sipconf.mixer.prompts import ClipLibrary, Player
 from sipconf.mixer.sharing import Share
 from sipconf.mixer.slip import Slipper
 from sipconf.rtp.formats import FrameFormat
-from sipconf.rtp.jitter import JitterBank, Moves
+from sipconf.rtp.jitter import JitterBank
+from sipconf.rtp.ring import Moves
 from sipconf.rtp.transmit import Sender
 
 
@@ -108,7 +109,7 @@ class Bank:
             self.jitter.repeat(owed)
         return pcm
 
-    def _begin_slips(self, moves: Moves) -> None:
+    def _begin_slips(self, moves: Moves[NDArray[np.uint8]]) -> None:
         """Pass on what the jitter buffer says of rows that slip; a frame more is decoded before this tick's."""
         if len(moves.lose):
             first = np.empty((len(moves.lose), self.format.samples), np.float32)
