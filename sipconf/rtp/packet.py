@@ -16,6 +16,8 @@ ROW = 1600
 headers of successive rows do not fall into the same few sets of the cache."""
 
 HEADER_BYTES = 12
+NO_LEVEL = 255
+"""In the place of an audio level (RFC 6464) where a packet tells none."""
 RTCP_TYPES = range(192, 224)
 """Second octets that mean RTCP on a multiplexed port (RFC 5761 section 4)."""
 
@@ -39,7 +41,8 @@ _KIND = _kinds()
 class Parsed:
     """Columns for P datagrams. valid, rtcp: bool; the others int64. Where not valid, only rtcp means anything.
 
-    offset, size: where the payload begins in its row and how many octets it has, padding taken off.
+    offset, size: where the payload begins in its row and how many octets it has, padding taken off. levels: uint8, what
+    the packet says of its loudness (RFC 6464), 0 to 127 in -dBov, NO_LEVEL where it says nothing.
     """
 
     valid: NDArray[np.bool_]
@@ -51,6 +54,7 @@ class Parsed:
     ssrc: NDArray[np.int64]
     offset: NDArray[np.int64]
     size: NDArray[np.int64]
+    levels: NDArray[np.uint8]
 
 
 def parse(block: NDArray[np.uint8], lengths: NDArray[np.integer]) -> Parsed:
@@ -63,17 +67,18 @@ def parse(block: NDArray[np.uint8], lengths: NDArray[np.integer]) -> Parsed:
     size = lengths - np.int64(HEADER_BYTES)
     payload_type, marker, sequence = lead & 0x7F, (lead & 0x80) != 0, words[0] & 0xFFFF
     offset = np.full(count, HEADER_BYTES, np.int64)
+    levels = np.full(count, NO_LEVEL, np.uint8)
     kind = _KIND.take(lead, mode="clip")
     plain = (kind == _PLAIN) & (size >= 0)
     if np.count_nonzero(plain) == count:
-        return Parsed(plain, ~plain, payload_type, marker, sequence, words[1], words[2], offset, size)
+        return Parsed(plain, ~plain, payload_type, marker, sequence, words[1], words[2], offset, size, levels)
     rtcp = (kind == _RTCP) & (size >= -4)
     for i in np.flatnonzero((kind == _RARE) & (size >= 0)).tolist():
         place = _payload_place(block[i], int(lengths[i]))
         if place is not None:
             plain[i] = True
             offset[i], size[i] = place
-    return Parsed(plain, rtcp, payload_type, marker, sequence, words[1], words[2], offset, size)
+    return Parsed(plain, rtcp, payload_type, marker, sequence, words[1], words[2], offset, size, levels)
 
 
 def _payload_place(row: NDArray[np.uint8], length: int) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ from sipconf.errors import MisuseError
 from sipconf.rtp.batches import Batch, Frames, Received, gapless
 from sipconf.rtp.interarrival import InterarrivalJitter
 from sipconf.rtp.latching import STILL_TALKING, Address, Latch, Verdict, plain
-from sipconf.rtp.packet import HEADER_BYTES, Parsed
+from sipconf.rtp.packet import HEADER_BYTES, NO_LEVEL, Parsed
 from sipconf.rtp.probation import Probation
 from sipconf.rtp.sequence import SequenceColumns
 from sipconf.rtp.successors import Successors
@@ -233,8 +233,8 @@ class Streams:
         timestamps, sizes = self._successors.taken(frames.slots)
         nothing = np.zeros(count, bool)
         offsets = np.full(count, HEADER_BYTES)
-        kinds = np.zeros(count, np.uint8)
-        return Batch(frames.index, frames.slots, kinds, timestamps & _WRAP, offsets, sizes, nothing, nothing)
+        kinds, levels = np.zeros(count, np.uint8), np.full(count, NO_LEVEL, np.uint8)
+        return Batch(frames.index, frames.slots, kinds, timestamps & _WRAP, offsets, sizes, nothing, nothing, levels)
 
     def receive(self, slots: NDArray[np.intp], parsed: Parsed, now: float) -> Received:
         """Sort a block's packets into streams. slots: int (P,), the leg of each; now: when the block was read (s)."""
@@ -316,7 +316,8 @@ class Streams:
         timestamps = parsed.timestamp[chosen]
         self.jitter.measure(slots, timestamps, fresh, now)
         offsets, sizes, markers = parsed.offset[chosen], parsed.size[chosen], parsed.marker[chosen]
-        batches.append(Batch(positions, slots, kinds, timestamps, offsets, sizes, markers, fresh))
+        levels = parsed.levels[chosen]
+        batches.append(Batch(positions, slots, kinds, timestamps, offsets, sizes, markers, fresh, levels))
         self._expect_successors(batches[-1], parsed.sequence[chosen], parsed.payload_type[chosen])
 
     def _expect_successors(
