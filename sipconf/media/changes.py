@@ -12,6 +12,7 @@ import numpy as np
 from sipconf.errors import MisuseError, SipconfError
 from sipconf.media import protocol
 from sipconf.media.bank import Bank, BankSettings
+from sipconf.media.checked import CheckedLegs
 from sipconf.media.legs import SENDING, Leg, Legs
 from sipconf.media.protocol import Command, ConnectLeg, Event
 from sipconf.media.transport import Transport
@@ -65,6 +66,7 @@ class Changes:
 
     def __init__(self, house: House, wall_offset: float, banks: BankSettings) -> None:
         self._house, self._wall_offset, self._bank_settings = house, wall_offset, banks
+        self.checked = CheckedLegs(house.transport, house.legs, self.direct)
 
     def apply(self, command: Command, now: float) -> list[Event]:
         """One command's effect, and the events it causes. A command for a leg that is not open (any more) does
@@ -80,6 +82,8 @@ class Changes:
         match command:
             case protocol.ConnectLeg():
                 return self._connect(leg, command, now)
+            case protocol.SecureLeg():
+                return self._secure(leg, command.keys)
             case protocol.CloseLeg():
                 self._close(leg, now)
             case protocol.PlaceLeg():
@@ -108,21 +112,41 @@ class Changes:
         leg = house.legs.open(
             command.leg, command.cname, rng.getrandbits(32), rng.getrandbits(16), rng.getrandbits(32)
         )
-        leg.allowance = UNPROVEN_PACKETS
+        leg.allowance, leg.own_ports = UNPROVEN_PACKETS, command.own_ports
+        port = shared_port = 0
         try:
-            port = house.transport.open(leg.slot, command.address)
+            if command.ice is not None:
+                shared_port = self.checked.open(leg, command.ice, now)
+            if command.own_ports:
+                port = house.transport.open(leg.slot, command.address)
         except SipconfError as error:
+            if shared_port:
+                house.transport.leave_shared(leg.slot)
+            self.checked.close(leg)
             house.legs.close(leg)
             return [protocol.LegFailed(command.leg, str(error))]
         house.streams.open(leg.slot)
         house.reports.open(leg.slot, now, leg.cname, leg.ssrc)
-        return [protocol.LegOpened(command.leg, port)]
+        return [protocol.LegOpened(command.leg, port, shared_port)]
+
+    def _secure(self, leg: Leg, keys: protocol.SrtpKeys) -> list[Event]:
+        try:
+            self.checked.secure(leg, keys)
+        except SipconfError as error:
+            self.drop(leg)
+            return [protocol.LegFailed(leg.number, str(error))]
+        self.direct(leg)
+        return []
 
     def _connect(self, leg: Leg, terms: ConnectLeg, now: float) -> list[Event]:
         house = self._house
+        if not self.checked.connect(leg, terms, now):
+            self.drop(leg)
+            return [protocol.LegFailed(leg.number, "the call's media has no port")]
+        if terms.srtp is not None and (failed := self._secure(leg, terms.srtp)):
+            return failed
         format = lookup(terms.tx_format.encoding, terms.tx_format.clock_rate)
-        remote = usable(terms.remote, terms.signalling_host)
-        leg.terms = terms = replace(terms, remote=remote, remote_rtcp=usable(terms.remote_rtcp, terms.signalling_host))
+        leg.terms = terms = _addressed(terms)
         events: list[Event] = []
         if leg.bank is None or leg.bank.format != format:
             events = self.guard(leg, None)  # what was found stays with the bank that is left
@@ -140,7 +164,8 @@ class Changes:
             kinds=kinds, telephone_event=terms.telephone_event, remote_rtcp=terms.remote_rtcp, now=now,
             frame=(0, 0) if format.varies else (format.frame_bytes, format.samples),
         )  # fmt: skip
-        house.transport.connect(leg.slot, terms.remote, terms.remote_rtcp, terms.rtcp_mux, restart)
+        if not leg.checked:
+            house.transport.connect(leg.slot, terms.remote, terms.remote_rtcp, terms.rtcp_mux, restart)
         house.legs.should_send[leg.slot] = leg.should_send
         house.legs.reported_silent[leg.slot] = False
         self.direct(leg)
@@ -183,14 +208,16 @@ class Changes:
             return
         wants = leg.terms.direction in SENDING
         leg.bank.send_from(leg.row, wants and self._may_send(leg))
-        if self._is_settled(leg):
+        if leg.checked or self._is_settled(leg):
             house.unlatched.discard(leg.slot)
         else:
             house.unlatched.add(leg.slot)
 
     def _is_settled(self, leg: Leg) -> bool:
-        """Whether the leg knows whom it talks to."""
+        """Whether the leg knows whom it talks to, and on the shared port has keys to do so."""
         assert leg.terms is not None
+        if leg.checked:
+            return leg.pair is not None and leg.keyed
         if self._house.streams.latched(leg.slot) is not None:
             return True
         return leg.terms.remote is not None and is_proven(leg)
@@ -276,4 +303,13 @@ class Changes:
         house.unlatched.discard(slot)
         if leg.bank is not None:
             leg.bank.close(leg.row)
+        self.checked.close(leg)
         house.legs.close(leg)
+
+
+def _addressed(terms: ConnectLeg) -> ConnectLeg:
+    """The terms with those addresses alone that may be sent to; none of a leg whose checks tell its address."""
+    if terms.webrtc is not None:
+        return replace(terms, remote=None, remote_rtcp=None, signalling_host="")
+    remote, remote_rtcp = (usable(address, terms.signalling_host) for address in (terms.remote, terms.remote_rtcp))
+    return replace(terms, remote=remote, remote_rtcp=remote_rtcp)

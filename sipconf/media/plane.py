@@ -148,6 +148,8 @@ class MediaPlane:
                 self._changes.hear_rtcp(slot)
         if self._house.unlatched:
             self._changes.watch_unlatched()
+        if self._changes.checked:
+            self._events += self._changes.checked.hear(now)
 
     def _receive_block(
         self, slots: NDArray[np.intp], block: NDArray[np.uint8], lengths: NDArray[np.int64], now: float

@@ -28,8 +28,11 @@ from sipconf.media.priority import take_priority
 from sipconf.mixer.edge.wavfile import load_sounds
 from sipconf.mixer.frame import RATES
 from sipconf.mixer.prompts import ClipLibrary
+from sipconf.rtp.edge.carrier import Carrier
 from sipconf.rtp.edge.ports import Ports
+from sipconf.rtp.edge.shared_port import SMALL_BUFFER, SharedPort, bind_shared, enlarge_buffer
 from sipconf.rtp.playout import MAX_DELAY_MS
+from sipconf.rtp.srtp import SrtpColumns
 from sipconf.rtp.streams import Streams
 
 log = logging.getLogger("sipconf.media.worker")
@@ -133,22 +136,37 @@ def read_arguments(words: list[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
+def open_shared(fd: int | None, port: int) -> SharedPort:
+    """The port that browsers reach: the inherited socket, or one bound here. Raises StartError."""
+    try:
+        one = bind_shared(port) if fd is None else socket.socket(fileno=fd)
+    except OSError as error:
+        raise StartError(f"UDP port {port}, the first of [rtp] ports, cannot be opened: {error.strerror}") from None
+    size = enlarge_buffer(one)
+    if size < SMALL_BUFFER:
+        log.warning("the receive buffer of UDP port %d has %d octets, too few for a burst of hundreds of browsers; "
+                    "set net.core.rmem_max to %d or more", one.getsockname()[1], size, SMALL_BUFFER)  # fmt: skip
+    return SharedPort(one)
+
+
 def build_plane(arguments: argparse.Namespace) -> MediaPlane:
     """A plane over sockets of the port range, as many as the system permits."""
     first, last = (int(word) for word in arguments.ports.split("-"))
-    first += arguments.shared_fd is not None
+    shared = open_shared(arguments.shared_fd, first)
+    first += shared.port == first
     pairs = (last + 1 - first - first % 2) // 2
     files = raise_file_limit(2 * pairs + OTHER_FILES)
     capacity = min(pairs, (files - OTHER_FILES) // 2)
     if capacity < pairs:
         log.warning("%d open files permitted: room for %d of %d legs", files, capacity, pairs)
     rng = random.Random()
-    streams = Streams()
+    srtp = SrtpColumns()
+    streams = Streams(is_authentic=srtp.is_authentic)
     clips = ClipLibrary(load_sounds(arguments.sounds).clips)
     for rate in RATES:
         clips.store(rate)  # resampled now, not in a tick
     return MediaPlane(
-        Ports(first, last, rng, streams),
+        Carrier(Ports(first, last, rng, streams, srtp=srtp), shared, srtp),
         streams,
         clips,
         PlaneSettings(

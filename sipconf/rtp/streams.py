@@ -4,7 +4,7 @@ Everything is a column by slot, the leg's number in the whole plane. Packets pas
 once, so that a round is a handful of array operations. Not here: playing them out (jitter), reading sockets (edge).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,15 +26,20 @@ COMFORT_NOISE = 13
 SHORT_ROUNDS = 3
 """Rounds of one block in which packets are looked for that were expected: each costs the same, however few it holds."""
 
+Datagram = memoryview | bytes
+
 _EVENT, _PASSED_OVER, _UNKNOWN = 253, 254, 255
 _NOBODY = -1
 _WRAP = 0xFFFFFFFF
 
 
 class Streams:
-    """Receive columns of all legs. received, duplicated, strangers, bad: packets; started: a source is believed."""
+    """Receive columns of all legs. received, duplicated, strangers, bad: packets; started: a source is believed.
 
-    def __init__(self, capacity: int = 64) -> None:
+    is_authentic: asked of a leg's packet before its source is believed; a stranger's moves nothing."""
+
+    def __init__(self, capacity: int = 64, is_authentic: Callable[[int, Datagram], bool] | None = None) -> None:
+        self._is_authentic = is_authentic
         self.sequence = SequenceColumns(capacity)
         self.ssrc = np.zeros(capacity, np.int64)
         self.started = np.zeros(capacity, bool)
@@ -138,7 +143,7 @@ class Streams:
         latch = self._latches[slot]
         return latch.latched if latch else None
 
-    def source_of(self, slot: int, address: tuple, datagram: memoryview | bytes, now: float) -> Verdict:
+    def source_of(self, slot: int, address: tuple, datagram: Datagram, now: float) -> Verdict:
         """Judge the source of a datagram that came to a leg's RTP port; only for sockets not yet connected."""
         latch = self._latches[slot]
         address = plain(address)
@@ -151,6 +156,9 @@ class Streams:
         if kind == _UNKNOWN or datagram[0] >> 6 != 2:
             self.bad[slot] += 1
             return Verdict.DROP
+        if self._is_authentic is not None and not self._is_authentic(slot, datagram):
+            self.strangers[slot] += 1
+            return Verdict.DROP
         sequence = int.from_bytes(datagram[2:4])
         ssrc = int.from_bytes(datagram[8:12])
         verdict = latch.consider(address, ssrc, sequence, now)
@@ -159,7 +167,7 @@ class Streams:
             self._probations[slot] = latch.proven  # `receive` asks no other of its SSRC
         return verdict
 
-    def rtcp_source_of(self, slot: int, address: tuple, datagram: memoryview | bytes) -> bool:
+    def rtcp_source_of(self, slot: int, address: tuple, datagram: Datagram) -> bool:
         """Whether a datagram on a leg's RTCP port comes from its peer."""
         latch = self._latches[slot]
         ssrc_known = (
