@@ -28,7 +28,10 @@ class Repeated:
 
 
 class RawPhone:
-    """name, password: what it proves when challenged; pickup: seconds until it answers a call, None for never."""
+    """name, password: what it proves when challenged; pickup: seconds until it answers a call, None for never.
+    transport: what its messages travel by."""
+
+    transport = "udp"
 
     def __init__(self, address: Address, server: Address, name: str, password: str, seed: int) -> None:
         self.address, self.server = address, server
@@ -168,7 +171,7 @@ class RawPhone:
         to = self.remote + (f";tag={self.peer_tag}" if self.peer_tag else "")
         text = (
             f"{method} {uri} SIP/2.0\r\n"
-            f"Via: SIP/2.0/UDP {self.address[0]}:{self.address[1]};branch={branch};rport\r\n"
+            f"Via: SIP/2.0/{self.transport.upper()} {self.address[0]}:{self.address[1]};branch={branch};rport\r\n"
             f"Max-Forwards: 70\r\nFrom: {self.local};tag={self.tag}\r\nTo: {to}\r\n"
             f"Call-ID: {self.call_id}\r\nCSeq: {self.cseq} {method}\r\n"
         )
@@ -189,7 +192,7 @@ class RawPhone:
         self._send(text.encode())
 
     def _send(self, data: bytes) -> None:
-        self._out.append(Send(Flow("udp", self.server, self.address), data))
+        self._out.append(Send(Flow(self.transport, self.server, self.address), data))
 
     # --- responses ---------------------------------------------------------------------------------------------------
     def _hear_response(self, status: int, fields: dict[str, list[str]], body: str, now: float) -> None:
@@ -247,10 +250,11 @@ class RawPhone:
             self.bodies.append(body)
         answer = "" if self._offer else self.sdp()
         kind = "Content-Type: application/sdp\r\n" if answer else ""
+        via = f"SIP/2.0/{self.transport.upper()} {self.address[0]}:{self.address[1]}"
         self._send(
             (
                 f"ACK {self.target} SIP/2.0\r\n"
-                f"Via: SIP/2.0/UDP {self.address[0]}:{self.address[1]};branch=z9hG4bKack{branch[7:]}\r\n"
+                f"Via: {via};branch=z9hG4bKack{branch[7:]}\r\n"
                 f"Max-Forwards: 70\r\nFrom: {self.local};tag={self.tag}\r\nTo: {self.remote};tag={to_tag}\r\n"
                 f"Call-ID: {self.call_id}\r\nCSeq: {number} ACK\r\n{kind}Content-Length: {len(answer)}\r\n\r\n{answer}"
             ).encode()
