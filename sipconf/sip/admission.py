@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from sipconf.errors import PeerError
 from sipconf.sip.caps import Holder, TooMuch
+from sipconf.sip.dialog import Dialog
 from sipconf.sip.digest import Authenticator, Denied, Verified
 from sipconf.sip.events import Identity
 from sipconf.sip.flow import Flow, network_of
@@ -21,7 +22,7 @@ from sipconf.sip.session_timer import MIN_SE, too_brief
 from sipconf.sip.settings import AgentSettings
 from sipconf.sip.sources import Sources
 from sipconf.sip.trunk import Trunks
-from sipconf.sip.uri import NameAddr, SipUri
+from sipconf.sip.uri import NameAddr, SipUri, same_address
 from sipconf.sip.wire import ALLOW, ALLOWED, CALL_EXTENSIONS, REGISTRAR_EXTENSIONS, SDP
 
 KNOWN = frozenset({"SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "PUBLISH"})
@@ -112,6 +113,11 @@ class Gate:
         if isinstance(identity, Refused):
             return identity
         return None if identity.name == user else Refused(403, "That Is Not Your Call")
+
+    def is_back(self, dialog: Dialog, register: Request, identity: Identity) -> bool:
+        """Is the telephone that registers the peer of this dialog, by the same contact (RFC 5626 section 5.3)?"""
+        return self.sources.user_at(dialog.flow.remote) == identity.name and any(
+            same_address(dialog.target, contact.uri) for contact in register.contacts)
 
     def stateless_tag(self, request: Request) -> str:
         """The same To tag for every retransmission, without memory (section 8.2.7); unreadable headers serve too."""
