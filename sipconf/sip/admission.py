@@ -7,7 +7,7 @@ of how many they were (sources) and of his wrong passwords (guesses).
 import hashlib
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from sipconf.errors import PeerError
@@ -150,12 +150,19 @@ class Gate:
             return Identity("trunk", trunk.name)
         return self._prove(request, flow, now)
 
+    def _guesser(self, flow: Flow, account: str) -> Hashable:
+        """Who tries this account: where its user lives already nobody else's wrong passwords count against him."""
+        host = flow.remote[0]
+        if account and self.sources.user_at(flow.remote) == account:
+            return flow.remote
+        return (network_of(host), account) if self.sources.is_at_home(account, host) else network_of(host)
+
     def _prove(self, request: Request, flow: Flow, now: float) -> Identity | Refused:
         """The user whose password the sender knows. Raises TooMuch (403) for who has guessed too often: a right guess
         is not even looked at then."""
         host = flow.remote[0]
         account = (self._authenticator.claimed(request) or "")[:MAX_ACCOUNT_CHARS]
-        source = flow.remote if account and self.sources.user_at(flow.remote) == account else network_of(host)
+        source = self._guesser(flow, account)
         if account and (wait := self._guesses.wait(source, account, now)) > 0.0:
             again = f"Too many wrong passwords, try again in {math.ceil(wait)} seconds"
             raise TooMuch(again, status=403, metric="guesses")
