@@ -120,8 +120,10 @@ class House:
     def _build_meters(self) -> Meters:
         """Figures that are read from the rooms whenever somebody looks."""
         tls = {} if self._certificate is None else {"tls_certificate_seconds_left": self._certificate.seconds_left}
+        connections = {f"connections_{name}_now": lambda name=name: self._endpoint.connections_by_transport()[name]
+                       for name in ("tcp", "tls", "ws", "wss")}
         return Meters(
-            gauges=tls | {
+            gauges=tls | connections | {
                 "connections_now": lambda: float(self._endpoint.connections),
                 "calls_now": lambda: len(self._switchboard.lines),
                 "participants_now": lambda: sum(room["participants"] for room in self._conferences.conferences()),

@@ -7,11 +7,12 @@ of how many they were (sources) and of his wrong passwords (guesses).
 import hashlib
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from sipconf.errors import PeerError
 from sipconf.sip.caps import Holder, TooMuch
+from sipconf.sip.dialog import Dialog
 from sipconf.sip.digest import Authenticator, Denied, Verified
 from sipconf.sip.events import Identity
 from sipconf.sip.flow import Flow, network_of
@@ -21,7 +22,7 @@ from sipconf.sip.session_timer import MIN_SE, too_brief
 from sipconf.sip.settings import AgentSettings
 from sipconf.sip.sources import Sources
 from sipconf.sip.trunk import Trunks
-from sipconf.sip.uri import NameAddr, SipUri
+from sipconf.sip.uri import NameAddr, SipUri, same_address
 from sipconf.sip.wire import ALLOW, ALLOWED, CALL_EXTENSIONS, REGISTRAR_EXTENSIONS, SDP
 
 KNOWN = frozenset({"SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "PUBLISH"})
@@ -113,6 +114,11 @@ class Gate:
             return identity
         return None if identity.name == user else Refused(403, "That Is Not Your Call")
 
+    def is_back(self, dialog: Dialog, register: Request, identity: Identity) -> bool:
+        """Is the telephone that registers the peer of this dialog, by the same contact (RFC 5626 section 5.3)?"""
+        return self.sources.user_at(dialog.flow.remote) == identity.name and any(
+            same_address(dialog.target, contact.uri) for contact in register.contacts)
+
     def stateless_tag(self, request: Request) -> str:
         """The same To tag for every retransmission, without memory (section 8.2.7); unreadable headers serve too."""
         seed = "\n".join(request.headers.get(name, "") or "" for name in ("Call-ID", "From", "CSeq"))
@@ -144,12 +150,19 @@ class Gate:
             return Identity("trunk", trunk.name)
         return self._prove(request, flow, now)
 
+    def _guesser(self, flow: Flow, account: str) -> Hashable:
+        """Who tries this account: where its user lives already nobody else's wrong passwords count against him."""
+        host = flow.remote[0]
+        if account and self.sources.user_at(flow.remote) == account:
+            return flow.remote
+        return (network_of(host), account) if self.sources.is_at_home(account, host) else network_of(host)
+
     def _prove(self, request: Request, flow: Flow, now: float) -> Identity | Refused:
         """The user whose password the sender knows. Raises TooMuch (403) for who has guessed too often: a right guess
         is not even looked at then."""
         host = flow.remote[0]
         account = (self._authenticator.claimed(request) or "")[:MAX_ACCOUNT_CHARS]
-        source = flow.remote if account and self.sources.user_at(flow.remote) == account else network_of(host)
+        source = self._guesser(flow, account)
         if account and (wait := self._guesses.wait(source, account, now)) > 0.0:
             again = f"Too many wrong passwords, try again in {math.ceil(wait)} seconds"
             raise TooMuch(again, status=403, metric="guesses")

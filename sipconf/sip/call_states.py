@@ -83,3 +83,11 @@ ORDERS = frozenset(
 )
 ENDS_DIALOG = frozenset({404, 408, 410, 416, 481, 482, 483, 484, 485, 502, 604})
 """Refusals of a request inside a dialog after which there is no dialog any more (RFC 5057 section 5.1)."""
+
+IN_DIALOG = {
+    "BYE": Input.BYE, "INFO": Input.INFO, "INVITE": Input.REINVITE, "PRACK": Input.PRACK, "REFER": Input.REFER,
+    "UPDATE": Input.UPDATE,
+}  # fmt: skip
+"""What each request inside a dialog is."""
+HALF_OPEN = frozenset({State.INVITED, State.ANSWERED, State.LEAVING})
+"""Calls that their caller has not confirmed yet."""

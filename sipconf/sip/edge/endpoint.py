@@ -48,6 +48,7 @@ class Carrier(Protocol):
     def send(self, flow: Flow, data: bytes) -> None: ...
     def close(self, flow: Flow, reason: str) -> None: ...
     def keep_for_call(self, flow: Flow) -> None: ...
+    def __len__(self) -> int: ...
     async def stop(self) -> None: ...
 
 
@@ -98,8 +99,12 @@ class Endpoint:
 
     @property
     def connections(self) -> int:
-        """Stream connections that peers have open."""
+        """Connections that peers have open."""
         return len(self._crowd)
+
+    def connections_by_transport(self) -> dict[str, int]:
+        """Connections that stand, those included that we have opened."""
+        return {name: len(carrier) for name, carrier in self._carriers.items()}
 
     # --- start and stop ----------------------------------------------------------------------------------------------
     async def start(self) -> None:
