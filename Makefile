@@ -39,7 +39,7 @@ fuzz: $(VENV)/test.stamp
 prompts: $(VENV)/run.stamp
 	$(BIN)/python assets/make_prompts.py
 
-# The real telephones of the tests; without root a test that needs one says so in the summary.
+# The real telephones and the browser of the tests; without root a test that needs one says so in the summary.
 clients:
 	sh tools/install_clients.sh
 
@@ -74,4 +74,4 @@ lock:
 	  --no-header --no-annotate --no-emit-index-url -q -o requirements/sound.lock
 
 clean:
-	rm -rf $(VENV) build *.egg-info .ruff_cache
+	rm -rf $(VENV) build *.egg-info .ruff_cache tests/browsers/node_modules
