@@ -131,7 +131,7 @@ class Changes:
         leg.bank.sender.set_payload_type(leg.row, terms.tx_format.payload_type)
         kinds = {}
         for offered in terms.rx_formats:
-            pair = (offered.encoding.upper(), format.encoding)
+            pair = (offered.encoding.upper(), format.encoding.upper())
             kind = OWN_KIND if pair[0] == pair[1] else TRANSLATED_KINDS.get(pair)
             if kind is not None and offered.clock_rate == format.clock_rate:
                 kinds[offered.payload_type] = kind

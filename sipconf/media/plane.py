@@ -216,7 +216,7 @@ class MediaPlane:
     def _listen(self, pcm: list[NDArray[np.float32]]) -> None:
         """Levels, and who began or ended talking. Who does not talk adds nothing to the mix."""
         for bank, frame in zip(self._banks, pcm, strict=True):
-            for row in bank.levels.hear(frame).tolist():
+            for row in bank.hear(frame).tolist():
                 slot = int(bank.seats.slots[row])
                 if slot >= 0:
                     talking, level = bool(bank.levels.talking[row]), round(bank.levels.level_db(row), 1)

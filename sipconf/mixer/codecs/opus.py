@@ -24,6 +24,7 @@ LOSS_CLASSES = (0, 5, 15)
 """Percent of loss that an encoder guards against, by class."""
 _VOIP = 2048
 _SET_BITRATE, _SET_COMPLEXITY, _SET_INBAND_FEC, _SET_PACKET_LOSS, _SET_DTX = 4002, 4010, 4012, 4014, 4016
+_SET_PREDICTION_DISABLED = 4042
 _TOO_SMALL = -2
 
 
@@ -51,6 +52,7 @@ class OpusEncoder:
         self._set(_SET_COMPLEXITY, settings.complexity)
         self._set(_SET_DTX, int(settings.dtx))
         self.loss_class = -1
+        self._refreshing = False
         self.guard(loss_class)
 
     def _set(self, request: int, value: int) -> None:
@@ -72,14 +74,22 @@ class OpusEncoder:
         other._library, other._settings = self._library, self._settings
         other._state = self._state.copy()
         other._at = other._state.ctypes.data
-        other.loss_class = self.loss_class
+        other.loss_class, other._refreshing = self.loss_class, self._refreshing
         return other
+
+    def refresh(self) -> None:
+        """The next frame shall lean on none before it: who has listened to another encoder may change over to this."""
+        self._set(_SET_PREDICTION_DISABLED, 1)
+        self._refreshing = True
 
     def encode(self, samples_at: int, packet_at: int) -> int:
         """20 ms of float32 at full scale 1 to a packet of at most MOST_BYTES, both by their addresses; its length."""
         length = self._library.opus_encode_float(self._at, samples_at, _SAMPLES, packet_at, MOST_BYTES)
         if length < 0:
             raise MisuseError(f"Opus does not encode: {length}")
+        if self._refreshing:
+            self._set(_SET_PREDICTION_DISABLED, 0)
+            self._refreshing = False
         return length
 
 
