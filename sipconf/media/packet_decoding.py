@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sipconf.media.decoding import Slips
-from sipconf.mixer.codecs.opus import LONGEST_SAMPLES, RATE, OpusDecoder, to_int16_scale
+from sipconf.mixer.codecs.opus import DTX_OCTETS, LONGEST_SAMPLES, RATE, OpusDecoder, to_int16_scale
 from sipconf.mixer.frame import FULL_SCALE, Pcm, Rows, grown, samples_per_frame
 from sipconf.mixer.levels import Levels, Told
 from sipconf.rtp.packet import NO_LEVEL
@@ -24,7 +24,6 @@ FADE = RATE // 10
 """Samples from the last good one to silence."""
 RETURN = RATE // 200
 """Samples in which sound is back after a gap that had begun to fade."""
-DTX_OCTETS = 2
 _SAMPLES = samples_per_frame(RATE)
 _HALF = _SAMPLES // 2
 _POWER = (FULL_SCALE**2 * 10 ** (-np.arange(128) / 10)).astype(np.float32)

@@ -94,7 +94,7 @@ def fitted(sound: np.ndarray, rate: int, pitches: Sequence[float]) -> tuple[np.n
         for side in (-SWING_HZ, 0.0, SWING_HZ):
             columns += [np.cos(2 * np.pi * (pitch + side) * at), np.sin(2 * np.pi * (pitch + side) * at)]
     basis = np.stack(columns, axis=1)
-    weights, *_ = np.linalg.lstsq(basis, sound, rcond=None)
+    weights = np.linalg.solve(basis.T @ basis, basis.T @ sound)
     rest = sound - basis @ weights
     power = (weights.reshape(len(pitches), -1) ** 2).sum(axis=1)
     return np.sqrt(power), 10 * float(np.log10(((sound - rest) ** 2).sum() / max(1e-9, (rest**2).sum())))

@@ -20,6 +20,8 @@ RATE = 48000
 MOST_BYTES = 1275  # RFC 6716 section 3.4
 LONGEST_SAMPLES = RATE * 120 // 1000
 """Of one packet (RFC 6716 section 3.2.5)."""
+DTX_OCTETS = 2
+"""A packet of no more stands for sound that is not sent (RFC 7587 section 3.1.3)."""
 LOSS_CLASSES = (0, 5, 15)
 """Percent of loss that an encoder guards against, by class."""
 _VOIP = 2048
@@ -144,12 +146,13 @@ class Opus:
         self, encoders: Sequence[OpusEncoder], pcm: Pcm, out: Codes, lengths: NDArray[np.int64]
     ) -> None:
         """pcm float32 (k, samples) of any loudness, used up, each by its encoder to out uint8 (k, frame_bytes), of
-        which lengths (k,) count."""
+        which lengths (k,) count, 0 where nothing is to be sent (DTX)."""
         limit(pcm)
         pcm *= np.float32(1 / FULL_SCALE)
         frames, packets = pcm.ctypes.data, out.ctypes.data
         for k, encoder in enumerate(encoders):
-            lengths[k] = encoder.encode(frames + k * pcm.strides[0], packets + k * out.strides[0])
+            length = encoder.encode(frames + k * pcm.strides[0], packets + k * out.strides[0])
+            lengths[k] = length if length > DTX_OCTETS else 0
 
 
 def to_int16_scale(pcm: Pcm) -> None:
