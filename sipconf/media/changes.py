@@ -138,7 +138,7 @@ class Changes:
         restart = house.streams.connect(
             leg.slot, remote=terms.remote, signalling_host=terms.signalling_host, clock_rate=format.clock_rate,
             kinds=kinds, telephone_event=terms.telephone_event, remote_rtcp=terms.remote_rtcp, now=now,
-            frame=(0, 0) if format.varies else (format.frame_bytes, format.samples),
+            frame=(0, 0) if format.varies else (format.frame_bytes, format.samples), audio_level=terms.audio_level,
         )  # fmt: skip
         house.transport.connect(leg.slot, terms.remote, terms.remote_rtcp, terms.rtcp_mux, restart)
         house.legs.should_send[leg.slot] = leg.should_send

@@ -169,7 +169,7 @@ class MediaPlane:
         self, slots: NDArray[np.intp], block: NDArray[np.uint8], lengths: NDArray[np.int64], now: float
     ) -> None:
         """Datagrams of any kind."""
-        parsed = parse(block[: len(slots)], lengths)
+        parsed = parse(block[: len(slots)], lengths, self._streams.level_ids(slots))
         received = self._streams.receive(slots, parsed, now)
         for batch in received.batches:
             self._store(batch, block)
