@@ -17,8 +17,9 @@ def worker_settings(config: Config) -> WorkerSettings:
     """What the file says about media, for one worker that had all the ports."""
     first, last = config.rtp.port_range
     sounds = str(config.prompts.directory) if config.prompts.directory else None
+    opus = (config.opus.bit_rate, config.opus.complexity, config.opus.forward_error_correction, config.opus.dtx)
     return WorkerSettings(first, last, sounds, config.rtp.silence_timeout, config.rtp.max_delay_ms,
-                          config.media.priority, config.log.level, config.log.format)
+                          config.media.priority, config.log.level, config.log.format, opus)
 
 
 def workers_of(config: Config) -> int:

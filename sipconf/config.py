@@ -205,6 +205,16 @@ class MediaConfig(_Section):
     priority: Literal["normal", "nice", "realtime"] = "nice"
 
 
+class OpusConfig(_Section):
+    """[opus]: how we encode it. bit_rate: bit/s, at most. complexity: processor time against quality.
+    forward_error_correction: telephones that lose packets are told each twice. dtx: silence is not sent."""
+
+    bit_rate: Annotated[StrictInt, Field(ge=6000, le=510_000)] = 32_000
+    complexity: Annotated[StrictInt, Field(ge=0, le=10)] = 5
+    forward_error_correction: StrictBool = True
+    dtx: StrictBool = False
+
+
 class HttpConfig(_Section):
     """[http]: console, API, SIP over WebSocket. trusted_proxies: addresses or networks whose word counts for where a
     request came from; origins: empty means any."""
@@ -316,6 +326,7 @@ class Config(_Section):
     sip: SipConfig = SipConfig()
     rtp: RtpConfig = RtpConfig()
     media: MediaConfig = MediaConfig()
+    opus: OpusConfig = OpusConfig()
     http: HttpConfig = HttpConfig()
     tls: TlsConfig | None = None
     prompts: PromptsConfig = PromptsConfig()

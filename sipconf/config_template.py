@@ -118,6 +118,12 @@ ports = "10000-19999"                          # one port, "10000": everything o
 # workers = 1                                  # processes that mix, rooms placed by load; default: one per core but one
 # priority = "nice"                            # or "realtime", "normal": their rank, as far as the system permits
 
+# [opus]                                       # the sound that browsers and good telephones are sent
+# bit_rate = 32000                             # bit/s for each, at most; 6000 to 510000
+# complexity = 5                               # 0 to 10: better sound for more processor time
+# forward_error_correction = true              # telephones that lose packets are told each twice
+# dtx = false                                  # true: silence is not sent
+
 [http]
 listen = "127.0.0.1:8080"                      # API /api, /healthz, /metrics
 # tls_listen = "0.0.0.0:8443"                  # the same over TLS

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sipconf.media.decoding import Decoding, FrameDecoding, Slips, StreamDecoding
+from sipconf.media.packet_decoding import PacketDecoding
 from sipconf.media.rows import FIRST_CAPACITY, Seats
-from sipconf.mixer.codecs.catalogue import Codec, codec, stream_codec
+from sipconf.mixer.codecs.catalogue import codec, stream_codec
 from sipconf.mixer.codecs.opus import OpusSettings
 from sipconf.mixer.encoders import Encoders
 from sipconf.mixer.guards import Guards
@@ -26,6 +27,7 @@ from sipconf.mixer.sharing import Share
 from sipconf.mixer.slip import Slipper
 from sipconf.rtp.formats import FrameFormat
 from sipconf.rtp.jitter import JitterBank
+from sipconf.rtp.packet_jitter import PacketJitter
 from sipconf.rtp.playout import MAX_DELAY_MS
 from sipconf.rtp.transmit import Sender
 
@@ -57,16 +59,17 @@ class Bank:
         self.inband = InbandDigits(rate)
         self.slipper = Slipper(rate)
         self.player = Player(clips.store(rate))
-        self.jitter = JitterBank(format, max_delay_ms=settings.max_delay_ms)
-        self.codec: Codec | None = None
-        self.encoders: Encoders | None = None
+        streams = stream_codec(format.encoding, settings.opus)
+        self.encoders = None if streams is None else Encoders(streams)
+        self.codec = codec(format.encoding, format.clock_rate) if streams is None else None
+        self.jitter: JitterBank | PacketJitter
         self.decoding: Decoding
-        if (streams := stream_codec(format.encoding, settings.opus)) is not None:
-            self.encoders = Encoders(streams)
-            self.decoding = StreamDecoding(self.jitter)
+        if format.varies:
+            self.jitter = packets = PacketJitter(format, max_delay_ms=settings.max_delay_ms)
+            self.decoding = PacketDecoding(packets)
         else:
-            self.codec = codec(format.encoding, format.clock_rate)
-            self.decoding = FrameDecoding(self.codec, self.jitter)
+            self.jitter = frames = JitterBank(format, max_delay_ms=settings.max_delay_ms)
+            self.decoding = StreamDecoding(frames) if self.codec is None else FrameDecoding(self.codec, frames)
         self.sending = np.zeros(FIRST_CAPACITY, bool)
         self._pcm = np.zeros((FIRST_CAPACITY, self.mix.samples), np.float32)
         self._keyed: list[tuple[int, str]] = []
@@ -140,6 +143,10 @@ class Bank:
             self.slipper.lose(slips.lose, slips.first)
         self.slipper.gain(slips.gain)
         self.slipper.give(slips.repeated)
+
+    def hear(self, pcm: NDArray[np.float32]) -> NDArray[np.intp]:
+        """Levels of the frame just decoded; rows whose talking has changed."""
+        return self.levels.hear(pcm, self.decoding.told)
 
     def take_keyed(self) -> list[tuple[int, str]]:
         """The in-band digits heard since the last call, as (row, key)."""

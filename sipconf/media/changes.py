@@ -155,14 +155,14 @@ class Changes:
         leg.bank.sender.set_payload_type(leg.row, terms.tx_format.payload_type)
         kinds = {}
         for offered in terms.rx_formats:
-            pair = (offered.encoding.upper(), format.encoding)
+            pair = (offered.encoding.upper(), format.encoding.upper())
             kind = OWN_KIND if pair[0] == pair[1] else TRANSLATED_KINDS.get(pair)
             if kind is not None and offered.clock_rate == format.clock_rate:
                 kinds[offered.payload_type] = kind
         restart = house.streams.connect(
             leg.slot, remote=terms.remote, signalling_host=terms.signalling_host, clock_rate=format.clock_rate,
             kinds=kinds, telephone_event=terms.telephone_event, remote_rtcp=terms.remote_rtcp, now=now,
-            frame=(0, 0) if format.varies else (format.frame_bytes, format.samples),
+            frame=(0, 0) if format.varies else (format.frame_bytes, format.samples), audio_level=terms.audio_level,
         )  # fmt: skip
         if not leg.checked:
             house.transport.connect(leg.slot, terms.remote, terms.remote_rtcp, terms.rtcp_mux, restart)

@@ -14,7 +14,7 @@ from sipconf.mixer.codecs.g722 import G722, SAMPLES_PER_OCTET, G722Decoder
 from sipconf.mixer.conceal import Concealer
 from sipconf.mixer.frame import Pcm, Rows
 from sipconf.mixer.history import CodesHistory, SamplesHistory
-from sipconf.mixer.levels import Levels
+from sipconf.mixer.levels import Levels, Told
 from sipconf.rtp.jitter import JitterBank
 
 
@@ -27,16 +27,9 @@ class Slips(NamedTuple):
     repeated: Rows
 
 
-class Told(NamedTuple):
-    """Rows that were not decoded because their packets tell how quiet they are (RFC 6464). power: float32, mean square
-    at int16 scale."""
-
-    rows: Rows
-    power: NDArray[np.float32]
-
-
 class Decoding(Protocol):
-    """One row per leg of a bank. told: of the last frame, None where there are none."""
+    """One row per leg of a bank. told: rows of the last frame that were not decoded because their packets
+    tell how quiet they are (RFC 6464); None where there are none."""
 
     told: Told | None
 

@@ -142,9 +142,7 @@ class MediaPlane:
         if len(slots):
             self._receive_block(slots, block, lengths, now)
         for slot, data in self._transport.drain_rtcp(now):
-            bad = self._reports.bad
-            self._reports.receive(slot, data, now, self._streams)
-            if self._reports.bad == bad:
+            if self._hear_rtcp(slot, data, now):
                 self._changes.hear_rtcp(slot)
         if self._house.unlatched:
             self._changes.watch_unlatched()
@@ -173,7 +171,7 @@ class MediaPlane:
         self, slots: NDArray[np.intp], block: NDArray[np.uint8], lengths: NDArray[np.int64], now: float
     ) -> None:
         """Datagrams of any kind."""
-        parsed = parse(block[: len(slots)], lengths)
+        parsed = parse(block[: len(slots)], lengths, self._streams.level_ids(slots))
         received = self._streams.receive(slots, parsed, now)
         for batch in received.batches:
             self._store(batch, block)
@@ -181,8 +179,16 @@ class MediaPlane:
             for slot, digit in self._digits.receive(slots, received.events, parsed, block, now):
                 self._events.append(protocol.DigitReceived(self._legs.number_at(slot), digit))
         for index in received.rtcp.tolist():
-            data = block[index, : lengths[index]].tobytes()
-            self._reports.receive(int(slots[index]), data, now, self._streams)
+            self._hear_rtcp(int(slots[index]), block[index, : lengths[index]].tobytes(), now)
+
+    def _hear_rtcp(self, slot: int, data: bytes, now: float) -> bool:
+        """A report of a leg's peer; what it lost decides what it is sent. Whether it was one."""
+        bad = self._reports.bad
+        self._reports.receive(slot, data, now, self._streams)
+        leg = self._legs.at(slot)
+        if leg is not None and leg.bank is not None and leg.bank.encoders is not None:
+            leg.bank.encoders.lose(leg.row, float(self._reports.peer_fraction_lost[slot]))
+        return self._reports.bad == bad
 
     def _store_frames(self, frames: Frames, block: NDArray[np.uint8]) -> None:
         """Packets that were just what was expected into their banks' jitter buffers."""
@@ -218,7 +224,7 @@ class MediaPlane:
     def _listen(self, pcm: list[NDArray[np.float32]]) -> None:
         """Levels, and who began or ended talking. Who does not talk adds nothing to the mix."""
         for bank, frame in zip(self._banks, pcm, strict=True):
-            for row in bank.levels.hear(frame).tolist():
+            for row in bank.hear(frame).tolist():
                 slot = int(bank.seats.slots[row])
                 if slot >= 0:
                     talking, level = bool(bank.levels.talking[row]), round(bank.levels.level_db(row), 1)

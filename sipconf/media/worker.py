@@ -25,6 +25,8 @@ from sipconf.errors import StartError
 from sipconf.media.pipe import Pipe
 from sipconf.media.plane import TICK_SECONDS, MediaPlane, PlaneSettings
 from sipconf.media.priority import take_priority
+from sipconf.mixer.codecs import libopus
+from sipconf.mixer.codecs.opus import OpusSettings
 from sipconf.mixer.edge.wavfile import load_sounds
 from sipconf.mixer.frame import RATES
 from sipconf.mixer.prompts import ClipLibrary
@@ -121,6 +123,12 @@ def raise_file_limit(wanted: int) -> int:
     return soft
 
 
+def opus_settings(words: str) -> OpusSettings:
+    """What --opus says."""
+    bit_rate, complexity, forward_error_correction, dtx = map(int, words.split(","))
+    return OpusSettings(bit_rate, complexity, bool(forward_error_correction), bool(dtx))
+
+
 def read_arguments(words: list[str]) -> argparse.Namespace:
     """The command line. The front writes it; a person need not."""
     parser = argparse.ArgumentParser(prog="sipconf.media.worker", description="One media worker.")
@@ -130,6 +138,8 @@ def read_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--sounds", type=Path, help="the admin's folder of WAV files that replace ours by name")
     parser.add_argument("--silence-timeout", type=float, default=30.0)
     parser.add_argument("--max-delay-ms", type=int, default=MAX_DELAY_MS)
+    parser.add_argument("--opus", type=opus_settings, default=OpusSettings(),
+                        help="BIT_RATE,COMPLEXITY,FEC,DTX, the last two 0 or 1")
     parser.add_argument("--priority", choices=("normal", "nice", "realtime"), default="nice")
     parser.add_argument("--log-level", default="info")
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
@@ -159,6 +169,7 @@ def build_plane(arguments: argparse.Namespace) -> MediaPlane:
     capacity = min(pairs, (files - OTHER_FILES) // 2)
     if capacity < pairs:
         log.warning("%d open files permitted: room for %d of %d legs", files, capacity, pairs)
+    libopus.library()  # opened now, or said now that there is none
     rng = random.Random()
     srtp = SrtpColumns()
     streams = Streams(is_authentic=srtp.is_authentic)
@@ -170,7 +181,7 @@ def build_plane(arguments: argparse.Namespace) -> MediaPlane:
         streams,
         clips,
         PlaneSettings(
-            arguments.silence_timeout, time.time() - time.monotonic(), capacity, arguments.max_delay_ms
+            arguments.silence_timeout, time.time() - time.monotonic(), capacity, arguments.max_delay_ms, arguments.opus
         ),
         rng,
     )

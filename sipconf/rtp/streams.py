@@ -55,6 +55,8 @@ class Streams:
         self._probations: dict[int, Probation] = {}
         self._leader = np.zeros(capacity, np.intp)
         self._kinds = np.full((capacity, 128), _UNKNOWN, np.uint8)
+        self._level_ids = np.zeros(capacity, np.int64)
+        self._some_tell = 0  # legs that have such an id
         self._latches: list[Latch | None] = [None] * capacity
 
     # --- slots -------------------------------------------------------------------------------------------------------
@@ -96,9 +98,11 @@ class Streams:
         remote_rtcp: Address | None,
         now: float,
         frame: tuple[int, int] = (0, 0),
+        audio_level: int | None = None,
     ) -> bool:
         """Tell a leg its peer and what it may send; kinds: payload type -> 0..MAX_KIND, returned in batches. frame:
-        octets and samples of one frame of kind 0; such packets may then be taken by `receive_expected`.
+        octets and samples of one frame of kind 0, if all are alike; such packets may then be taken by
+        `receive_expected`. audio_level: id of the header extension that tells it (RFC 6464).
 
         Returns True when a source has to prove itself anew. The latch stays when the same peer, still talking, is named
         again (a re-INVITE for other reasons), or when the first question is still open.
@@ -114,6 +118,7 @@ class Streams:
             table[telephone_event] = _EVENT
         self.jitter.rate_is(slot, clock_rate)
         self._successors.frame_is(slot, *frame)
+        self._tell_levels(slot, audio_level or 0)
         remote = plain(remote) if remote else None
         host = plain((signalling_host, 0))[0]
         latch = self._latches[slot]
@@ -128,11 +133,20 @@ class Streams:
         self.connected_at[slot] = now
         return True
 
+    def _tell_levels(self, slot: int, number: int) -> None:
+        self._some_tell += (number > 0) - int(self._level_ids[slot] > 0)
+        self._level_ids[slot] = number
+
+    def level_ids(self, slots: NDArray[np.intp]) -> NDArray[np.int64] | None:
+        """For packets of these slots the ids of the extensions that tell levels, 0 for none; None: no leg has one."""
+        return self._level_ids.take(slots) if self._some_tell else None
+
     def close(self, slot: int) -> None:
         """Nothing that comes for this slot is taken any more; its counters stay readable."""
         self._latches[slot] = None
         self._kinds[slot] = _UNKNOWN
         self._successors.forget(slot)
+        self._tell_levels(slot, 0)
         self.started[slot] = False
         self._believed[slot] = _NOBODY
         self._probations.pop(slot, None)

@@ -6,7 +6,7 @@ a `StreamCodec` go on from each other: every stream has an encoder and a decoder
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from numpy.typing import NDArray
 
@@ -42,6 +42,12 @@ class StreamEncoder(Protocol):
 
     def guard(self, loss_class: int) -> None:
         """Against how much loss, from the next frame on: a place in opus.LOSS_CLASSES."""
+
+    def refresh(self) -> None:
+        """Let the next frame lean on none before it; only where the codec `copies`."""
+
+    def copy(self) -> Self:
+        """Another that would go on just as this one; only where the codec `copies`."""
 
 
 class StreamCodec(Protocol):

@@ -1,7 +1,7 @@
 """G.722 (ITU-T G.722, RFC 3551 section 4.5.2) at 64 kbit/s: 16 kHz sound, one encoder or decoder per stream.
 
-By the G722 package, whose state cannot be copied: an encoder that is to take over from another is first given what that
-one was given last. Samples are float32 at int16 scale. Not here: what a lost half of a frame means for a row (media).
+By the G722 package, whose states cannot be copied. Samples are float32 at int16 scale. Not here: what a lost half of a
+frame means for a row (media).
 """
 
 from collections.abc import Sequence

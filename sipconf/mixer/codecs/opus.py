@@ -20,10 +20,13 @@ RATE = 48000
 MOST_BYTES = 1275  # RFC 6716 section 3.4
 LONGEST_SAMPLES = RATE * 120 // 1000
 """Of one packet (RFC 6716 section 3.2.5)."""
+DTX_OCTETS = 2
+"""A packet of no more stands for sound that is not sent (RFC 7587 section 3.1.3)."""
 LOSS_CLASSES = (0, 5, 15)
 """Percent of loss that an encoder guards against, by class."""
 _VOIP = 2048
 _SET_BITRATE, _SET_COMPLEXITY, _SET_INBAND_FEC, _SET_PACKET_LOSS, _SET_DTX = 4002, 4010, 4012, 4014, 4016
+_SET_PREDICTION_DISABLED = 4042
 _TOO_SMALL = -2
 
 
@@ -51,6 +54,7 @@ class OpusEncoder:
         self._set(_SET_COMPLEXITY, settings.complexity)
         self._set(_SET_DTX, int(settings.dtx))
         self.loss_class = -1
+        self._refreshing = False
         self.guard(loss_class)
 
     def _set(self, request: int, value: int) -> None:
@@ -72,14 +76,22 @@ class OpusEncoder:
         other._library, other._settings = self._library, self._settings
         other._state = self._state.copy()
         other._at = other._state.ctypes.data
-        other.loss_class = self.loss_class
+        other.loss_class, other._refreshing = self.loss_class, self._refreshing
         return other
+
+    def refresh(self) -> None:
+        """The next frame shall lean on none before it: who has listened to another encoder may change over to this."""
+        self._set(_SET_PREDICTION_DISABLED, 1)
+        self._refreshing = True
 
     def encode(self, samples_at: int, packet_at: int) -> int:
         """20 ms of float32 at full scale 1 to a packet of at most MOST_BYTES, both by their addresses; its length."""
         length = self._library.opus_encode_float(self._at, samples_at, _SAMPLES, packet_at, MOST_BYTES)
         if length < 0:
             raise MisuseError(f"Opus does not encode: {length}")
+        if self._refreshing:
+            self._set(_SET_PREDICTION_DISABLED, 0)
+            self._refreshing = False
         return length
 
 
@@ -134,12 +146,13 @@ class Opus:
         self, encoders: Sequence[OpusEncoder], pcm: Pcm, out: Codes, lengths: NDArray[np.int64]
     ) -> None:
         """pcm float32 (k, samples) of any loudness, used up, each by its encoder to out uint8 (k, frame_bytes), of
-        which lengths (k,) count."""
+        which lengths (k,) count, 0 where nothing is to be sent (DTX)."""
         limit(pcm)
         pcm *= np.float32(1 / FULL_SCALE)
         frames, packets = pcm.ctypes.data, out.ctypes.data
         for k, encoder in enumerate(encoders):
-            lengths[k] = encoder.encode(frames + k * pcm.strides[0], packets + k * out.strides[0])
+            length = encoder.encode(frames + k * pcm.strides[0], packets + k * out.strides[0])
+            lengths[k] = length if length > DTX_OCTETS else 0
 
 
 def to_int16_scale(pcm: Pcm) -> None:
