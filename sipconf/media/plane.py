@@ -48,13 +48,14 @@ _TRANSLATION = {
 class PlaneSettings:
     """silence_timeout: seconds without RTP until LegSilent. wall_offset: what to add to `now` for seconds since
     1970, which RTCP's sender reports carry. capacity: legs that the machine allows, for PlaneReport. max_delay_ms and
-    opus: see BankSettings."""
+    opus: see BankSettings. one_port: everything is behind the shared port, telephones too."""
 
     silence_timeout: float = 30.0
     wall_offset: float = 0.0
     capacity: int = 0
     max_delay_ms: int = MAX_DELAY_MS
     opus: OpusSettings = OpusSettings()
+    one_port: bool = False
 
 
 class MediaPlane:
@@ -80,7 +81,8 @@ class MediaPlane:
             room_player=room_player, clips=clips, rng=rng, legs=self._legs, banks=[], unlatched=set(),
         )  # fmt: skip
         self._banks = self._house.banks
-        self._changes = Changes(self._house, settings.wall_offset, BankSettings(settings.max_delay_ms, settings.opus))
+        self._changes = Changes(self._house, settings.wall_offset, BankSettings(settings.max_delay_ms, settings.opus),
+                                settings.one_port)
         self._watch = Watch(self._legs, streams, self._banks, settings.silence_timeout, settings.capacity)
         self._ticks = 0
         self._commands: list[Command] = []

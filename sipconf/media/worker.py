@@ -146,7 +146,7 @@ def read_arguments(words: list[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def open_shared(fd: int | None, port: int) -> SharedPort:
+def open_shared(fd: int | None, port: int, streams: Streams) -> SharedPort:
     """The port that browsers reach: the inherited socket, or one bound here. Raises StartError."""
     try:
         one = bind_shared(port) if fd is None else socket.socket(fileno=fd)
@@ -156,35 +156,43 @@ def open_shared(fd: int | None, port: int) -> SharedPort:
     if size < SMALL_BUFFER:
         log.warning("the receive buffer of UDP port %d has %d octets, too few for a burst of hundreds of browsers; "
                     "set net.core.rmem_max to %d or more", one.getsockname()[1], size, SMALL_BUFFER)  # fmt: skip
-    return SharedPort(one)
+    return SharedPort(one, streams)
 
 
 def build_plane(arguments: argparse.Namespace) -> MediaPlane:
-    """A plane over sockets of the port range, as many as the system permits."""
+    """A plane over sockets of the port range, as many as the system permits; a range of one port is everybody's."""
     first, last = (int(word) for word in arguments.ports.split("-"))
-    shared = open_shared(arguments.shared_fd, first)
-    first += shared.port == first
-    pairs = (last + 1 - first - first % 2) // 2
-    files = raise_file_limit(2 * pairs + OTHER_FILES)
-    capacity = min(pairs, (files - OTHER_FILES) // 2)
-    if capacity < pairs:
-        log.warning("%d open files permitted: room for %d of %d legs", files, capacity, pairs)
+    one_port = first == last
     libopus.library()  # opened now, or said now that there is none
     rng = random.Random()
     srtp = SrtpColumns()
     streams = Streams(is_authentic=srtp.is_authentic)
+    shared = open_shared(arguments.shared_fd, first, streams)
+    first += shared.port == first
+    pairs = (last + 1 - first - first % 2) // 2
+    capacity = 0 if one_port else fitting_legs(pairs)
     clips = ClipLibrary(load_sounds(arguments.sounds).clips)
     for rate in RATES:
         clips.store(rate)  # resampled now, not in a tick
     return MediaPlane(
-        Carrier(Ports(first, last, rng, streams, srtp=srtp), shared, srtp),
+        Carrier(None if one_port else Ports(first, last, rng, streams, srtp=srtp), shared, srtp),
         streams,
         clips,
         PlaneSettings(
-            arguments.silence_timeout, time.time() - time.monotonic(), capacity, arguments.max_delay_ms, arguments.opus
+            arguments.silence_timeout, time.time() - time.monotonic(), capacity, arguments.max_delay_ms, arguments.opus,
+            one_port,
         ),
         rng,
     )
+
+
+def fitting_legs(pairs: int) -> int:
+    """How many of so many pairs of ports the system's limit of open files permits, which is raised for them."""
+    files = raise_file_limit(2 * pairs + OTHER_FILES)
+    capacity = min(pairs, (files - OTHER_FILES) // 2)
+    if capacity < pairs:
+        log.warning("%d open files permitted: room for %d of %d legs", files, capacity, pairs)
+    return capacity
 
 
 def main(words: list[str]) -> int:

@@ -157,6 +157,11 @@ class Streams:
         latch = self._latches[slot]
         return latch.latched if latch else None
 
+    def signalling_host(self, slot: int) -> str:
+        """Where the leg's signalling came from; "" before it is connected."""
+        latch = self._latches[slot]
+        return latch.host if latch else ""
+
     def source_of(self, slot: int, address: tuple, datagram: Datagram, now: float) -> Verdict:
         """Judge the source of a datagram that came to a leg's RTP port; only for sockets not yet connected."""
         latch = self._latches[slot]

@@ -112,24 +112,23 @@ class Browser:
 
 
 class Rig:
-    """A plane whose shared port is the first of its range, and browsers in one room."""
+    """A plane whose shared port is the first of its range, or in one-port mode all of it, and browsers in one room."""
 
-    def __init__(self, browsers: int = 0) -> None:
+    def __init__(self, one_port: bool = False) -> None:
         self.rng = random.Random(11)
         self.srtp = SrtpColumns()
         self.streams = Streams(is_authentic=self.srtp.is_authentic)
         bound = bind_shared(FIRST)
         enlarge_buffer(bound)
-        self.shared = SharedPort(bound)
-        ports = Ports(FIRST + 1, LAST, self.rng, self.streams, srtp=self.srtp)
+        self.shared = SharedPort(bound, self.streams)
+        ports = None if one_port else Ports(FIRST + 1, LAST, self.rng, self.streams, srtp=self.srtp)
         self.carrier = Carrier(ports, self.shared, self.srtp)
-        self.plane = MediaPlane(self.carrier, self.streams, ClipLibrary({}), PlaneSettings(1e9), self.rng)
+        settings = PlaneSettings(1e9, one_port=one_port)
+        self.plane = MediaPlane(self.carrier, self.streams, ClipLibrary({}), settings, self.rng)
         self.now = 100.0
         self.browsers: list[Browser] = []
         self._strangers: list[socket.socket] = []
         self.events: list[protocol.Event] = []
-        for number in range(browsers):
-            self.join(number, 400 + 150 * number)
 
     def join(self, number: int, pitch: int) -> Browser:
         """A browser calls, checks, has keys, and is in the room."""

@@ -29,8 +29,11 @@ class NoSharedPort(SipconfError):
 @dataclass(slots=True)
 class _Plan:
     """How one bank's packets go out, kept while the caller passes the same two objects and no leg changes. plain: slots
-    and packets for ports as they are. copied: packets that are encrypted in a copy, first those for the shared port
-    (shared), then those for ports (own)."""
+    and packets for ports as they are. copied: the others, which are sent from a copy: first those of copied_slots, that
+    are encrypted there, then telephones' on the shared port. shared, shared_rows: slots and places among the copies of
+    what leaves by the shared port; own, own_rows: the same of what leaves by ports."""
+
+    version: int
 
     slots: Sequence[int]
     packets: Sequence[memoryview]
@@ -38,14 +41,17 @@ class _Plan:
     copied: list[memoryview] = field(default_factory=list)
     copied_slots: list[int] = field(default_factory=list)
     shared: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
+    shared_rows: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
     own: list[int] = field(default_factory=list)
+    own_rows: list[int] = field(default_factory=list)
     own_views: list[memoryview] = field(default_factory=list)
 
 
 class Carrier:
-    """A plane's transport. shared: None where nothing is reached there. srtp: keys by slot, which ports judge by."""
+    """A plane's transport. ports: None where everything is behind the shared port; shared: None where nothing is. srtp:
+    keys by slot, which ports judge by."""
 
-    def __init__(self, ports: Ports, shared: SharedPort | None, srtp: SrtpColumns) -> None:
+    def __init__(self, ports: Ports | None, shared: SharedPort | None, srtp: SrtpColumns) -> None:
         self._ports, self._shared, self._srtp = ports, shared, srtp
         self._on_ports: set[int] = set()
         self._on_shared: set[int] = set()
@@ -61,16 +67,25 @@ class Carrier:
 
     # --- legs --------------------------------------------------------------------------------------------------------
     def open(self, slot: int, address: str) -> int:
-        """Bind a pair of ports on a local address; the RTP port."""
-        port = self._ports.open(slot, address)
-        self._on_ports.add(slot)
-        return port
+        """Bind a pair of ports on a local address; the RTP port, which in one-port mode is everybody's."""
+        if self._ports is not None:
+            port = self._ports.open(slot, address)
+            self._on_ports.add(slot)
+            return port
+        assert self._shared is not None
+        if slot not in self._on_shared:
+            self._on_shared.add(slot)
+            self._shared.open_plain(slot)
+        return self._shared.port
 
     def connect(
         self, slot: int, remote: Address | None, remote_rtcp: Address | None, rtcp_mux: bool, restart: bool
     ) -> None:
-        """Where a leg on ports of its own sends to."""
-        self._ports.connect(slot, remote, remote_rtcp, rtcp_mux, restart)
+        """Where a telephone's leg sends to."""
+        if self._ports is not None:
+            self._ports.connect(slot, remote, remote_rtcp, rtcp_mux, restart)
+        elif self._shared is not None:
+            self._shared.connect_plain(slot, remote, remote_rtcp, rtcp_mux, restart)
 
     def open_checked(self, slot: int, ufrag: str, password: str, now: float) -> int:
         """Answer the connectivity checks of a leg on the shared port; its number. Raises NoSharedPort."""
@@ -89,14 +104,14 @@ class Carrier:
         self._plans.clear()
 
     def leave_shared(self, slot: int) -> None:
-        """The leg is not reached on the shared port after all."""
+        """The leg's checks are not answered any more; a telephone stays where it is."""
         if self._shared is not None and slot in self._on_shared:
-            self._on_shared.discard(slot)
-            self._shared.close(slot)
-            self._plans.clear()
+            self._shared.stop_checks(slot)
+            if self._ports is not None:
+                self._on_shared.discard(slot)
 
     def _leave_ports(self, slot: int) -> None:
-        if slot in self._on_ports:
+        if self._ports is not None and slot in self._on_ports:
             self._on_ports.discard(slot)
             self._ports.close(slot)
 
@@ -108,34 +123,42 @@ class Carrier:
     def close(self, slot: int) -> None:
         """The slot's ports are free, its keys gone."""
         self._leave_ports(slot)
-        self.leave_shared(slot)
+        if self._shared is not None and slot in self._on_shared:
+            self._on_shared.discard(slot)
+            self._shared.close(slot)
         self._srtp.forget(slot)
         self._plans.clear()
 
     def close_all(self) -> None:
         """Close every socket."""
-        self._ports.close_all()
+        if self._ports is not None:
+            self._ports.close_all()
         if self._shared is not None:
             self._shared.close_all()
 
     # --- in ----------------------------------------------------------------------------------------------------------
     def drain(self, now: float) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:
         """What has come for all legs: slots int (P,), block uint8 (P, ROW), lengths int (P,)."""
-        slots, block, lengths = self._ports.drain(now)
-        if self._on_shared and self._shared is not None:
-            more, rows, sizes = self._shared.drain(now)
-            if len(more) and len(slots):
-                block = self._ports.extend(len(slots), rows, sizes)
-                slots, lengths = np.concatenate([slots, more]), np.concatenate([lengths, sizes])
-            elif len(more):
-                slots, block, lengths = more, rows, sizes
+        if self._ports is None or self._shared is None:
+            source = self._ports or self._shared
+            assert source is not None
+            slots, block, lengths = source.drain(now)
+        else:
+            slots, block, lengths = self._ports.drain(now)
+            if self._on_shared:
+                more, rows, sizes = self._shared.drain(now)
+                if len(more) and len(slots):
+                    block = self._ports.extend(len(slots), rows, sizes)
+                    slots, lengths = np.concatenate([slots, more]), np.concatenate([lengths, sizes])
+                elif len(more):
+                    slots, block, lengths = more, rows, sizes
         if self._srtp.count and len(slots):
             self._srtp.unprotect(slots, block, lengths)
         return slots, block, lengths
 
     def drain_rtcp(self, now: float) -> list[tuple[int, bytes]]:
         """(slot, datagram) of what waited on RTCP ports."""
-        return self._ports.drain_rtcp(now)
+        return self._ports.drain_rtcp(now) if self._ports is not None else []
 
     def take_pairs(self) -> list[tuple[int, Address]]:
         """(slot, peer's address) of legs on the shared port whose pair has been chosen or has changed."""
@@ -152,36 +175,45 @@ class Carrier:
     # --- out ---------------------------------------------------------------------------------------------------------
     def send(self, slots: Sequence[int], packets: Sequence[memoryview]) -> None:
         """One RTP packet from each slot to its peer."""
-        if not self._srtp.count and not self._on_shared:
+        if not self._srtp.count and not self._on_shared and self._ports is not None:
             self._ports.send(slots, packets)
             return
+        version = self._shared.version if self._shared is not None else 0
         for plan in self._plans:
-            if plan.slots is slots and plan.packets is packets:
+            if plan.slots is slots and plan.packets is packets and plan.version == version:
                 break
         else:
-            plan = self._plan(slots, packets)
-        if plan.plain[0]:
+            plan = self._plan(version, slots, packets)
+        if plan.plain[0] and self._ports is not None:
             self._ports.send(*plan.plain)
         if plan.copied:
             self._send_copies(plan)
 
-    def _plan(self, slots: Sequence[int], packets: Sequence[memoryview]) -> _Plan:
-        plan = _Plan(slots, packets)
-        on_shared: list[tuple[int, memoryview]] = []
-        own: list[tuple[int, memoryview]] = []
+    def _plan(self, version: int, slots: Sequence[int], packets: Sequence[memoryview]) -> _Plan:
+        plan = _Plan(version, slots, packets)
+        encrypted: list[tuple[int, memoryview]] = []
+        telephones: list[tuple[int, memoryview]] = []
         for slot, packet in zip(slots, packets, strict=True):
-            if not self._srtp.is_guarded(slot):
-                if slot in self._on_ports:
-                    plan.plain[0].append(slot)
-                    plan.plain[1].append(packet)
-            elif self._srtp.has_keys(slot):
-                (on_shared if slot in self._on_shared else own).append((slot, packet))
-        together = on_shared + own
+            on_shared = slot in self._on_shared
+            if on_shared and self._shared is not None and not self._shared.can_send(slot):
+                continue
+            if self._srtp.is_guarded(slot):
+                if self._srtp.has_keys(slot):
+                    encrypted.append((slot, packet))
+            elif on_shared:
+                telephones.append((slot, packet))
+            else:
+                plan.plain[0].append(slot)
+                plan.plain[1].append(packet)
+        together = encrypted + telephones
         if len(together) > len(self._copies):
             self._allocate(2 * len(together))
-        plan.copied_slots, plan.copied = [slot for slot, _ in together], [packet for _, packet in together]
-        plan.shared = np.array([slot for slot, _ in on_shared], np.intp)
-        plan.own = [slot for slot, _ in own]
+        plan.copied_slots, plan.copied = [slot for slot, _ in encrypted], [packet for _, packet in together]
+        places = {row: slot for row, (slot, _) in enumerate(together)}
+        plan.shared_rows = np.array([row for row, slot in places.items() if slot in self._on_shared], np.intp)
+        plan.shared = np.array([places[row] for row in plan.shared_rows.tolist()], np.intp)
+        plan.own_rows = [row for row, slot in places.items() if slot not in self._on_shared]
+        plan.own = [places[row] for row in plan.own_rows]
         self._plans = [*self._plans[1 - _KNOWN_PLANS :], plan]
         return plan
 
@@ -191,15 +223,17 @@ class Carrier:
         sizes = list(map(len, plan.copied))
         for view, packet, size in zip(views, plan.copied, sizes, strict=False):
             view[:size] = packet
-        count, shared = len(sizes), len(plan.shared)
-        lines.lengths[:count] = sizes
-        self._srtp.protect(plan.copied_slots, lines)
-        if shared and self._shared is not None:
-            self._shared.send(plan.shared, self._places[:shared], lines.lengths[:shared])
-        if plan.own:
-            lengths = lines.lengths[shared:count].tolist()
+        lines.lengths[: len(sizes)] = sizes
+        if plan.copied_slots and not self._srtp.protect(plan.copied_slots, lines):
+            self._plans.remove(plan)  # what could not be encrypted has no length and stays here
+            rows = plan.shared_rows[lines.lengths[plan.shared_rows] > 0]
+            plan.shared, plan.shared_rows = plan.shared[np.isin(plan.shared_rows, rows)], rows
+        if len(plan.shared) and self._shared is not None:
+            self._shared.send(plan.shared, self._places[plan.shared_rows], lines.lengths[plan.shared_rows])
+        if plan.own and self._ports is not None:
+            lengths = lines.lengths[plan.own_rows].tolist()
             if lengths != [len(view) for view in plan.own_views]:
-                plan.own_views = [view[:size] for view, size in zip(views[shared:], lengths, strict=False)]
+                plan.own_views = [views[row][:size] for row, size in zip(plan.own_rows, lengths, strict=True)]
             self._ports.send(plan.own, plan.own_views)
 
     def send_rtcp(self, slot: int, data: bytes) -> None:
@@ -210,6 +244,6 @@ class Carrier:
                 return
             data = protected
         if slot in self._on_shared and self._shared is not None:
-            self._shared.send_one(slot, data)
-        elif slot in self._on_ports:
+            self._shared.send_rtcp(slot, data)
+        elif self._ports is not None:
             self._ports.send_rtcp(slot, data)

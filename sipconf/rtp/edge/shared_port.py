@@ -11,9 +11,13 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
+from sipconf.rtp.edge.binding import is_own, reachable
 from sipconf.rtp.edge.datagrams import Inbox, Outbox, packed, unpacked
 from sipconf.rtp.ice import Credentials, IceAgent
-from sipconf.rtp.packet import ROW
+from sipconf.rtp.latching import Verdict
+from sipconf.rtp.one_port import PlainLegs
+from sipconf.rtp.packet import ROW, RTCP_TYPES
+from sipconf.rtp.streams import Streams
 from sipconf.rtp.stun import Address
 
 ROWS = 2048
@@ -21,6 +25,8 @@ ROWS = 2048
 CHECKS_OF_STRANGERS, CHECKS_OF_PEERS = 100, 200
 """Checks looked at in one tick, from addresses that are no pair and from those that are: each takes some 30 us, and a
 flood of forged ones must not keep the running legs' consent waiting."""
+JUDGED = 256
+"""Datagrams of one tick from addresses that are no leg's, of which telephones' legs may be looked for."""
 HANDSHAKES, HANDSHAKES_OF_LEG = 256, 16
 """DTLS datagrams handed on in one tick, together and of one leg; who handshakes sends them again."""
 MAX_HANDSHAKE = 1500
@@ -32,14 +38,19 @@ _NOBODY = -1
 
 
 class SharedPort:
-    """The legs behind one socket, which it sets non-blocking and keeps. strangers: datagrams from addresses that no leg
-    has checked; odd: those of no known kind; strange_handshakes: DTLS from anywhere but a leg's chosen pair."""
+    """The legs behind one socket, which it sets non-blocking and keeps: browsers, and in one-port mode telephones,
+    whose sources streams judge. strangers: RTP from addresses that are no leg's; odd: datagrams of no known kind;
+    strange_handshakes: DTLS from anywhere but a leg's chosen pair; answered: checks."""
 
-    def __init__(self, one: socket.socket) -> None:
+    def __init__(self, one: socket.socket, streams: Streams) -> None:
         one.setblocking(False)
         self._socket, self._family = one, one.family
         self.port: int = one.getsockname()[1]
         self.agent = IceAgent()
+        self._streams = streams
+        self._plain = PlainLegs()
+        self._rtcp_aims: dict[int, bytes] = {}  # slot -> where a telephone wants its RTCP
+        self.version = 0  # of what legs send to
         self._inbox: Inbox | None = None  # made when the first leg comes
         self._outbox = Outbox(self._family)
         self._slot_of: dict[bytes, int] = {}
@@ -50,9 +61,6 @@ class SharedPort:
         self._sorted = np.zeros((64, ROW), np.uint8)
         self.strangers = self.odd = self.strange_handshakes = self.answered = 0
 
-    def __len__(self) -> int:
-        return len(self._checked)
-
     @property
     def send_errors(self) -> int:
         """Writes that the network refused."""
@@ -61,24 +69,78 @@ class SharedPort:
     # --- legs --------------------------------------------------------------------------------------------------------
     def open(self, slot: int, credentials: Credentials, now: float) -> None:
         """Answer the leg's checks."""
-        if self._inbox is None:
-            self._inbox = Inbox(ROWS)
+        self._open_inbox()
         self._checked.add(slot)
         self.agent.open(slot, credentials, now)
 
     def choose(self, slot: int, credentials: Credentials, remote_ufrag: str, now: float) -> None:
-        """The peer of a leg, and the credentials that it was told last."""
+        """The peer of a leg, which is no telephone, and the credentials that it was told last."""
+        if slot in self._plain:
+            self._stop_waiting(slot)
+            self._aim(slot, None)
         self.agent.choose(slot, credentials, remote_ufrag, now)
         self._follow()
 
+    def open_plain(self, slot: int) -> None:
+        """A telephone's leg, whose peer is found by its address alone."""
+        self._open_inbox()
+        self._plain.wait(slot, None, "")
+
+    def _open_inbox(self) -> None:
+        if self._inbox is None:
+            self._inbox = Inbox(ROWS)
+
+    def connect_plain(
+        self, slot: int, remote: Address | None, remote_rtcp: Address | None, rtcp_mux: bool, restart: bool
+    ) -> None:
+        """Send to the signalled address; restart, as Streams.connect returned it: the peer is found anew. Nothing is
+        sent to this port itself."""
+        remote, remote_rtcp = self._reachable(remote), self._reachable(remote_rtcp)
+        if restart:
+            self._unbind(self._plain.wait(slot, remote, self._streams.signalling_host(slot)))
+        if restart or self._streams.latched(slot) is None:
+            self._aim(slot, remote)
+        self._rtcp_aims.pop(slot, None)
+        if not rtcp_mux and remote_rtcp is not None:
+            self._plain.expect_rtcp(slot, remote_rtcp)
+            self._rtcp_aims[slot] = packed(remote_rtcp, self._family)
+
+    def _reachable(self, address: Address | None) -> Address | None:
+        if address is not None and address[1] == self.port and is_own(address[0]):
+            return None
+        return reachable(address, self._family)
+
+    def _unbind(self, had: Address | None) -> None:
+        if had is not None:
+            self._slot_of.pop(packed(had, self._family), None)
+
+    def _aim(self, slot: int, address: Address | None) -> None:
+        self.version += 1
+        if address is None:
+            self._aims.pop(slot, None)
+            return
+        name = self._aims[slot] = packed(address, self._family)
+        self._outbox.aim(slot, name)
+
     def close(self, slot: int) -> None:
         """The leg is no longer reached here."""
+        self.stop_checks(slot)
+        self._stop_waiting(slot)
+        self._aim(slot, None)
+
+    def stop_checks(self, slot: int) -> None:
+        """The leg's checks are answered no longer."""
+        if slot not in self._checked:
+            return
         self._checked.discard(slot)
-        self._aims.pop(slot, None)
         self.agent.close(slot)
         self._follow()
         self._pairs = [pair for pair in self._pairs if pair[0] != slot]
         self._handshakes = [one for one in self._handshakes if one[0] != slot]
+
+    def _stop_waiting(self, slot: int) -> None:
+        self._rtcp_aims.pop(slot, None)
+        self._unbind(self._plain.close(slot))
 
     def close_all(self) -> None:
         """Close the socket."""
@@ -109,13 +171,9 @@ class SharedPort:
         for address in self.agent.take_forgotten():
             self._slot_of.pop(packed(address, self._family), None)
         for slot, chosen in self.agent.take_changes():
-            if chosen is None:
-                self._aims.pop(slot, None)
-                continue
-            name = packed(chosen, self._family)
-            self._aims[slot] = name
-            self._outbox.aim(slot, name)
-            self._pairs.append((slot, chosen))
+            self._aim(slot, chosen)
+            if chosen is not None:
+                self._pairs.append((slot, chosen))
 
     # --- in ----------------------------------------------------------------------------------------------------------
     def drain(self, now: float) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:
@@ -132,9 +190,14 @@ class SharedPort:
         if np.count_nonzero(media) != count:
             others = np.flatnonzero(~media)
             self._hear_others(others, first[others], slots, names, inbox, now)
-        media &= slots != _NOBODY
+        unknown = np.flatnonzero(media & (slots == _NOBODY))
+        if len(unknown):
+            if len(self._plain):
+                for row in unknown[:JUDGED].tolist():
+                    slots[row] = self._judge(names[row], inbox.block[row, : lengths[row]].tobytes(), now)
+            media &= slots != _NOBODY
+            self.strangers += int(np.count_nonzero(slots[unknown] == _NOBODY))
         rows = np.flatnonzero(media)
-        self.strangers += int(np.count_nonzero((first >> 6 == 2) & (slots == _NOBODY)))
         return self._in_rounds(slots[rows], rows, lengths[rows], inbox.block)
 
     def _in_rounds(
@@ -184,6 +247,24 @@ class SharedPort:
             else:
                 self.odd += 1
 
+    def _judge(self, name: bytes, data: bytes, now: float) -> int:
+        """Whose telephone an RTP or RTCP packet comes from."""
+        known = self._slot_of.get(name)  # since an earlier packet of this drain
+        if known is not None:
+            return known
+        address = unpacked(name, self._family)
+        if len(data) > 1 and data[1] in RTCP_TYPES:
+            slot = self._plain.rtcp_claimant(address)
+            return slot if slot is not None and self._streams.rtcp_source_of(slot, address, data) else _NOBODY
+        slot = self._plain.claimant(address)
+        if slot is None or self._streams.source_of(slot, address, data, now) is not Verdict.LATCH:
+            return _NOBODY
+        self._plain.bind(slot, address)
+        self._plain.expect_rtcp(slot, (address[0], address[1] + 1))
+        self._slot_of[name] = slot
+        self._aim(slot, address)
+        return slot
+
     def _hear_check(self, data: bytes, name: bytes, now: float) -> None:
         address = unpacked(name, self._family)
         checked = self.agent.check(data, address, now)
@@ -201,9 +282,9 @@ class SharedPort:
         """One datagram for each of the slots, which can all send; places, lengths: of their octets in memory."""
         self._outbox.send(self._socket.fileno(), slots, places, lengths)
 
-    def send_one(self, slot: int, data: bytes) -> None:
-        """One datagram to a leg's peer, if it has one."""
-        name = self._aims.get(slot)
+    def send_rtcp(self, slot: int, data: bytes) -> None:
+        """RTCP to a leg's peer, if it has one."""
+        name = self._rtcp_aims.get(slot) or self._aims.get(slot)
         if name is not None:
             self._send_to(name, data)
 
