@@ -52,9 +52,10 @@ def read(value: str) -> Crypto | None:
         return None
     try:
         octets = base64.b64decode(key[1], validate=True)
-    except (binascii.Error, ValueError):
+    except binascii.Error:
         return None
-    return Crypto(int(tag), suite, octets) if len(octets) == SUITES[suite] else None
+    exact = len(octets) == SUITES[suite] and base64.b64encode(octets).decode() == key[1]
+    return Crypto(int(tag), suite, octets) if exact else None
 
 
 def _lasts(lifetime: str | None) -> bool:

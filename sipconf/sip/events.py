@@ -14,13 +14,14 @@ class Identity:
     name: str
 
 
+# Neither messages nor session descriptions are in any repr: passwords' proofs and SRTP keys stand in them.
 # --- to the edge -----------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Send:
     """Bytes of one message for one peer. A stream flow without a connection is opened by the edge."""
 
     flow: Flow
-    data: bytes
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class IncomingCall:
     dialled: str = field(repr=False)
     caller_number: str
     caller_name: str
-    offer: bytes | None
+    offer: bytes | None = field(repr=False)
     flow: Flow
 
 
@@ -63,7 +64,7 @@ class CallConfirmed:
     the offer (offerless INVITE or re-INVITE)."""
 
     session: str
-    answer: bytes | None
+    answer: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Reoffered:
     `refuse_reoffer`. offer is None for an offerless re-INVITE (then the answer is ours to offer)."""
 
     session: str
-    offer: bytes | None
+    offer: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class CallProgress:
     session: str
     status: int
     reason: str
-    answer: bytes | None
+    answer: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class CallAnswered:
     """A 200 to our INVITE; the ACK is already sent. answer is its SDP."""
 
     session: str
-    answer: bytes | None
+    answer: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ class MediaRestated:
     own, which has had its answer), or another answer to a refresh of ours. Media may have to find its way anew."""
 
     session: str
-    answer: bytes
+    answer: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
