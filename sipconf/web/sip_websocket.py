@@ -13,9 +13,10 @@ from typing import Protocol
 
 from aiohttp import HttpVersion11, web
 
+from sipconf.config import is_loopback
 from sipconf.sip.flow import Address
 from sipconf.web.api import OPERATIONS
-from sipconf.web.door import client_address, comes_by_tls
+from sipconf.web.door import client_address, comes_by_tls, comes_from_this_machine
 from sipconf.web.problems import Handler, Problem
 
 log = logging.getLogger(__name__)
@@ -79,11 +80,16 @@ async def sip_websocket(request: web.Request, handler: Handler) -> web.StreamRes
 
 def _answer(request: web.Request) -> web.StreamResponse:
     """101, or raises Problem. Extensions, compression among them, are not taken up."""
-    origins = request.app[OPERATIONS].config().http.origins
+    config = request.app[OPERATIONS].config()
+    origins = config.http.origins
     origin = request.headers.get("Origin")
     # Browsers always say where their page is from. Where only some pages may come, nobody comes who does not say it.
     if origins and (origin is None or origin.lower() not in {each.lower().rstrip("/") for each in origins}):
         raise Problem(403, f"Pages from {origin or 'nowhere'} may not connect: see [http] origins in the file.")
+    seems_local = is_loopback(client_address(request)) and not comes_from_this_machine(request)
+    if seems_local and config.example_secret_holders():
+        raise Problem(403, "The shipped example's passwords work from this machine only: set others, or name the proxy "
+                           "in [http] trusted_proxies.")
     if "upgrade" not in _tokens(request, "Connection") or request.version < HttpVersion11:
         raise Problem(400, "A WebSocket needs HTTP/1.1 and Connection: Upgrade. Does a proxy in between pass them on?")
     if request.headers.get("Sec-WebSocket-Version", "").strip() != VERSION:

@@ -8,7 +8,7 @@ from sipconf.sip import events
 from sipconf.sip.flow import Flow
 from sipconf.sip.stranded import PATIENCE
 from sipconf.sip.uri import SipUri
-from tests.sim.desk import SDP, SERVER, Desk, header, proof, reply, request, status, to_tag
+from tests.sim.desk import SDP, SERVER, TRUNK, Desk, header, proof, reply, request, status, to_tag
 
 HOST = "198.51.100.7"
 WS = Flow("ws", (HOST, 40000), SERVER, 1)
@@ -221,3 +221,11 @@ def test_who_hangs_up_while_the_connection_is_lost_is_not_waited_for() -> None:
     desk.agent.flow_failed(WS, desk.now)  # what the carrier says to the BYE
     desk.rest()
     assert desk.now < 200.0
+
+
+def test_nobody_is_a_trunk_over_websocket() -> None:
+    """A proxy may stand on the trunk's very address, and everybody's browser comes from there."""
+    desk = Desk()
+    (answer,) = desk.receive(say("INVITE", body="v=0\r\n"), Flow("ws", (TRUNK.remote[0], 40000), SERVER, 4))
+    assert status(answer) == 401 and desk.told(events.IncomingCall) == []
+    assert not desk.agent._gate.knows(Flow("wss", TRUNK.remote, SERVER, 5))

@@ -115,3 +115,15 @@ async def test_the_server_ends_while_somebody_is_connected(tmp_path: Path) -> No
         async with asyncio.timeout(60):
             await asyncio.gather(house.server.stop(), house.endpoint.stop())  # as app does
         assert await client.closed() == 1001
+
+
+@pytest.mark.parametrize(("headers", "allowed"), [("", True), ("X-Forwarded-For: 198.51.100.7\r\n", False)])
+async def test_the_examples_passwords_are_no_good_through_a_proxy_that_nobody_named(
+    tmp_path: Path, headers: str, allowed: bool
+) -> None:
+    async with echoing(tmp_path) as house:
+        house.web.file.write_text(house.web.file.read_text().replace("user-secret", "s3cret-101"))
+        house.web.reloader.apply()
+        head, _, writer = await ask(house.port, handshake(extra=headers))
+        writer.close()
+        assert head.startswith(f"HTTP/1.1 {101 if allowed else 403} ")
