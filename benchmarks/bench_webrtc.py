@@ -63,6 +63,7 @@ class Bench:
         self.certificate = dtls.generate()
         self.events: list[protocol.Event] = []
         self.ports: dict[int, int] = {}
+        self.failed: dict[int, str] = {}
         self.news = asyncio.Event()
         loop = asyncio.get_running_loop()
         self.supervisor: MediaSupervisor | None = None
@@ -79,7 +80,7 @@ class Bench:
     def _hear(self) -> None:
         for event in self.media.take_events():
             if isinstance(event, protocol.LegFailed):
-                raise RuntimeError(f"leg {event.leg}: {event.reason}")
+                self.failed[event.leg] = event.reason
             if isinstance(event, protocol.LegOpened):
                 self.ports[event.leg] = event.shared_port
             self.events.append(event)
@@ -88,6 +89,8 @@ class Bench:
     async def _until(self, enough: Callable[[], bool]) -> None:
         async with asyncio.timeout(OPEN_TIMEOUT):
             while not enough():
+                if self.failed:
+                    raise RuntimeError(f"legs failed: {self.failed}")
                 self.news.clear()
                 await self.news.wait()
 
@@ -130,8 +133,8 @@ class Bench:
                 self.media.send(protocol.PlaceLeg(leg, ROOM))
             calls = [self._where(leg, ice) for leg, ice in opened.items()]
             tell(generator, {"calls": calls, "pids": [pid]})
-            setup = (await hear(generator))["setup_seconds"]
             await self._until(lambda: self.media.completed == case.legs)
+            setup = (await hear(generator))["setup_seconds"]
             self.events.clear()
             tell(generator, {})
             more = asyncio.create_task(self._call_more(generator, peers))
@@ -141,7 +144,8 @@ class Bench:
             if generator is not None:
                 await end(generator)
             await self.media.stop()
-        return {**result, **tick_figures([self.events], case.seconds), "setup_ms_per_leg": setup / case.legs * 1e3}
+        return {**result, **tick_figures([self.events], case.seconds), "setup_ms_per_leg": setup / case.legs * 1e3,
+                "refused": len(self.failed)}  # fmt: skip
 
     async def _call_more(self, generator: Process, peers: Row) -> None:
         """Browsers that come one by one; each goes as soon as it has keys and another three have come."""
