@@ -3,8 +3,6 @@
 from sipconf.config import Config
 from sipconf.sip.offer import Capabilities, Format
 
-NOT_YET = frozenset({"opus", "G722"})
-"""Codecs that the file may name though the media plane does not speak them."""
 FORMATS = {
     # RFC 7587 section 7: we mend losses by FEC, and take packets from 10 ms on.
     "opus": Format("opus", 48000, 111, "minptime=10;useinbandfec=1"),
@@ -18,5 +16,5 @@ UNCOMPRESSED = (Format("L16", 48000, 96), Format("L16", 16000, 97), Format("L16"
 
 def capabilities_of(config: Config) -> Capabilities:
     """Our order decides, not the telephones': many name G.711 before what sounds better."""
-    named = tuple(FORMATS[name] for name in config.rtp.codecs if name not in NOT_YET)
+    named = tuple(FORMATS[name] for name in config.rtp.codecs)
     return Capabilities(formats=named + UNCOMPRESSED, prefer_ours=True)
