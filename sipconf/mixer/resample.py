@@ -1,7 +1,7 @@
 """Changing the clock rate, by windowed-sinc filters written out as one matrix: block of input times matrix is
 output.
 
-`Resampler` is for streams of frames (history carried, 20 ms in is 20 ms out, 2 to 3 ms late); `convert` is for
+`Resampler` is for streams of frames (history carried, 20 ms in is 20 ms out, 1 to 2 ms late); `convert` is for
 whole clips (not late at all). Rates are any two whole numbers whose ratio is not absurd.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sipconf.errors import MisuseError
 from sipconf.mixer.frame import FRAME_MS, Pcm
 
-TAPS = 48  # of the lower rate, whole filter: the more, the later and the steeper
+TAPS = 32  # of the lower rate, whole filter: the more, the later (half of them) and the steeper
 CUTOFF = 0.94  # of the lower rate's half, where the filter is 6 dB down
 BETA = 7.0  # Kaiser window: stop band about -70 dB
 BLOCK_MS = 5  # a matrix over a whole frame would be mostly zeros
