@@ -157,6 +157,7 @@ def build_plane(arguments: argparse.Namespace) -> MediaPlane:
     rng = random.Random()
     srtp = SrtpColumns()
     streams = Streams(is_authentic=srtp.is_authentic)
+    srtp.on_failure = streams.note_stranger
     shared = open_shared(arguments.shared_fd, first, streams)
     first += shared.port == first
     pairs = (last + 1 - first - first % 2) // 2

@@ -177,7 +177,7 @@ async def test_one_workers_death_takes_its_own_rooms_only() -> None:
     phones = [Phone(number, 400 + 200 * number) for number in range(1, 5)]
     await media.start()
     try:
-        assert media.capacities == [10, 10]
+        assert media.capacities == [9, 9]
         for phone in phones:
             media.send(protocol.OpenLeg(phone.number, "127.0.0.1", "x", room=phone.number % 2))
         await until(lambda: len(opened()) == 4)
