@@ -25,7 +25,6 @@ from sipconf.clock import SYSTEM_CLOCK
 from sipconf.conference.directory import ConferenceSpec, Directory, IncomingNumberSpec, UserSpec
 from sipconf.conference.service import ConferenceService, ConferenceSettings
 from sipconf.config import Config, is_example_secret, is_loopback, load
-from sipconf.errors import StartError
 from sipconf.listeners import keeper_of, stream_limits, web_listeners, websocket_carriers
 from sipconf.media import workers
 from sipconf.media.handshakes import Handshakes
@@ -343,10 +342,6 @@ def peers_of(config: Config) -> frozenset[str]:
 
 def check_media(config: Config) -> None:
     """Raises StartError, one clear line, for what the media worker would fail on."""
-    first, last = config.rtp.port_range
-    if first == last:
-        raise StartError(f'[rtp] ports = "{config.rtp.ports}": everything on one port comes in a later version; '
-                         f'give a range such as "10000-19999"')
     if config.prompts.directory is not None:
         from sipconf.mixer.edge.wavfile import load_sounds  # NumPy: only where it is needed on this side
 

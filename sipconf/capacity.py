@@ -46,6 +46,8 @@ def room_for_calls(config: Config, capacities: list[int]) -> str:
     pairs = _pairs(config) - count + config.rtp.port_range[0] % 2  # the first port of each is the browsers'
     workers = "1 media worker" if count == 1 else f"{count} media workers"
     reasons = [f"{workers}, the largest room {max(capacities)}", f"ports {config.rtp.ports} allow {pairs}"]
+    if config.rtp.port_range[0] == config.rtp.port_range[1]:
+        reasons[1] = f"everything on UDP port {config.rtp.ports}"
     if fit < pairs:
         reasons.append(f"open files allow {fit}")
     if limit < fit:

@@ -25,7 +25,7 @@ Raw = dict[str, Any]
 def cross_faults(raw: Raw, folder: Path, wall: float | None = None) -> list[tuple[KeyPath, str]]:
     """Every fault between parts, as (path in the file, message). folder: what relative paths are relative to; wall:
     with a time given, a certificate that is not valid then is a fault too."""
-    checks = (_extensions, _names, _numbers, _references, _administrators, _listeners)
+    checks = (_extensions, _names, _numbers, _references, _administrators, _listeners, _one_port)
     faults = [fault for check in checks for fault in check(raw)]
     return faults + list(_files(raw, folder)) + list(_certificates(raw, folder, wall))
 
@@ -153,6 +153,18 @@ def _listeners(raw: Raw) -> Found:
             )
         elif place:
             taken["tcp", *place] = f"[http] {key}"
+
+
+def _one_port(raw: Raw) -> Found:
+    """Everything behind one UDP port is read by one process."""
+    ports, media = _text(raw.get("rtp"), "ports"), raw.get("media")
+    first, last = (_quietly(port_range, ports) if ports else None) or (0, 1)
+    workers = media.get("workers") if isinstance(media, dict) else None
+    if first == last and isinstance(workers, int) and workers > 1:
+        yield ("media", "workers"), (
+            f'is {workers}, but [rtp] ports = "{ports}" is one port, which takes one worker; leave workers out, or '
+            'give a range such as "10000-19999"'
+        )
 
 
 def _quietly(read: Any, text: str) -> Any:

@@ -54,6 +54,8 @@ def test_the_logs_of_workers_are_as_in_the_file(tmp_path: Path) -> None:
          "ports 10001-20000 allow 4999"),
         ("", [480], "room for 480 calls at once: 1 media worker, the largest room 480, ports 10000-19999 allow 4999, "
          "open files allow 480"),
+        ('[rtp]\nports = "10000"', [4500], "room for 4500 calls at once: 1 media worker, the largest room 4500, "
+         "everything on UDP port 10000"),
     ],
 )  # fmt: skip
 def test_one_line_says_for_how_many_calls_there_is_room_and_why(text: str, capacities: list[int], line: str) -> None:

@@ -148,6 +148,7 @@ conference = "7777"
         ("[http]\norigins=['odoo.example.com/x']", 2, ["https://"]),
         ("[sip]\nlisten=['tls://0.0.0.0:5061']", 2, ["[tls]", "certificate"]),
         ("[http]\ntls_listen='0.0.0.0:8443'\n[tls]\ncertificate='c.pem'\nkey='/dev/null'", 4, ["c.pem"]),
+        ("[rtp]\nports='10000'\n[media]\nworkers=2", 4, ["one worker", "10000-19999"]),
         ("[prompts]\ndirectory='none'", 2, ["folder"]),
         ("[store]\npath='none/x.db'", 2, ["folder"]),
         ("[log]\nlevel='loud'", 2, ["'debug', 'info', 'warning', 'error'"]),

@@ -23,6 +23,7 @@ from pathlib import Path
 from sipconf import log as logs
 from sipconf.errors import StartError
 from sipconf.media.pipe import Pipe
+from sipconf.media.placement import MOST_LEGS
 from sipconf.media.plane import TICK_SECONDS, MediaPlane, PlaneSettings
 from sipconf.media.priority import take_priority
 from sipconf.mixer.codecs import libopus
@@ -167,10 +168,11 @@ def build_plane(arguments: argparse.Namespace) -> MediaPlane:
     rng = random.Random()
     srtp = SrtpColumns()
     streams = Streams(is_authentic=srtp.is_authentic)
+    srtp.on_failure = streams.note_stranger
     shared = open_shared(arguments.shared_fd, first, streams)
     first += shared.port == first
     pairs = (last + 1 - first - first % 2) // 2
-    capacity = 0 if one_port else fitting_legs(pairs)
+    capacity = MOST_LEGS if one_port else fitting_legs(pairs)
     clips = ClipLibrary(load_sounds(arguments.sounds).clips)
     for rate in RATES:
         clips.store(rate)  # resampled now, not in a tick

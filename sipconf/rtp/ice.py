@@ -78,7 +78,7 @@ class _Leg:
 
 
 class IceAgent:
-    """Legs by slot. refused: checks that were not answered, by reason."""
+    """Legs by slot. refused: checks that were not answered, by reason; verified: passwords looked at."""
 
     def __init__(self) -> None:
         self._legs: dict[int, _Leg] = {}
@@ -87,6 +87,7 @@ class IceAgent:
         self._changes: list[tuple[int, Address | None]] = []
         self._forgotten: list[Address] = []
         self.refused: Counter[str] = Counter()
+        self.verified = 0
 
     # --- legs --------------------------------------------------------------------------------------------------------
     def open(self, slot: int, credentials: Credentials, now: float) -> None:
@@ -149,6 +150,7 @@ class IceAgent:
         if address not in leg.pairs and not leg.checks.take(now):
             self.refused["too many"] += 1
             return None
+        self.verified += 1
         credentials = leg.credentials if ours == leg.credentials.ufrag else leg.fresh
         if credentials is None or not request.is_authentic(credentials.password):
             self.refused["forged"] += 1

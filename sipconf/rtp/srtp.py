@@ -6,7 +6,7 @@ signalling; RFC 5764: the DTLS handshake of the front process) and sockets (edge
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,9 +69,11 @@ class Lines:
 
 class SrtpColumns:
     """Sessions by slot. guarded: bool by slot, nothing passes in the clear; forged, replayed, early: packets by slot
-    that failed their tag, that had come before, that came before there were keys. count: guarded legs."""
+    that failed their tag, that had come before, that came before there were keys. count: guarded legs. on_failure: told
+    the slot of each such packet."""
 
     def __init__(self, capacity: int = 64) -> None:
+        self.on_failure: Callable[[int], None] = lambda slot: None
         self.guarded = np.zeros(capacity, bool)
         self.forged = np.zeros(capacity, np.int64)
         self.replayed = np.zeros(capacity, np.int64)
@@ -252,6 +254,7 @@ class SrtpColumns:
 
     def _count(self, slot: int, status: int) -> None:
         (self.replayed if status in _REPLAYED else self.forged)[slot] += 1
+        self.on_failure(slot)
 
     def is_authentic(self, slot: int, datagram: memoryview | bytes) -> bool:
         """Whether an RTP packet is its leg's peer's, which only a guarded leg can tell: asked once, before its source

@@ -186,6 +186,10 @@ class Streams:
             self._probations[slot] = latch.proven  # `receive` asks no other of its SSRC
         return verdict
 
+    def note_stranger(self, slot: int) -> None:
+        """Count a packet that was found not to be the leg's peer's, or not to be new."""
+        self.strangers[slot] += 1
+
     def rtcp_source_of(self, slot: int, address: tuple, datagram: Datagram) -> bool:
         """Whether a datagram on a leg's RTCP port comes from its peer."""
         latch = self._latches[slot]

@@ -75,10 +75,18 @@ def test_a_broken_sound_is_one_line_for_serve_and_check(stopped: Server) -> None
     assert checked.returncode == 1 and checked.stderr == ended.stderr
 
 
-def test_one_port_for_everything_is_for_later(stopped: Server) -> None:
-    stopped.config.write_text(re.sub(r'ports = ".*"', 'ports = "20000"', stopped.config.read_text()))
-    ended = serve(stopped.config)
-    assert ended.returncode == 1 and ended.stderr.count("\n") == 1 and "give a range" in ended.stderr
+def test_a_call_with_everything_on_one_port(stopped: Server) -> None:
+    stopped.config.write_text(re.sub(r'ports = "(\d+)-\d+"', r'ports = "\1"', stopped.config.read_text()))
+    stopped.start()
+    phone = subprocess.Popen(
+        [sys.executable, "-m", "sipconf", "call", f"sip:2000@127.0.0.1:{stopped.sip}", "--user", "101", "--password",
+         "secret-101"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
+    try:
+        stopped.wait_state("2000", "101", "talking")
+        assert "everything on UDP port" in stopped.log.read_text()
+    finally:
+        stopped.stop()
+        phone.communicate(timeout=PATIENCE)
 
 
 def test_two_sigterms_during_a_call(server: Server, call: Call) -> None:

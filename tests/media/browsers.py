@@ -118,6 +118,7 @@ class Rig:
         self.rng = random.Random(11)
         self.srtp = SrtpColumns()
         self.streams = Streams(is_authentic=self.srtp.is_authentic)
+        self.srtp.on_failure = self.streams.note_stranger
         bound = bind_shared(FIRST)
         enlarge_buffer(bound)
         self.shared = SharedPort(bound, self.streams)

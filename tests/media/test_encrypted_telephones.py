@@ -76,6 +76,7 @@ def test_what_is_replayed_forged_or_plain_neither_latches_nor_is_heard(rig: Rig)
         victim.send(data)
         rig.run(1)
     assert len(other.heard) == heard + 20 and rig.srtp.replayed[0] == 20
+    assert rig.streams.strangers[0] > 20  # which the leg's reports tell
     assert all(not read_all(thief) for thief in thieves)
     assert rig.streams.lost([0]).tolist() == [0]
 
