@@ -160,3 +160,133 @@ def test_a_browser_that_asks_for_our_offer_gets_one_for_browsers() -> None:
         assert (connect.webrtc.dtls_role, connect.webrtc.remote_ufrag) == ("server", browser.ufrag)
         browser.bye(house.now)
         house.settle()
+
+
+# --- calls out -------------------------------------------------------------------------------------------------------
+def ring_three(house: SecureHouse, winner: str) -> tuple[dict[str, SdesPhone | Browser], SdesPhone]:
+    """102 has a telephone of each kind, and the winner's answers; 101 calls."""
+    phones = {"udp": house.guest(SdesPhone, "102", suite=None, transport="udp"), "tls": house.guest(SdesPhone, "102"),
+              "ws": house.guest(Browser, "102")}
+    for name, phone in phones.items():
+        phone.pickup = 2.0 if name == winner else None
+        phone.register(house.now)
+    caller = house.guest(SdesPhone, "101", suite=None, transport="udp")
+    house.until(lambda: all("200 REGISTER" in phone.log for phone in phones.values()), "registered")
+    dial(house, caller, "102")
+    return phones, caller
+
+
+@pytest.mark.parametrize("winner", ["udp", "tls", "ws"])
+def test_every_telephone_gets_the_offer_of_its_transport_and_the_winner_is_read_against_his(winner: str) -> None:
+    with SecureHouse() as house:
+        phones, caller = ring_three(house, winner)
+        offers = {name: phone.bodies[0] for name, phone in phones.items()}
+        assert " RTP/AVP 0 " in offers["udp"] and "crypto" not in offers["udp"] and "candidate" not in offers["udp"]
+        assert " RTP/SAVP 0 " in offers["tls"] and set(keys_in(offers["tls"])) == set(KEY_OCTETS)
+        assert "UDP/TLS/RTP/SAVPF" in offers["ws"] and value(offers["ws"], "setup") == "actpass"
+        opened = next(each for each in house.told(OpenLeg) if each.ice is not None)
+        assert opened.own_ports and value(offers["ws"], "ice-ufrag") == opened.ice.ufrag
+        assert f"m=audio {SHARED_PORT} " in offers["ws"] and f"m=audio {SHARED_PORT} " not in offers["tls"]
+        (connect,) = house.told(ConnectLeg, opened.leg)
+        if winner == "tls":
+            assert connect.srtp.rx == phones["tls"].key
+            assert connect.srtp.tx == keys_in(offers["tls"])[SHA1_80][1]
+        else:
+            assert connect.srtp is None
+        if winner == "ws":
+            assert connect.webrtc.ice == opened.ice and connect.webrtc.remote_ufrag == phones["ws"].ufrag
+        else:
+            assert connect.webrtc is None and connect.remote == (phones[winner].address[0], 4000)
+        assert all("CANCEL" in phone.log for name, phone in phones.items() if name != winner)
+        caller.bye(house.now)
+        house.run(0.1)
+        assert not phones[winner].in_call and not house.switchboard.lines
+
+
+def test_a_telephone_over_tls_that_knows_no_srtp_is_asked_again_without() -> None:
+    with SecureHouse() as house:
+        phone = house.guest(SdesPhone, "102", suite=None, transport="tls")
+        phone.register(house.now)
+        caller = house.guest(SdesPhone, "101", suite=None, transport="udp")
+        house.run(0.1)
+        dial(house, caller, "102")
+        assert [" RTP/SAVP " in body for body in phone.bodies] == [True, False]
+        assert all(each.srtp is None for each in house.told(ConnectLeg)) and phone.in_call
+        assert "crypto" not in phone.bodies[1]
+        caller.bye(house.now)
+        house.run(0.1)
+        assert not house.switchboard.lines
+
+
+def test_two_srtp_telephones_have_a_key_each_way_on_each_side() -> None:
+    with SecureHouse() as house:
+        called, caller = house.guest(SdesPhone, "102", suite="AEAD_AES_128_GCM"), house.guest(SdesPhone, "101")
+        called.register(house.now)
+        house.run(0.1)
+        dial(house, caller, "102")
+        keys = {each.srtp.profile: each.srtp for each in house.told(ConnectLeg)}
+        assert keys[SHA1_80].rx == caller.key and keys["AEAD_AES_128_GCM"].rx == called.key
+        assert keys[SHA1_80].tx == keys_in(caller.bodies[-1])[SHA1_80][1]
+        assert keys["AEAD_AES_128_GCM"].tx == keys_in(called.bodies[0])["AEAD_AES_128_GCM"][1]
+        caller.bye(house.now)
+        house.run(0.1)
+        assert not house.switchboard.lines
+
+
+# --- where encryption is required ------------------------------------------------------------------------------------
+def test_a_server_that_takes_encrypted_calls_only() -> None:
+    with SecureHouse(ROOM, encrypted=True) as house:
+        plain = house.guest(SdesPhone, "101", suite=None, transport="tls")
+        assert rejected(house, plain).startswith("SIP/2.0 488 This server takes encrypted calls only")
+        assert not house.told(OpenLeg)
+        for guest in (house.guest(SdesPhone, "102"), house.guest(Browser, "103")):
+            dial(house, guest)
+            guest.bye(house.now)
+        house.settle()
+
+
+def test_a_conference_that_takes_encrypted_calls_only() -> None:
+    with SecureHouse(ROOM, SECRET_ROOM) as house:
+        plain = house.guest(SdesPhone, "101", suite=None, transport="udp")
+        assert rejected(house, plain, "2002").startswith("SIP/2.0 488 This conference takes encrypted calls only")
+        assert not house.told(OpenLeg) and not house.conferences.participants("2002")
+        dial(house, plain, "2001")
+        for guest in (house.guest(SdesPhone, "102"), house.guest(Browser, "103")):
+            dial(house, guest, "2002")
+        assert len(house.conferences.participants("2002")) == 2
+        for guest in (plain, *(phone for phone in house.everyone if phone.in_call)):
+            guest.bye(house.now)
+        house.settle()
+
+
+def test_an_offer_of_ours_is_for_srtp_where_encryption_is_required() -> None:
+    with SecureHouse(ROOM, SECRET_ROOM) as house:
+        for dialled, profile in (("2001", "RTP/AVP"), ("2002", "RTP/SAVP")):
+            phone = house.guest(SdesPhone, "101")
+            phone.profile, phone.lists_keys = profile, profile == "RTP/SAVP"
+            dial(house, phone, dialled, offer=False)
+            assert f" {profile} " in phone.bodies[-1]
+            connect = house.told(ConnectLeg)[-1]
+            assert (connect.srtp is not None) == (profile == "RTP/SAVP")
+            phone.bye(house.now)
+            house.run(0.1)
+        house.settle()
+
+
+def test_only_telephones_that_can_be_called_encrypted_ring_where_that_is_required() -> None:
+    with SecureHouse(encrypted=True) as house:
+        phones = {name: house.guest(SdesPhone, "102", transport=name) for name in ("udp", "tls")}
+        for phone in phones.values():
+            phone.register(house.now)
+        house.run(0.1)
+        caller = house.guest(SdesPhone, "101")
+        dial(house, caller, "102")
+        assert phones["tls"].in_call and "INVITE" not in phones["udp"].log
+        caller.bye(house.now)
+        in_the_clear = house.guest(SdesPhone, "103", transport="udp")
+        in_the_clear.register(house.now)
+        house.run(0.1)
+        caller.invite("103", house.now)
+        house.until(lambda: "480 INVITE" in caller.log, "refused")
+        house.run(0.1)
+        assert not house.switchboard.lines

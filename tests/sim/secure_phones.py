@@ -8,7 +8,7 @@ from sipconf.sip.flow import Address
 from tests.sim.house import SERVER, House
 from tests.sim.raw_phone import RawPhone
 
-SHARED_PORT = 10000
+SHARED_PORT = 9000
 KEY_OCTETS = {"AES_CM_128_HMAC_SHA1_80": 30, "AES_CM_128_HMAC_SHA1_32": 30, "AEAD_AES_128_GCM": 28,
               "AEAD_AES_256_GCM": 44}
 CRYPTO = re.compile(r"^a=crypto:(\d+) (\w+) inline:(\S+)\r$", re.MULTILINE)
@@ -23,6 +23,11 @@ def value(body: str, name: str) -> str:
     """The one value of an attribute."""
     (found,) = re.findall(rf"^a={name}:(.*)\r$", body, re.MULTILINE)
     return found
+
+
+def answers_an_offer(phone: RawPhone) -> bool:
+    """Does this telephone speak now because the server has made an offer: in an INVITE, or in a 200 to one without?"""
+    return bool(phone.log) and (phone.log[-1] == "INVITE" or (phone.log[-1] == "200 INVITE" and not phone._offer))
 
 
 class SdesPhone(RawPhone):
@@ -46,7 +51,7 @@ class SdesPhone(RawPhone):
 
     def sdp(self, mode: str = "sendrecv") -> str:
         host, tag = self.address[0], 1
-        if self.log and self.log[-1] == "INVITE":  # theirs waits for an answer
+        if answers_an_offer(self):
             tag, _ = keys_in(self.bodies[-1]).get(self.suite, (1, b""))
         key = base64.b64encode(self.key).decode()
         line = f"a=crypto:{tag} {self.suite} inline:{key}|2^31\r\n" if self.lists_keys else ""
@@ -69,8 +74,7 @@ class Browser(RawPhone):
         self.ice_password = f"{self._rng.getrandbits(128):032x}"
 
     def sdp(self, mode: str = "sendrecv") -> str:
-        asked = self.log and self.log[-1] == "INVITE" or self.in_call and not self._offer
-        setup = "active" if asked else "actpass"
+        setup = "active" if answers_an_offer(self) else "actpass"
         return (
             "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n"
             "m=audio 9 UDP/TLS/RTP/SAVPF 0 8 126\r\nc=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\n"
@@ -86,6 +90,7 @@ class SecureHouse(House):
 
     def __init__(self, *conferences: object, **traits: object) -> None:
         self.commands: list[protocol.Command] = []
+        self.everyone: list[RawPhone] = []
         super().__init__(*conferences, **traits)  # type: ignore[arg-type]
 
     def send(self, command: protocol.Command) -> None:
@@ -105,8 +110,9 @@ class SecureHouse(House):
 
     def guest(self, kind: type[RawPhone], name: str, **traits: object) -> RawPhone:
         """A telephone at an address of its own."""
-        self._guests_here = getattr(self, "_guests_here", 0) + 1
-        address: Address = (f"198.51.100.{100 + self._guests_here}", 5062)
-        phone = kind(address, SERVER, name, f"secret-{name}", self._guests_here, **traits)
+        number = 100 + len(self.everyone)
+        address: Address = (f"198.51.100.{number}", 5062)
+        phone = kind(address, SERVER, name, f"secret-{name}", number, **traits)
+        self.everyone.append(phone)
         self.network.attach(address, phone)
         return phone

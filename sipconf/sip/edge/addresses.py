@@ -69,7 +69,7 @@ class Addresses:
         return self._route(normal_address(flow.remote[0]) or flow.remote[0])
 
     def candidates_for(self, flow: Flow) -> tuple[str, ...]:
-        """Every address at which a browser behind this flow may find our media, the most likely first (docs/adr/0014).
+        """Every address at which a browser behind this flow may find our media, the most likely first (docs/adr/0017).
 
         Its signalling may come by a proxy, so that its flow tells little: it gets the addresses of all interfaces, and
         `advertise`. To a peer outside our networks private ones are not told where there is a public one to tell.
