@@ -39,7 +39,7 @@ class Peer(Protocol):
 class Carrier(Protocol):
     """Who takes connections over (sip/edge/websocket)."""
 
-    def accept(self, transport: asyncio.Transport, remote: Address, local: Address) -> Peer | None: ...
+    def accept(self, transport: asyncio.Transport, remote: Address, local: tuple) -> Peer | None: ...
     def count(self, metric: str) -> None: ...
 
 
@@ -66,7 +66,7 @@ async def sip_websocket(request: web.Request, handler: Handler) -> web.StreamRes
         raise ConnectionResetError("the client is gone")
     remote, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
     # Behind a proxy its port tells the clients of one network apart
-    peer = carrier.accept(transport, (client_address(request), remote[1]), local[:2])
+    peer = carrier.accept(transport, (client_address(request), remote[1]), local)
     if peer is None:
         raise Problem(503, "Too many connections are open; try again later.", headers={"Retry-After": "10"})
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sipconf.sip.websocket_frames import MAX_MESSAGE
+from tests.corpus.served import Served
 from tests.sim.websocket_client import BINARY, ask, connect, frame, handshake, head
 from tests.sim.websocket_house import echoing
 from tests.sip.edge.endpoint_house import OPTIONS
@@ -68,3 +69,22 @@ async def test_empty_fragments_and_pings_leave_the_others_their_turns(tmp_path: 
             while house.carriers["ws"]._peers[1]._frames._buffer:
                 await asyncio.sleep(0.01)
         assert not client.writer.is_closing()
+
+
+async def test_a_flood_of_messages_and_of_noise_while_two_people_talk() -> None:
+    """The caps of strangers hold for a page as for anybody; an honest page is heard in the middle of it."""
+    served = Served(open_profile=False)
+    async with served.listening() as sockets:
+        with served.undisturbed():
+            flooding, noisy, honest = [await sockets.peer("ws") for _ in range(3)]
+            for number in range(1000):
+                flooding.send(f"INVITE sip:2001@x SIP/2.0\r\nVia: SIP/2.0/WS x;branch=z9hG4bK{number}\r\n"
+                              f"Call-ID: {number}\r\nFrom: <sip:101@x>;tag=1\r\nTo: <sip:2001@x>\r\n"
+                              "CSeq: 1 INVITE\r\n\r\n".encode())
+                noisy.send(b"\xff\x00" * 100)
+            assert await honest.options()
+            await flooding.until(lambda: len(flooding.heard.texts) >= 100)
+            sockets.pass_time(1.0)
+            assert set(flooding.heard.statuses()) <= {401, 503} and noisy.heard.texts == []
+            assert len(flooding.heard.texts) < 500 and not flooding.heard.closed
+    served.settle()

@@ -1,7 +1,7 @@
 """A whole server to send odd things to: the simulated house, with two people talking in a room, behind real sockets.
 
-Its endpoint listens on loopback, UDP and TCP; the house's clock is counted, so nothing waits. What the user agent says
-goes to the sockets where its peer is on loopback, and to the simulated network otherwise.
+Its endpoint listens on loopback, UDP, TCP and where asked WebSocket; the house's clock is counted, so nothing waits.
+What the user agent says goes to the sockets where its peer is on loopback, and to the simulated network otherwise.
 """
 
 import asyncio
@@ -9,17 +9,23 @@ import contextlib
 import itertools
 import random
 import re
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sipconf.conference.directory import ConferenceSpec
+from sipconf.listeners import websocket_carriers
 from sipconf.media.plane import TICK_SECONDS
 from sipconf.sip.digest import Authenticator, Challenge, Denied, Verified
 from sipconf.sip.edge.endpoint import Endpoint
 from sipconf.sip.events import CloseFlow, Send
 from sipconf.sip.message import Request
+from sipconf.web.app import WebServer, build_app
 from tests.sim.house import House
+from tests.sim.websocket_client import BINARY, TEXT, frame, handshake
+from tests.web.web_house import House as Web
 
 PATIENCE = 60.0
 DIALLED = ("263", "3853", "1003", "702", "23", "303", "12345", "100", "2000", "5000", "300", "7001")
@@ -163,18 +169,30 @@ class Sockets:
         number = next(_sources)
         self.host = f"127.{10 + number // 250}.1.{1 + number % 250}"
         self._open: list[Any] = []
+        self._web: WebServer | None = None
 
     async def peer(self, transport: str) -> "Peer":
         """A new socket or connection."""
         loop = asyncio.get_running_loop()
+        if transport == "ws" and self._web is None:
+            await self._listen_for_websockets()
         target = ("127.0.0.1", self._ports[transport])
         if transport == "udp":
             wire, peer = await loop.create_datagram_endpoint(Peer, local_addr=(self.host, 0), remote_addr=target)
         else:
-            wire, peer = await loop.create_connection(Peer, *target, local_addr=(self.host, 0))
+            kind = WebSocketPeer if transport == "ws" else Peer
+            wire, peer = await loop.create_connection(kind, *target, local_addr=(self.host, 0))
         peer.sockets = self
         self._open.append(wire)
+        await peer.until(lambda: peer.is_ready)
         return peer
+
+    async def _listen_for_websockets(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            app = build_app(Web(Path(folder)), carriers=websocket_carriers(self.endpoint))
+        self._web = WebServer(app, [("127.0.0.1:0", None)])
+        await self._web.start()
+        self._ports["ws"] = self._web.addresses[0][1]
 
     def pass_time(self, seconds: float = 0.1) -> None:
         """Let the house work, and send what it has to say."""
@@ -184,6 +202,8 @@ class Sockets:
     async def close(self) -> None:
         for wire in self._open:
             wire.close()
+        if self._web is not None:
+            await self._web.stop()
 
 
 class Peer(asyncio.DatagramProtocol, asyncio.Protocol):
@@ -193,6 +213,7 @@ class Peer(asyncio.DatagramProtocol, asyncio.Protocol):
 
     def __init__(self) -> None:
         self.heard = Heard()
+        self.is_ready = True
         self._buffer = b""
         self._changed = asyncio.Event()
 
@@ -259,6 +280,38 @@ class Peer(asyncio.DatagramProtocol, asyncio.Protocol):
         """Nothing more comes; until the server has closed too."""
         self.transport.write_eof()
         await self.until(lambda: self.heard.closed)
+
+
+class WebSocketPeer(Peer):
+    """A message in a binary frame, as a datagram is a message."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_ready = False
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport, self.is_stream = transport, False
+        transport.write(handshake().encode())
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if not self.is_ready:
+            head, end, self._buffer = self._buffer.partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 101 ") and end
+            self.is_ready = True
+            self._changed.set()
+        while len(self._buffer) >= 4:
+            start, length = 2, self._buffer[1]
+            if length == 126:
+                start, length = 4, int.from_bytes(self._buffer[2:4])
+            if len(self._buffer) < start + length:
+                return
+            if self._buffer[0] & 15 in (TEXT, BINARY):
+                self._take(self._buffer[start : start + length])
+            self._buffer = self._buffer[start + length :]
+
+    def send(self, data: bytes) -> None:
+        self.transport.write(frame(data, BINARY))
 
 
 def header(text: str, name: str) -> list[str]:
