@@ -85,7 +85,7 @@ def watch(plane: MediaPlane, stopwatch: Stopwatch) -> None:
     for owner, method, title in STAGES:
         target = owners.get(owner) or getattr(plane, str(owner))
         setattr(target, method, stopwatch.around(getattr(target, method), lambda *_, title=title: title))
-    calls = plane._transport._settled._calls  # type: ignore[attr-defined]
+    calls = plane._transport._ports._settled._calls  # type: ignore[attr-defined]
     calls.carry_out = stopwatch.around(
         calls.carry_out, lambda requests, _: KERNEL[0 if requests._requests["opcode"][0] == READ else 1]
     )
