@@ -28,8 +28,9 @@ from sipconf.errors import StartError
 from sipconf.listeners import keeper_of, stream_limits, web_listeners
 from sipconf.media import workers
 from sipconf.meters import MeteredAgent, Meters
-from sipconf.operations import ServerOperations
+from sipconf.operations import ServerOperations, VisitorCalls
 from sipconf.reload import Change, Reloader
+from sipconf.signalling import Signalling
 from sipconf.sip.agent import UserAgent
 from sipconf.sip.digest import Authenticator
 from sipconf.sip.edge.addresses import Addresses
@@ -46,6 +47,8 @@ from sipconf.switchboard import Settings, Switchboard
 from sipconf.watchdog import Watchdog
 from sipconf.web.app import WebServer, build_app
 from sipconf.web.events import EventFeed
+from sipconf.web.visitors import Visitors
+from sipconf.web_calls import WebCalls
 from sipconf.welcome import welcome
 
 log = logging.getLogger(__name__)
@@ -87,8 +90,10 @@ class House:
         self._store = Store(config.store.path)
         self._build_signalling(config)
         self._media = workers.processes(worker_settings(config), workers_of(config), self._hear_media)
+        self._web_calls = WebCalls()
+        self._visitors = Visitors(VisitorCalls(self._web_calls, self._conferences, self._act))
         self._switchboard = Switchboard(
-            self._agent, self._registrar, self._conferences, self._media,
+            Signalling(self._agent, self._web_calls), self._registrar, self._conferences, self._media,
             Settings(config.sip.domain, CAPABILITIES, self._addresses.host_for, peers_of(config),
                      config.limits.max_calls), self._rng)
         self._meters = self._build_meters()
@@ -98,7 +103,7 @@ class House:
         self._reloader = Reloader(path, self._use, current=config, on_result=self._reloaded)
         self._web = WebServer(build_app(ServerOperations(
             self._reloader, self._conferences, self._meters, self._events,
-            act=self._act, healthy=self.healthy, own_password=self._own_password)),
+            act=self._act, healthy=self.healthy, own_password=self._own_password), visitors=self._visitors),
             web_listeners(config, self._certificate))
 
     def _build_signalling(self, config: Config) -> None:
@@ -123,6 +128,7 @@ class House:
             gauges=tls | {
                 "connections_now": lambda: float(self._endpoint.connections),
                 "calls_now": lambda: len(self._switchboard.lines),
+                "visitors_now": lambda: len(self._visitors),
                 "participants_now": lambda: sum(room["participants"] for room in self._conferences.conferences()),
                 "bindings_now": self._count_telephones,
                 "dialogs_now": lambda: self._agent.calls,
@@ -221,9 +227,14 @@ class House:
 
     def _pump(self, now: float) -> None:
         """Send what the agent has to say, publish what happened, set the alarm for the next timer."""
+        while events := self._web_calls.take_events():
+            self._meters.hear_sip(events)
+            self._switchboard.receive_sip(events, now)
         self._endpoint.pump(now)
+        self._visitors.hear(self._web_calls.take_outputs())
         for publish in self._switchboard.take_outputs():
             self._events.publish(publish.event, publish.data)
+            self._visitors.publish(publish.event, publish.data)
         due = self._switchboard.next_timer()
         if self._timer is not None:
             self._timer.cancel()
@@ -313,7 +324,7 @@ def directory_of(config: Config) -> Directory:
         conferences=[ConferenceSpec(
             room.name, room.extension, room.access_code, room.administrator, room.administrator_code,
             room.wait_for_administrator, room.when_administrator_leaves, room.max_participants, room.tones,
-            room.announce_alone, room.level_matching, room.guards) for room in config.conferences],
+            room.announce_alone, room.level_matching, room.guards, room.guests) for room in config.conferences],
         incoming_numbers=[IncomingNumberSpec(each.number, each.conference) for each in config.incoming_numbers],
     )
 

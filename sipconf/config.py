@@ -252,7 +252,8 @@ class UserConfig(_Section):
 
 
 class ConferenceConfig(_Section):
-    """One of [[conferences]]. max_participants None: as many as the server takes."""
+    """One of [[conferences]]. max_participants None: as many as the server takes. guests None: visitors of the join
+    page may come where there is an access code."""
 
     name: Annotated[str, Field(max_length=255)] = ""
     extension: Extension
@@ -266,6 +267,7 @@ class ConferenceConfig(_Section):
     announce_alone: StrictBool = True
     level_matching: StrictBool = True
     guards: StrictBool = True
+    guests: StrictBool | None = None
 
 
 class IncomingNumberConfig(_Section):

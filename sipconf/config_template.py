@@ -159,6 +159,7 @@ administrator_code = $administrator_code_2001 # optional: keyed instead of the a
 # announce_alone = true                        # "You are the only person in this conference."
 # level_matching = true                        # quiet and loud voices are made equally loud
 # guards = true                                # a line that plays hold music or an echo into the room is muted
+# guests = true                                # who has the link may come by web page; default: where there is a code
 
 [[conferences]]
 name = "Open room"                             # no code: whoever dials it is in

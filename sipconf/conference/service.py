@@ -145,6 +145,11 @@ class ConferenceService:
             guest.person.codec = codec
             guest.person.transport = transport
 
+    def participant_of(self, call: str) -> str | None:
+        """The id that a call's person goes by in its conference; None for a call of none."""
+        guest = self._guests.get(call)
+        return None if guest is None else guest.person.id
+
     def mute(self, conference: str, participant: str, muted: bool, now: float) -> None:
         """Mute or unmute a participant. Raises UnknownConference, UnknownParticipant."""
         room, person = self._find(conference, participant)

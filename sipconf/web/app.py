@@ -1,4 +1,5 @@
-"""The HTTP server: builds the application, binds and unbinds it. /healthz and /metrics are here, /api in `api`."""
+"""The HTTP server: builds the application, binds and unbinds it. /healthz and /metrics are here, /api in `api`, the
+join page in `join`."""
 
 import asyncio
 import errno
@@ -10,10 +11,11 @@ from aiohttp import web
 from sipconf.config_values import host_and_port
 from sipconf.errors import StartError
 from sipconf.metrics import CONTENT_TYPE as METRICS_TYPE
-from sipconf.web import api
+from sipconf.web import api, join
 from sipconf.web.api import OPERATIONS, Operations
 from sipconf.web.door import DOOR, Door, administrators_only
 from sipconf.web.problems import Handler, problems
+from sipconf.web.visitors import Visitors
 
 Listener = tuple[str, ssl.SSLContext | None]
 """host:port, and the TLS context to serve it with, None for plain HTTP."""
@@ -26,8 +28,8 @@ _WHY = {
 }
 
 
-def build_app(operations: Operations, door: Door | None = None) -> web.Application:
-    """The whole web side as an aiohttp application."""
+def build_app(operations: Operations, door: Door | None = None, visitors: Visitors | None = None) -> web.Application:
+    """The whole web side as an aiohttp application; without visitors it has no join page."""
     middlewares = [_counted, problems, administrators_only]
     app = web.Application(middlewares=middlewares, client_max_size=api.MAX_BODY_BYTES)
     app[OPERATIONS] = operations
@@ -35,6 +37,9 @@ def build_app(operations: Operations, door: Door | None = None) -> web.Applicati
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/metrics", metrics)
     api.add_routes(app)
+    if visitors is not None:
+        app[join.VISITORS] = visitors
+        join.add_routes(app)
     app.on_shutdown.append(_end_streams)
     return app
 
