@@ -29,10 +29,11 @@ from sipconf.listeners import keeper_of, stream_limits, web_listeners, websocket
 from sipconf.media import workers
 from sipconf.media.handshakes import Handshakes
 from sipconf.meters import MeteredAgent, Meters
-from sipconf.operations import ServerOperations
+from sipconf.operations import ServerOperations, VisitorCalls
 from sipconf.reload import Change, Reloader
 from sipconf.repertoire import capabilities_of
 from sipconf.rtp.edge import dtls
+from sipconf.signalling import Signalling
 from sipconf.sip.agent import UserAgent
 from sipconf.sip.digest import Authenticator
 from sipconf.sip.edge.addresses import Addresses
@@ -48,6 +49,8 @@ from sipconf.switchboard import Settings, Switchboard
 from sipconf.watchdog import Watchdog
 from sipconf.web.app import WebServer, build_app
 from sipconf.web.events import EventFeed
+from sipconf.web.visitors import Visitors
+from sipconf.web_calls import WebCalls
 from sipconf.welcome import welcome
 
 log = logging.getLogger(__name__)
@@ -86,8 +89,10 @@ class House:
         self._dtls = dtls.keep(Path(config.store.path).with_name("dtls.pem"))
         self._media = Handshakes(partial(workers.processes, worker_settings(config), workers_of(config)),
                                  self._dtls.handshake, self._hear_media, self._loop)
+        self._web_calls = WebCalls()
+        self._visitors = Visitors(VisitorCalls(self._web_calls, self._conferences, self._act))
         self._switchboard = Switchboard(
-            self._agent, self._registrar, self._conferences, self._media,
+            Signalling(self._agent, self._web_calls), self._registrar, self._conferences, self._media,
             Settings(config.sip.domain, capabilities_of(config), self._addresses.host_for, peers_of(config),
                      config.limits.max_calls, self._addresses.candidates_for, fingerprint=self._dtls.fingerprint,
                      encrypted=config.sip.encryption == "required"), self._rng)
@@ -99,7 +104,8 @@ class House:
         self._web = WebServer(build_app(ServerOperations(
             self._reloader, self._conferences, self._meters, self._events,
             act=self._act, healthy=self.healthy, own_password=self._own_password),
-            carriers=websocket_carriers(self._endpoint)), web_listeners(config, self._certificate))
+            carriers=websocket_carriers(self._endpoint), visitors=self._visitors),
+            web_listeners(config, self._certificate))
 
     def _build_signalling(self, config: Config) -> None:
         """The quiet rooms that know who somebody is and what may be dialled."""
@@ -125,6 +131,7 @@ class House:
             gauges=tls | connections | {
                 "connections_now": lambda: float(self._endpoint.connections),
                 "calls_now": lambda: len(self._switchboard.lines),
+                "visitors_now": lambda: len(self._visitors),
                 "participants_now": lambda: sum(room["participants"] for room in self._conferences.conferences()),
                 "bindings_now": self._count_telephones,
                 "dialogs_now": lambda: self._agent.calls,
@@ -226,9 +233,14 @@ class House:
 
     def _pump(self, now: float) -> None:
         """Send what the agent has to say, publish what happened, set the alarm for the next timer."""
+        while events := self._web_calls.take_events():
+            self._meters.hear_sip(events)
+            self._switchboard.receive_sip(events, now)
         self._endpoint.pump(now)
+        self._visitors.hear(self._web_calls.take_outputs())
         for publish in self._switchboard.take_outputs():
             self._events.publish(publish.event, publish.data)
+            self._visitors.publish(publish.event, publish.data)
         due = self._switchboard.next_timer()
         if self._timer is not None:
             self._timer.cancel()
@@ -318,7 +330,7 @@ def directory_of(config: Config) -> Directory:
         conferences=[ConferenceSpec(
             room.name, room.extension, room.access_code, room.administrator, room.administrator_code,
             room.wait_for_administrator, room.when_administrator_leaves, room.max_participants, room.tones,
-            room.announce_alone, room.level_matching, room.guards, room.encryption == "required")
+            room.announce_alone, room.level_matching, room.guards, room.encryption == "required", room.guests)
             for room in config.conferences],
         incoming_numbers=[IncomingNumberSpec(each.number, each.conference) for each in config.incoming_numbers],
     )

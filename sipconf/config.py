@@ -277,7 +277,7 @@ class UserConfig(_Section):
 
 class ConferenceConfig(_Section):
     """One of [[conferences]]. max_participants None: as many as the server takes. encryption: "required": calls in the
-    clear are refused."""
+    clear are refused. guests None: visitors of the join page may come where there is an access code."""
 
     name: Annotated[str, Field(max_length=255)] = ""
     extension: Extension
@@ -292,6 +292,7 @@ class ConferenceConfig(_Section):
     level_matching: StrictBool = True
     guards: StrictBool = True
     encryption: Encryption = "optional"
+    guests: StrictBool | None = None
 
 
 class IncomingNumberConfig(_Section):

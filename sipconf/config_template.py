@@ -168,6 +168,7 @@ administrator_code = $administrator_code_2001 # optional: keyed instead of the a
 # level_matching = true                        # quiet and loud voices are made equally loud
 # guards = true                                # a line that plays hold music or an echo into the room is muted
 # encryption = "required"                      # refuse calls to it that are not SRTP (over TLS) or WebRTC
+# guests = true                                # who has the link may come by web page; default: where there is a code
 
 [[conferences]]
 name = "Open room"                             # no code: whoever dials it is in

@@ -1,6 +1,7 @@
 """What the web side may ask of the running server: implements web.api.Operations over the rooms it concerns.
 
-What lives here: reading conferences and the configuration, the live switches (lock, mute, kick), apply. What does not:
+What lives here: reading conferences and the configuration, the live switches (lock, mute, kick), apply, and what the
+join page does. What does not:
 building, starting and stopping the rooms (app), and how a request looks (web).
 """
 
@@ -10,13 +11,41 @@ from sipconf.conference.service import ConferenceService
 from sipconf.config import Config
 from sipconf.meters import Meters
 from sipconf.reload import Change, Reloader
+from sipconf.sip.flow import Flow
 from sipconf.web.events import EventFeed
+from sipconf.web_calls import WebCalls
+
+Act = Callable[[Callable[[float], None]], None]
+"""Runs an action with the time, and what follows from it."""
+
+
+class VisitorCalls:
+    """What the visitors of the join page may ask: implements web.visitors.Calls. Every method returns at once."""
+
+    def __init__(self, calls: WebCalls, conferences: ConferenceService, act: Act) -> None:
+        self.participant_of = conferences.participant_of
+        self.participants = conferences.participants
+        self._calls = calls
+        self._conferences = conferences
+        self._act = act
+
+    def arrive(self, session: str, extension: str, name: str, offer: bytes, flow: Flow) -> None:
+        self._act(lambda now: self._calls.arrive(session, extension, name, offer, flow))
+
+    def confirm(self, session: str) -> None:
+        self._act(lambda now: self._calls.confirm(session))
+
+    def leave(self, session: str, reason: str) -> None:
+        self._act(lambda now: self._calls.leave(session, reason))
+
+    def conference_name(self, extension: str) -> str:
+        return next((each["name"] for each in self._conferences.conferences() if each["extension"] == extension), "")
 
 
 class ServerOperations:
     """The console's hands. Every method returns at once.
 
-    act(action): runs the action with the time and lets the switchboard carry out what follows from it. healthy: are all
+    healthy: are all
     listeners bound and does the media worker live? own_password: the administrator's where the file names none.
     """
 
@@ -27,7 +56,7 @@ class ServerOperations:
         meters: Meters,
         events: EventFeed,
         *,
-        act: Callable[[Callable[[float], None]], None],
+        act: Act,
         healthy: Callable[[], bool],
         own_password: str,
     ) -> None:

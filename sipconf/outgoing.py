@@ -12,8 +12,8 @@ from sipconf.conference import events as fact
 from sipconf.conference.service import ConferenceService
 from sipconf.line import Line, Stage
 from sipconf.patchbay import Patchbay
+from sipconf.signalling import Signalling
 from sipconf.sip import events as sip
-from sipconf.sip.agent import UserAgent
 from sipconf.sip.offer import Kind
 from sipconf.sip.registrar import Binding, Registrar
 from sipconf.sip.settings import ANSWERED_ELSEWHERE
@@ -31,7 +31,7 @@ REFUSES_MEDIA = (415, 488)
 class Outgoing:
     """Rings telephones for the switchboard."""
 
-    def __init__(self, patchbay: Patchbay, agent: UserAgent, registrar: Registrar,
+    def __init__(self, patchbay: Patchbay, agent: Signalling, registrar: Registrar,
                  conferences: ConferenceService) -> None:
         self._patchbay = patchbay
         self._agent = agent

@@ -13,8 +13,8 @@ from sipconf.conference.service import ConferenceService
 from sipconf.line import Line
 from sipconf.lines import Lines
 from sipconf.media import protocol as media
+from sipconf.signalling import Signalling
 from sipconf.sip import webrtc_sdp
-from sipconf.sip.agent import UserAgent
 from sipconf.sip.flow import Flow
 from sipconf.sip.offer import Capabilities, Kind, LocalMedia, OfferError, Protection
 
@@ -66,7 +66,7 @@ class Settings:
 class Patchbay:
     """All lines, and the acts on them."""
 
-    def __init__(self, agent: UserAgent, conferences: ConferenceService, plane: media.Media, settings: Settings,
+    def __init__(self, agent: Signalling, conferences: ConferenceService, plane: media.Media, settings: Settings,
                  rng: random.Random) -> None:
         """rng: fit for keys."""
         self._agent = agent

@@ -18,9 +18,10 @@ from sipconf.line import Line, Stage, number_for_log
 from sipconf.media import protocol as media
 from sipconf.outgoing import NO_LINE_FREE, Outgoing
 from sipconf.patchbay import Patchbay, Settings
+from sipconf.signalling import Signalling
 from sipconf.sip import dtmf_info
 from sipconf.sip import events as sip
-from sipconf.sip.agent import UserAgent
+from sipconf.sip.flow import network_of
 from sipconf.sip.offer import Kind, OfferError
 from sipconf.sip.registrar import Registrar
 
@@ -34,7 +35,7 @@ ENCRYPTED_CONFERENCE = "This conference takes encrypted calls only: use SRTP, ov
 class Switchboard:
     """Connects the SIP user agent, the conference service and a media plane."""
 
-    def __init__(self, agent: UserAgent, registrar: Registrar, conferences: ConferenceService, plane: media.Media,
+    def __init__(self, agent: Signalling, registrar: Registrar, conferences: ConferenceService, plane: media.Media,
                  settings: Settings, rng: random.Random) -> None:
         """rng: fit for keys."""
         self._agent = agent
@@ -113,11 +114,11 @@ class Switchboard:
                 # Before anybody is rung for a call that can never be.
                 self._reject(line, do.Reject(line.call, error.status, error.reason), now)
                 return
-        trunk = event.identity.name if event.identity.kind == "trunk" else None
+        who = {event.identity.kind: event.identity.name}
         self._conferences.receive(fact.CallArrived(event.session, event.dialled, fact.Caller(
-            number=event.caller_number, name=event.caller_name,
-            user=event.identity.name if trunk is None else None, trunk=trunk,
-            source=event.flow.remote[0], peer=trunk in self.settings.peers)), now)
+            number=event.caller_number, name=event.caller_name, user=who.get("user"), trunk=who.get("trunk"),
+            source=network_of(event.flow.remote[0]), peer=who.get("trunk") in self.settings.peers,
+            visitor="visitor" in who)), now)
 
     def _confirmed(self, event: sip.CallConfirmed | sip.MediaRestated, now: float) -> None:
         line = self.lines.of_session(event.session)

@@ -22,7 +22,8 @@ FLOORS: list[set[str]] = [
     {"outgoing"},
     {"patchbay"},
     {"lines"},
-    {"line"},
+    {"line", "signalling"},
+    {"web_calls"},
     {"media", "sip", "config"},
     {"rtp", "mixer", "conference", "store", "certificate", "watchdog"},
     {"errors", "clock", "log", "metrics", "growing_waits"},
@@ -34,7 +35,8 @@ OF_ONE_ROOM = {"config_check": "config", "config_faults": "config", "config_line
 
 QUIET = ("sip", "rtp", "mixer", "conference")
 QUIET_MODULES = ("media/plane.py", "media/rows.py", "media/protocol.py", "media/keypress.py", "media/placement.py",
-                 "switchboard.py", "outgoing.py", "patchbay.py", "lines.py", "line.py", "growing_waits.py")
+                 "switchboard.py", "outgoing.py", "patchbay.py", "lines.py", "line.py", "signalling.py",
+                 "web_calls.py", "growing_waits.py")
 WORLD = {"socket", "asyncio", "subprocess", "select", "threading", "multiprocessing", "time", "ssl", "sqlite3",
          "aiohttp", "uvloop", "os", "signal"}
 STRANGERS = {"aiohttp": {"web", "shell"}, "sqlite3": {"store"}, "prometheus_client": {"metrics"},

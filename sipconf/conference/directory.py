@@ -17,6 +17,8 @@ MIN_NATIONAL_DIGITS = 7
 
 NOT_IN_SERVICE = "This number is not in service"
 NO_SUCH_EXTENSION = "There is no such extension here"
+NO_SUCH_CONFERENCE = "There is no conference with this number"
+NO_GUESTS = "This conference takes no guests from the web page; call it by telephone"
 
 # The number itself holds neither "*" nor ",".
 _WITH_CODE = re.compile(r"([^*,]+)(?:\*|,+)([0-9A-D]*)", re.ASCII)
@@ -37,7 +39,8 @@ class UserSpec:
 @dataclass(frozen=True, slots=True)
 class ConferenceSpec:
     """A conference as configured. administrator is the extension of the user who manages the call; encrypted: calls in
-    the clear are refused; the codes are kept out of repr."""
+    the clear are refused; the codes are kept out of repr. guests: visitors of the join page may come; None: where an
+    access code is asked for."""
 
     name: str
     extension: str
@@ -52,6 +55,12 @@ class ConferenceSpec:
     level_matching: bool = True
     guards: bool = True
     encrypted: bool = False
+    guests: bool | None = None
+
+    @property
+    def takes_guests(self) -> bool:
+        """May visitors of the join page come in, once they know the code where one is set?"""
+        return self.access_code is not None if self.guests is None else self.guests
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +128,11 @@ class Directory:
         """What `dialled` (a user part, percent-decoded) is for this caller.
 
         Users, and the callers of a peer trunk, reach extensions and incoming numbers; other trunks' callers reach
-        incoming numbers only; anybody else reaches nothing.
+        incoming numbers only; visitors of the join page reach conferences that take guests; anybody else reaches
+        nothing.
         """
+        if caller.visitor:
+            return self._for_visitor(dialled)
         if caller.user is None and caller.trunk is None:
             return Refusal(403, "Please register before calling")
         extensions = caller.user is not None or caller.peer
@@ -135,6 +147,13 @@ class Directory:
         found = self._look_up(parts[1], parts[2] or None, extensions) if parts else None
         # A code belongs to a conference: "102*4321" is no way to call a person.
         return found if isinstance(found, ToConference) else unknown
+
+    def _for_visitor(self, extension: str) -> ToConference | Refusal:
+        """A link or a field of the join page holds an extension and never a code, which would stay in its history."""
+        conference = self.conferences.get(extension)
+        if conference is None:
+            return Refusal(404, NO_SUCH_CONFERENCE)
+        return ToConference(conference) if conference.takes_guests else Refusal(403, NO_GUESTS)
 
     def _look_up(self, number: str, code: str | None, extensions: bool) -> ToConference | ToUser | None:
         if extensions:

@@ -10,7 +10,8 @@ class Caller:
 
     user: the extension proven by digest, else None; trunk: the trunk's name for a call from outside, else None;
     number: what to show (extension or telephone number); source: the network address the signalling came from;
-    peer: the trunk is the company's own exchange, whose callers may dial extensions.
+    peer: the trunk is the company's own exchange, whose callers may dial extensions. visitor: came by the join page,
+    proven by nothing; the name is what they call themselves.
     """
 
     number: str
@@ -19,6 +20,7 @@ class Caller:
     trunk: str | None
     source: str
     peer: bool = False
+    visitor: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ class Participant:
             "administrator": self.administrator, "muted": self.muted, "speaking": self.speaking,
             "level_db": round(self.level_db, 1), "codec": self.codec, "transport": self.transport,
             "joined_at": self.joined_at, "state": SHOWN.get(self.state, "prompting"), "held": self.held,
-            "guard": self.guard,
+            "guard": self.guard, "guest": self.caller.visitor,
         }
 
 

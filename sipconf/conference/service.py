@@ -123,6 +123,11 @@ class ConferenceService:
         if found is not None:
             found[1].codec, found[1].transport = codec, transport
 
+    def participant_of(self, call: str) -> str | None:
+        """The id that a call's person goes by in its conference; None for a call of none."""
+        found = self.guests.inside(call)
+        return None if found is None else found[1].id
+
     def mute(self, conference: str, participant: str, muted: bool, now: float) -> None:
         """Mute or unmute a participant. Raises UnknownConference, UnknownParticipant."""
         room, person = self._find(conference, participant)

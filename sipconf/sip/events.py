@@ -8,9 +8,10 @@ from sipconf.sip.flow import Flow
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a request is from, as proven: a user by digest (name: extension) or a trunk by source address."""
+    """Who a request is from, as proven: a user by digest (name: extension) or a trunk by source address. A visitor of
+    the join page has proven nothing."""
 
-    kind: Literal["user", "trunk"]
+    kind: Literal["user", "trunk", "visitor"]
     name: str
 
 

@@ -1,5 +1,5 @@
-"""The HTTP server: builds the application, binds and unbinds it. /healthz and /metrics are here, /api in `api`,
-SIP over WebSocket in `sip_websocket`."""
+"""The HTTP server: builds the application, binds and unbinds it. /healthz and /metrics are here, /api in `api`, the
+join page in `join`, SIP over WebSocket in `sip_websocket`."""
 
 import asyncio
 import errno
@@ -11,11 +11,12 @@ from aiohttp import web
 from sipconf.config_values import host_and_port
 from sipconf.errors import StartError
 from sipconf.metrics import CONTENT_TYPE as METRICS_TYPE
-from sipconf.web import api
+from sipconf.web import api, join
 from sipconf.web.api import OPERATIONS, Operations
 from sipconf.web.door import DOOR, Door, administrators_only
 from sipconf.web.problems import Handler, problems
 from sipconf.web.sip_websocket import CARRIERS, Carriers, sip_websocket
+from sipconf.web.visitors import Visitors
 
 Listener = tuple[str, ssl.SSLContext | None]
 """host:port, and the TLS context to serve it with, None for plain HTTP."""
@@ -28,8 +29,11 @@ _WHY = {
 }
 
 
-def build_app(operations: Operations, door: Door | None = None, carriers: Carriers | None = None) -> web.Application:
-    """The whole web side as an aiohttp application. carriers: of SIP over WebSocket, None where nobody speaks it."""
+def build_app(
+    operations: Operations, door: Door | None = None, carriers: Carriers | None = None, visitors: Visitors | None = None
+) -> web.Application:
+    """The whole web side as an aiohttp application. carriers: of SIP over WebSocket, None where nobody speaks it;
+    without visitors it has no join page."""
     sip = () if carriers is None else (sip_websocket,)
     middlewares = [_counted, problems, *sip, administrators_only]
     app = web.Application(middlewares=middlewares, client_max_size=api.MAX_BODY_BYTES)
@@ -39,6 +43,9 @@ def build_app(operations: Operations, door: Door | None = None, carriers: Carrie
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/metrics", metrics)
     api.add_routes(app)
+    if visitors is not None:
+        app[join.VISITORS] = visitors
+        join.add_routes(app)
     app.on_shutdown.append(_end_streams)
     return app
 

@@ -7,7 +7,7 @@ Last-Event-ID and is given what it missed, or `event: missed` where the ring no 
 import asyncio
 import json
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -43,22 +43,28 @@ class Listener:
         """Queue an event, or give the reader up."""
         if len(self._waiting) >= self._backlog:
             self.slow = True
+            self._waiting.clear()  # the ring still has it
             self.end()
         elif not self.over:
             self._waiting.append(event)
             self._arrived.set()
 
     def end(self) -> None:
-        """No more events; what is queued is dropped, for the ring still has it."""
+        """No more events after those that are queued."""
         self.over = True
-        self._waiting.clear()
         self._arrived.set()
+
+    def forget(self) -> None:
+        """What is queued need not be told any more, unless it is the last that there is to tell."""
+        if not self.over:
+            self._waiting.clear()
 
     async def take(self, timeout: float) -> bytes:
         """All that has arrived, in order; b"" after `timeout` seconds without anything, or when it is over."""
         try:
             async with asyncio.timeout(timeout):
-                await self._arrived.wait()
+                while not (self.over or self._arrived.is_set()):
+                    await self._arrived.wait()
         except TimeoutError:
             return b""
         self._arrived.clear()
@@ -91,7 +97,7 @@ class EventFeed:
         """Tell every listener. event: one word; data: JSON material. Returns the event's id."""
         number = self._next_id
         self._next_id += 1
-        line = _render(event, data, number)
+        line = render(event, data, number)
         self._ring.append((number, line))
         for listener in tuple(self._listeners):
             listener.offer(line)
@@ -128,19 +134,28 @@ class EventFeed:
             return known
         if after >= self._next_id:  # an id of an earlier life of this server
             known = [line for _, line in self._ring]
-        return [_render("missed", {"after": after}, None), *known]
+        return [render("missed", {"after": after}, None), *known]
 
 
-def _render(event: str, data: Mapping[str, Any], number: int | None) -> bytes:
+def render(event: str, data: Mapping[str, Any], number: int | None) -> bytes:
+    """One event as it goes over the wire; None: it has no number, and is not asked for again."""
     head = "" if number is None else f"id: {number}\n"
     return f"{head}event: {event}\ndata: {json.dumps(data)}\n\n".encode()
 
 
 async def stream(request: web.Request, feed: EventFeed) -> web.StreamResponse:
-    """Answer a request with the feed until either side ends it."""
+    """Answer a request with the feed, from where its client left it, until either side ends it."""
     last = request.headers.get("Last-Event-ID", "").strip()
+    return await follow(request, feed, int(last) if last.isascii() and last.isdigit() and len(last) < 20 else None)
+
+
+async def follow(
+    request: web.Request, feed: EventFeed, after: int | None = None, begun: Callable[[], bytes] | None = None
+) -> web.StreamResponse:
+    """Answer with the feed after that id. begun: called once the client is there; what it returns is sent in place of
+    everything that was published before."""
     try:
-        listener = feed.listen(int(last) if last.isascii() and last.isdigit() and len(last) < 20 else None)
+        listener = feed.listen(after)
     except TooManyListeners:
         raise Problem(503, "Too many listen to events already; try again later.") from None
     response = web.StreamResponse(
@@ -148,10 +163,14 @@ async def stream(request: web.Request, feed: EventFeed) -> web.StreamResponse:
     )
     try:
         await response.prepare(request)
-        await response.write(f"retry: {RETRY_MS}\n\n".encode())
+        first = b""
+        if begun is not None:
+            first = begun()
+            listener.forget()
+        await response.write(f"retry: {RETRY_MS}\n\n".encode() + first)
         while True:
             chunk = await listener.take(KEEP_ALIVE_SECONDS)
-            if listener.over:
+            if listener.over and not chunk:
                 break
             async with asyncio.timeout(WRITE_SECONDS):
                 await response.write(chunk or b": still here\n\n")

@@ -87,7 +87,8 @@ def test_what_is_published(meet):
     assert spoke == {"conference": "2001", "participant": {
         "id": spoke["participant"]["id"], "name": "Alice", "number": "101", "administrator": False, "muted": False,
         "speaking": True, "level_db": -21.3, "codec": "PCMA", "transport": "udp",
-        "joined_at": "2023-11-14T22:30:00.000+00:00", "state": "talking", "held": False, "guard": None}}
+        "joined_at": "2023-11-14T22:30:00.000+00:00", "state": "talking", "held": False, "guard": None,
+        "guest": False}}
     assert at.published[3].data == {"conference": "2001"}
     assert at.service._rooms == {} and at.service.guests._guests == {}
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sipconf import web_calls
 from sipconf.conference import commands
 from sipconf.conference.directory import ConferenceSpec, Directory, IncomingNumberSpec, UserSpec
 from sipconf.conference.lockouts import LockoutStore, MemoryLockoutStore
@@ -18,6 +19,7 @@ from sipconf.conference.service import ConferenceService, ConferenceSettings
 from sipconf.media import protocol
 from sipconf.media.plane import TICK_SECONDS, MediaPlane, PlaneSettings
 from sipconf.mixer.prompts import ClipLibrary
+from sipconf.signalling import Signalling
 from sipconf.sip.agent import UserAgent
 from sipconf.sip.digest import Authenticator
 from sipconf.sip.flow import Address, Flow
@@ -27,9 +29,11 @@ from sipconf.sip.settings import AgentSettings
 from sipconf.sip.trunk import Trunks, TrunkSpec
 from sipconf.store import StoredBinding
 from sipconf.switchboard import Settings, Switchboard
+from sipconf.web_calls import WebCalls
 from tests.sim.network import CLEAR, Network, Weather
 from tests.sim.rtp_phone import RtpPhone
 from tests.sim.rtp_wire import RtpWire
+from tests.sim.web_phone import WebPhone
 
 DOMAIN = "example.test"
 HOST = "192.0.2.1"
@@ -118,6 +122,7 @@ class House:
         self.phones: list[RtpPhone] = []
         self.published: list[commands.Publish] = []
         self.media_events: list[protocol.Event] = []
+        self.hear_web: Callable[[Sequence[web_calls.Output]], None] = self._hear_web
         self._plane_settings = PlaneSettings(silence_timeout, wall_offset=1.7e9)
         self._rng = rng
         self.plane = self._new_plane()
@@ -140,8 +145,9 @@ class House:
                                self.registrar, rng, lambda *call: self.switchboard.serves_trunk(*call))
         self.conferences = ConferenceService(directory, self._conference_settings, rng, self.lockouts,
                                              lambda now: now + 1.7e9)
+        self.web_calls = WebCalls()
         self.switchboard = Switchboard(
-            self.agent, self.registrar, self.conferences, self,
+            Signalling(self.agent, self.web_calls), self.registrar, self.conferences, self,
             Settings(DOMAIN, CAPABILITIES, self._media_address, frozenset({"pbx"}), self._max_calls,
                      lambda flow: (HOST,), lambda: ("sha-256", FINGERPRINT), self._encrypted), rng)
         self.network.attach(SERVER, self.agent, lambda event, now: self.switchboard.receive_sip([event], now))
@@ -211,6 +217,18 @@ class House:
         self.phones.append(phone)
         return phone
 
+    def visitor(self, extension: str = "2001", name: str = "Vera", host: str | None = None) -> WebPhone:
+        """Somebody with a browser offers a call; what stands for WebRTC here is plain RTP."""
+        number = len(self.phones) + 1
+        phone = WebPhone((host or f"198.51.100.{number}", 5062), self, name, 250 + 200 * number)
+        self.phones.append(phone)
+        phone.offer(extension)
+        return phone
+
+    def _hear_web(self, outputs: Sequence[web_calls.Output]) -> None:
+        for output in outputs:
+            next(phone for phone in self.phones if getattr(phone, "session", None) == output.session).hear(output)
+
     def refusal(self, status: int) -> bytes:
         """The first response with this status that was sent."""
         return next(data for _, _, _, data in self.network.sent if data.startswith(b"SIP/2.0 %d" % status))
@@ -277,9 +295,18 @@ class House:
         events = self.take_events()
         self.media_events += events
         self.switchboard.receive_media(events, self.now)
+        self.pump()
         self.wire.carry(self.now)
         for phone in self.phones:
             phone.listen()
+
+    def pump(self) -> None:
+        """The switchboard hears of visitors, and they of it."""
+        while events := self.web_calls.take_events():
+            self.switchboard.receive_sip(events, self.now)
+        if outputs := self.web_calls.take_outputs():
+            self.hear_web(outputs)
+            self.pump()
 
     def run(self, seconds: float) -> None:
         for _ in range(round(seconds / TICK_SECONDS)):
@@ -315,7 +342,7 @@ class House:
         tables = {
             "agent": 0 if self.agent.idle() else self.agent.calls or "something",
             "agent timer": self.agent.next_timer() if not self.registered else None,
-            "lines": board.lines.leftovers(),
+            "visitors": len(self.web_calls), "lines": board.lines.leftovers(),
             "plane": self.plane.legs, "ports": self.wire.in_use,
             "guests": rooms.guests, "private calls": rooms.private, "conference rooms": rooms._rooms,
             "agenda": rooms.next_timer(),
