@@ -17,6 +17,7 @@ import numpy as np
 
 from sipconf.mixer.codecs.catalogue import codec
 from sipconf.mixer.conceal import Concealer
+from sipconf.mixer.history import CodesHistory
 from sipconf.mixer.legs import MixBank
 from sipconf.mixer.levels import Levels
 from sipconf.mixer.mix import Mixer
@@ -45,7 +46,7 @@ def cost(call: Callable[[], object]) -> float:
 def measure(legs: int, room_size: int, talking: int | None = None) -> dict[str, float]:
     """Stage -> microseconds a tick, for one bank of mu-law legs, of which so many talk (None: all)."""
     line, bank, levels = codec("PCMU", 8000), MixBank(8000), Levels()
-    mixer, concealer = Mixer(), Concealer(line)
+    mixer, concealer = Mixer(), Concealer(8000, CodesHistory(line))
     mixer.add_bank(bank)
     for row in range(legs):
         bank.add(row)
@@ -65,7 +66,7 @@ def measure(legs: int, room_size: int, talking: int | None = None) -> dict[str, 
 
     def tick() -> None:
         line.decode(codes, pcm)
-        concealer.fill(pcm, codes, filled)
+        concealer.fill(pcm, filled, codes)
         levels.hear(pcm)
         bank.open_gates(levels.talking)
         encode(mixer.mix([pcm], [nobody])[0])
@@ -76,7 +77,7 @@ def measure(legs: int, room_size: int, talking: int | None = None) -> dict[str, 
     return {
         "copy": cost(lambda: np.copyto(copy, pcm)),
         "decode": cost(lambda: line.decode(codes, pcm)),
-        "conceal": cost(lambda: concealer.fill(pcm, codes, filled)),
+        "conceal": cost(lambda: concealer.fill(pcm, filled, codes)),
         "levels": cost(lambda: levels.hear(pcm)),
         "mix": cost(lambda: mixer.mix([pcm], [nobody])),
         "encode": cost(lambda: encode(heard)),

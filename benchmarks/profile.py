@@ -79,8 +79,9 @@ class Stopwatch:
 def watch(plane: MediaPlane, stopwatch: Stopwatch) -> None:
     """Put a stopwatch around every part of a plane whose legs are there."""
     (bank,) = plane._banks
-    owners = {"bank": bank, "bank.jitter": bank.jitter, "bank.codec": bank.codec, "bank.concealer": bank.concealer,
-              "bank.slipper": bank.slipper, "bank.sender": bank.sender, None: plane}
+    owners = {"bank": bank, "bank.jitter": bank.jitter, "bank.codec": bank.codec,
+              "bank.concealer": bank.decoding.concealer, "bank.slipper": bank.slipper, "bank.sender": bank.sender,
+              None: plane}
     for owner, method, title in STAGES:
         target = owners.get(owner) or getattr(plane, str(owner))
         setattr(target, method, stopwatch.around(getattr(target, method), lambda *_, title=title: title))

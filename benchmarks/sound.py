@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from benchmarks import sound_pictures
 from benchmarks.sound_line import FRAME, Conditions, Heard, call
 from benchmarks.sound_measures import Worth, worth
-from sipconf.mixer.codecs.catalogue import Codec
 from sipconf.mixer.conceal import Concealer
 from sipconf.mixer.edge.wavfile import read_wav
-from sipconf.mixer.frame import Codes, Pcm
+from sipconf.mixer.frame import Codes, Pcm, samples_per_frame
+from sipconf.mixer.history import History
 
 SPEECH = Path(__file__).parent / "speech"
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "sound.md"
@@ -40,13 +40,13 @@ SEEDS = (11, 12)
 class Repetition:
     """Plays the last frame again, as often as it takes."""
 
-    def __init__(self, codec: Codec) -> None:
-        self._last = np.zeros((0, codec.samples), np.float32)
+    def __init__(self, clock_rate: int, history: History) -> None:
+        self._last = np.zeros((0, samples_per_frame(clock_rate)), np.float32)
 
     def add(self, row: int) -> None:
         self._last = np.zeros((max(row + 1, len(self._last)), self._last.shape[1]), np.float32)
 
-    def fill(self, pcm: Pcm, codes: Codes, filled: NDArray[np.uint8]) -> None:
+    def fill(self, pcm: Pcm, filled: NDArray[np.uint8], codes: Codes) -> None:
         lost = ~filled.all(axis=1)
         pcm[lost] = self._last[: len(pcm)][lost]
         self._last[: len(pcm)] = pcm
@@ -55,13 +55,13 @@ class Repetition:
 class Silence:
     """Plays nothing for what was lost."""
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, clock_rate: int, history: History) -> None:
         pass
 
     def add(self, row: int) -> None:
         pass
 
-    def fill(self, pcm: Pcm, codes: Codes, filled: NDArray[np.uint8]) -> None:
+    def fill(self, pcm: Pcm, filled: NDArray[np.uint8], codes: Codes) -> None:
         pass
 
 
@@ -78,7 +78,7 @@ def speech(voice: str) -> Pcm:
 def hear(job: Job) -> Heard:
     """What the listener hears: (concealer, voice, conditions, seed)."""
     concealer, voice, conditions, seed = job
-    with mock.patch("sipconf.media.bank.Concealer", CONCEALERS[concealer]):
+    with mock.patch("sipconf.media.decoding.Concealer", CONCEALERS[concealer]):
         return call(speech(voice), conditions, seed)
 
 

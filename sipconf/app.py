@@ -13,6 +13,7 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,14 @@ from sipconf.conference.directory import ConferenceSpec, Directory, IncomingNumb
 from sipconf.conference.service import ConferenceService, ConferenceSettings
 from sipconf.config import Config, is_example_secret, is_loopback, load
 from sipconf.errors import StartError
-from sipconf.listeners import keeper_of, stream_limits, web_listeners
+from sipconf.listeners import keeper_of, stream_limits, web_listeners, websocket_carriers
 from sipconf.media import workers
+from sipconf.media.handshakes import Handshakes
 from sipconf.meters import MeteredAgent, Meters
 from sipconf.operations import ServerOperations
 from sipconf.reload import Change, Reloader
+from sipconf.repertoire import capabilities_of
+from sipconf.rtp.edge import dtls
 from sipconf.sip.agent import UserAgent
 from sipconf.sip.digest import Authenticator
 from sipconf.sip.edge.addresses import Addresses
@@ -37,7 +41,6 @@ from sipconf.sip.edge.endpoint import Endpoint
 from sipconf.sip.edge.resolver import Resolver, resolve_trunks
 from sipconf.sip.events import CallEvent, RegistrationChanged
 from sipconf.sip.flow import Flow
-from sipconf.sip.offer import Capabilities, Format
 from sipconf.sip.registrar import Registrar, RegistrarSettings
 from sipconf.sip.settings import AgentSettings
 from sipconf.sip.trunk import Trunks, TrunkSpec
@@ -60,11 +63,6 @@ TRUNK_REFRESH = 60.0
 TRUNK_PATIENCE = 0.3
 """Seconds that the start waits for the trunks' names; a slower name server must not keep others from calling."""
 
-CAPABILITIES = Capabilities(formats=(
-    Format("PCMU", 8000, 0), Format("PCMA", 8000, 8),
-    Format("L16", 48000, 96), Format("L16", 16000, 97), Format("L16", 8000, 98),
-))
-
 
 class House:
     """The running server: every room, and the wires between them."""
@@ -86,11 +84,14 @@ class House:
         self._resolver = Resolver()
         self._store = Store(config.store.path)
         self._build_signalling(config)
-        self._media = workers.processes(worker_settings(config), workers_of(config), self._hear_media)
+        self._dtls = dtls.keep(Path(config.store.path).with_name("dtls.pem"))
+        self._media = Handshakes(partial(workers.processes, worker_settings(config), workers_of(config)),
+                                 self._dtls.handshake, self._hear_media, self._loop)
         self._switchboard = Switchboard(
             self._agent, self._registrar, self._conferences, self._media,
-            Settings(config.sip.domain, CAPABILITIES, self._addresses.host_for, peers_of(config),
-                     config.limits.max_calls), self._rng)
+            Settings(config.sip.domain, capabilities_of(config), self._addresses.host_for, peers_of(config),
+                     config.limits.max_calls, self._addresses.candidates_for, fingerprint=self._dtls.fingerprint,
+                     encrypted=config.sip.encryption == "required"), self._rng)
         self._meters = self._build_meters()
         self._endpoint = Endpoint(MeteredAgent(self._agent, self._meters.metrics), config.sip.listen, self._hear_sip,
                                   self._clock, in_use=self._registrar.uses, limits=stream_limits(config),
@@ -98,8 +99,8 @@ class House:
         self._reloader = Reloader(path, self._use, current=config, on_result=self._reloaded)
         self._web = WebServer(build_app(ServerOperations(
             self._reloader, self._conferences, self._meters, self._events,
-            act=self._act, healthy=self.healthy, own_password=self._own_password)),
-            web_listeners(config, self._certificate))
+            act=self._act, healthy=self.healthy, own_password=self._own_password),
+            carriers=websocket_carriers(self._endpoint)), web_listeners(config, self._certificate))
 
     def _build_signalling(self, config: Config) -> None:
         """The quiet rooms that know who somebody is and what may be dialled."""
@@ -119,8 +120,10 @@ class House:
     def _build_meters(self) -> Meters:
         """Figures that are read from the rooms whenever somebody looks."""
         tls = {} if self._certificate is None else {"tls_certificate_seconds_left": self._certificate.seconds_left}
+        connections = {f"connections_{name}_now": lambda name=name: self._endpoint.connections_by_transport()[name]
+                       for name in ("tcp", "tls", "ws", "wss")}
         return Meters(
-            gauges=tls | {
+            gauges=tls | connections | {
                 "connections_now": lambda: float(self._endpoint.connections),
                 "calls_now": lambda: len(self._switchboard.lines),
                 "participants_now": lambda: sum(room["participants"] for room in self._conferences.conferences()),
@@ -132,6 +135,9 @@ class House:
             },
             totals={
                 "media_restarts": lambda: self._media.restarts,
+                "dtls_handshakes": lambda: self._media.completed,
+                "dtls_failures": lambda: self._media.failed,
+                "dtls_dropped": lambda: self._media.dropped,
                 "store_failures": lambda: self._store.failures,
                 "loop_stalls": lambda: self._watchdog.stalls,
                 "loop_stalled_seconds": lambda: self._watchdog.stalled,
@@ -313,7 +319,8 @@ def directory_of(config: Config) -> Directory:
         conferences=[ConferenceSpec(
             room.name, room.extension, room.access_code, room.administrator, room.administrator_code,
             room.wait_for_administrator, room.when_administrator_leaves, room.max_participants, room.tones,
-            room.announce_alone, room.level_matching, room.guards) for room in config.conferences],
+            room.announce_alone, room.level_matching, room.guards, room.encryption == "required")
+            for room in config.conferences],
         incoming_numbers=[IncomingNumberSpec(each.number, each.conference) for each in config.incoming_numbers],
     )
 

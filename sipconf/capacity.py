@@ -17,8 +17,9 @@ def worker_settings(config: Config) -> WorkerSettings:
     """What the file says about media, for one worker that had all the ports."""
     first, last = config.rtp.port_range
     sounds = str(config.prompts.directory) if config.prompts.directory else None
+    opus = (config.opus.bit_rate, config.opus.complexity, config.opus.forward_error_correction, config.opus.dtx)
     return WorkerSettings(first, last, sounds, config.rtp.silence_timeout, config.rtp.max_delay_ms,
-                          config.media.priority, config.log.level, config.log.format)
+                          config.media.priority, config.log.level, config.log.format, opus)
 
 
 def workers_of(config: Config) -> int:
@@ -40,8 +41,9 @@ def raise_file_limit() -> None:
 def room_for_calls(config: Config, capacities: list[int]) -> str:
     """One line on how many calls fit, and what would have to change for more. capacities: legs that each worker has
     ports and open files for, as it reports."""
-    pairs, fit, limit = _pairs(config), sum(capacities), config.limits.max_calls
+    fit, limit = sum(capacities), config.limits.max_calls
     count = len(capacities)
+    pairs = _pairs(config) - count + config.rtp.port_range[0] % 2  # the first port of each is the browsers'
     workers = "1 media worker" if count == 1 else f"{count} media workers"
     reasons = [f"{workers}, the largest room {max(capacities)}", f"ports {config.rtp.ports} allow {pairs}"]
     if fit < pairs:

@@ -27,8 +27,10 @@ from sipconf.config_check import cross_faults
 from sipconf.config_faults import ConfigError, Fault, endless_fault, syntax_fault, validation_faults
 from sipconf.config_lines import key_lines, line_of
 from sipconf.config_values import (
+    CODECS,
     DEFAULT_LISTEN,
     DEFAULT_PORTS,
+    codec_name,
     host_and_port,
     is_host,
     listen_parts,
@@ -146,6 +148,14 @@ def _session_expires(seconds: int) -> int:
     return seconds
 
 
+def _no_twice(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f'"{name}" stands there twice; write each codec once')
+    return names
+
+
+Encryption = Literal["optional", "required"]
 FilePath = Annotated[Path, AfterValidator(_file_path)]
 Seconds = Annotated[float, Field(strict=True, ge=0, le=86400)]
 
@@ -156,7 +166,8 @@ class _Section(BaseModel):
 
 class SipConfig(_Section):
     """[sip]: addresses, listeners, digest. drop_unknown: silence for strangers who do not address our domain.
-    session_expires: seconds after which telephones that know session timers are asked whether they still live."""
+    session_expires: seconds after which telephones that know session timers are asked whether they still live.
+    encryption: "required": no call is taken or made in the clear."""
 
     domain: Annotated[str, AfterValidator(_host)] = "localhost"
     listen: Annotated[tuple[Annotated[str, AfterValidator(_listen_url)], ...], Field(min_length=1)] = (
@@ -167,15 +178,18 @@ class SipConfig(_Section):
     digest: Annotated[tuple[Literal["MD5", "SHA-256"], ...], Field(min_length=1)] = ("MD5",)
     drop_unknown: StrictBool = False
     session_expires: Annotated[StrictInt, AfterValidator(_session_expires)] = 1800
+    encryption: Encryption = "optional"
 
 
 class RtpConfig(_Section):
-    """[rtp]: media ports, after how many seconds without RTP a telephone counts as dead (0: never), and how much delay
-    the jitter buffers may add on a bad line."""
+    """[rtp]: media ports, after how many seconds without RTP a telephone counts as dead (0: never), how much delay the
+    jitter buffers may add on a bad line, and the codecs, those preferred first."""
 
     ports: Annotated[str, AfterValidator(_ports)] = DEFAULT_PORTS
     silence_timeout: Seconds = 60.0
     max_delay_ms: Annotated[StrictInt, Field(ge=40, le=1000)] = 200
+    codecs: Annotated[tuple[Annotated[str, AfterValidator(codec_name)], ...], Field(min_length=1),
+                      AfterValidator(_no_twice)] = CODECS
 
     @property
     def port_range(self) -> tuple[int, int]:
@@ -189,6 +203,16 @@ class MediaConfig(_Section):
 
     workers: Annotated[StrictInt, Field(ge=1, le=256)] | None = None
     priority: Literal["normal", "nice", "realtime"] = "nice"
+
+
+class OpusConfig(_Section):
+    """[opus]: how we encode it. bit_rate: bit/s, at most. complexity: processor time against quality.
+    forward_error_correction: telephones that lose packets are told each twice. dtx: silence is not sent."""
+
+    bit_rate: Annotated[StrictInt, Field(ge=6000, le=510_000)] = 32_000
+    complexity: Annotated[StrictInt, Field(ge=0, le=10)] = 5
+    forward_error_correction: StrictBool = True
+    dtx: StrictBool = False
 
 
 class HttpConfig(_Section):
@@ -252,7 +276,8 @@ class UserConfig(_Section):
 
 
 class ConferenceConfig(_Section):
-    """One of [[conferences]]. max_participants None: as many as the server takes."""
+    """One of [[conferences]]. max_participants None: as many as the server takes. encryption: "required": calls in the
+    clear are refused."""
 
     name: Annotated[str, Field(max_length=255)] = ""
     extension: Extension
@@ -266,6 +291,7 @@ class ConferenceConfig(_Section):
     announce_alone: StrictBool = True
     level_matching: StrictBool = True
     guards: StrictBool = True
+    encryption: Encryption = "optional"
 
 
 class IncomingNumberConfig(_Section):
@@ -300,6 +326,7 @@ class Config(_Section):
     sip: SipConfig = SipConfig()
     rtp: RtpConfig = RtpConfig()
     media: MediaConfig = MediaConfig()
+    opus: OpusConfig = OpusConfig()
     http: HttpConfig = HttpConfig()
     tls: TlsConfig | None = None
     prompts: PromptsConfig = PromptsConfig()

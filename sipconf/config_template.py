@@ -106,15 +106,23 @@ listen = ["udp://0.0.0.0:5060", "tcp://0.0.0.0:5060"]   # "tls://0.0.0.0:5061" a
 # digest = ["MD5"]                             # challenges offered, in this order; many telephones know one
 # drop_unknown = true                          # strangers who do not address our domain get no answer; default false
 # session_expires = 1800                       # seconds after which a call's telephone is asked whether it still lives
+# encryption = "required"                      # refuse calls that are not SRTP (over TLS) or WebRTC; default "optional"
 
 [rtp]
 ports = "10000-19999"                          # one port, "10000": everything on one UDP port
 # silence_timeout = 60                         # seconds without any sound packet until a call is ended; 0: never
 # max_delay_ms = 200                           # what jitter buffers may add on a bad line (a good one: 10); 40 to 1000
+# codecs = ["opus", "G722", "PCMU", "PCMA"]    # the first that a telephone has too is spoken, whatever it would prefer
 
 # [media]
 # workers = 1                                  # processes that mix, rooms placed by load; default: one per core but one
 # priority = "nice"                            # or "realtime", "normal": their rank, as far as the system permits
+
+# [opus]                                       # the sound that browsers and good telephones are sent
+# bit_rate = 32000                             # bit/s for each, at most; 6000 to 510000
+# complexity = 5                               # 0 to 10: better sound for more processor time
+# forward_error_correction = true              # telephones that lose packets are told each twice
+# dtx = false                                  # true: silence is not sent
 
 [http]
 listen = "127.0.0.1:8080"                      # API /api, /healthz, /metrics
@@ -159,6 +167,7 @@ administrator_code = $administrator_code_2001 # optional: keyed instead of the a
 # announce_alone = true                        # "You are the only person in this conference."
 # level_matching = true                        # quiet and loud voices are made equally loud
 # guards = true                                # a line that plays hold music or an echo into the room is muted
+# encryption = "required"                      # refuse calls to it that are not SRTP (over TLS) or WebRTC
 
 [[conferences]]
 name = "Open room"                             # no code: whoever dials it is in

@@ -3,11 +3,14 @@
 Each function returns the parts or raises ValueError saying what is wrong and what would be right.
 """
 
+import difflib
 import re
 
 SIP_TRANSPORTS = ("udp", "tcp", "tls")
 DEFAULT_LISTEN = ("udp://0.0.0.0:5060", "tcp://0.0.0.0:5060")
 DEFAULT_PORTS = "10000-19999"
+CODECS = ("opus", "G722", "PCMU", "PCMA")
+"""Names as the standards spell them, in the order in which they are preferred unless the file has another."""
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*\.?")
@@ -61,6 +64,17 @@ def port_range(text: str) -> tuple[int, int]:
     if match[2] and last - first - first % 2 < 1:  # RTP on an even port, RTCP on the next
         raise ValueError(f'{text!r} has no even port followed by another; write for example "10000-19999"')
     return first, last
+
+
+def codec_name(text: str) -> str:
+    """A codec's name as the standards spell it, however it was written."""
+    spelled = {name.lower(): name for name in CODECS}
+    found = spelled.get(text.lower())
+    if found is None:
+        near = difflib.get_close_matches(text.lower(), spelled, n=1, cutoff=0.5)
+        right = f'did you mean "{spelled[near[0]]}"?' if near else f"known are: {', '.join(CODECS)}"
+        raise ValueError(f'there is no codec "{text[:60]}"; {right}')
+    return found
 
 
 def number_key(text: str) -> str:

@@ -1,26 +1,53 @@
 """A line: one call as its two halves, the SIP session(s) and the media leg, and how the one is told of the other.
 
-What lives here: offers read, answers written, the leg opened and connected to what was agreed, and the tables by which
-a line is found. What does not: who may call and what happens in a room (conference/), and which event goes where
+What lives here: offers read, answers written, keys and credentials made for them, the leg connected to what was agreed.
+What does not: how a line is found (lines), how it is opened and ended (patchbay), and which event goes where
 (switchboard).
 """
 
 import logging
+import random
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from sipconf.conference.commands import CallOut
 from sipconf.media import protocol as media
 from sipconf.media.keypress import KeyPresses
-from sipconf.sip import offer as sdp_offer
+from sipconf.sip import crypto_sdp, webrtc_sdp
 from sipconf.sip.flow import Flow
+from sipconf.sip.offer import (
+    PLAIN_ONLY,
+    Capabilities,
+    Credentials,
+    Format,
+    Kind,
+    LocalMedia,
+    Negotiated,
+    OfferError,
+    Protection,
+    choose,
+    make_answer,
+    make_offer,
+    read_answer,
+)
+from sipconf.sip.registrar import Binding
 
 log = logging.getLogger(__name__)
 
 _FOUND = {"hold music": "hold music", "echo": "an echo of the others"}
 _NUMBER = re.compile(r"\+?[0-9]{1,24}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """An offer of ours that waits for its answer, and our end as it describes it. others: what else may be offered to
+    the telephone, should it refuse, and binding: where that is."""
+
+    text: bytes = field(repr=False)  # keys may stand in it
+    local: LocalMedia
+    others: tuple[Kind, ...] = ()
+    binding: Binding | None = None
 
 
 class Stage(Enum):
@@ -36,8 +63,8 @@ class Stage(Enum):
 @dataclass(slots=True)
 class Line:
     """One call. `sessions` are the SIP sessions that stand for it, each with the flow it goes by: one, or while
-    ringing one per telephone rung; in their order, so that the same events have the same effects. `flow`: the one that
-    media follows. `call_id`: how log lines name it."""
+    ringing one per telephone rung; in their order, so that the same events have the same effects. `offers`: what each
+    telephone rung was offered. `flow`: the one that media follows. `call_id`: how log lines name it."""
 
     call: str
     leg: int
@@ -46,9 +73,13 @@ class Line:
     flow: Flow
     call_id: str = ""
     began: float = 0.0                  # monotonic seconds
-    negotiated: sdp_offer.Negotiated | None = None
-    local: sdp_offer.LocalMedia | None = None
-    made_offer: bytes | None = None     # ours, waiting for its answer
+    negotiated: Negotiated | None = None
+    local: LocalMedia | None = None
+    made_offer: Offered | None = None   # ours, waiting for its answer
+    offers: dict[str, Offered] = field(default_factory=dict)
+    ice: Credentials | None = None      # of the leg, as it was opened
+    shared_port: int = 0                # where it is reached by them
+    protection: Protection = PLAIN_ONLY
     opened: bool = False                # the media plane knows the leg
     held: bool = False
     trunk: bool = False                 # it came from a trunk, whose media may be anywhere
@@ -92,165 +123,117 @@ class Line:
         step 6)."""
         return max(self.failures, key=lambda failure: (failure[0] >= 600, failure[0] in (486, 480), failure[0] != 408))
 
-    def describe_offer(self, capabilities: sdp_offer.Capabilities) -> bytes:
-        """Write our own offer for the opened leg, and remember it for the answer."""
+    def describe_offer(self, capabilities: Capabilities, rng: random.Random, kinds: tuple[Kind, ...] = ()) -> Offered:
+        """Write our own offer for the opened leg, and remember it for the answer. kinds: of the offer, and what may be
+        tried after it; none: as the call is already. rng: fit for keys."""
         assert self.local is not None
-        self.made_offer = sdp_offer.make_offer(capabilities, self.local)
+        kind, *others = kinds or (Kind.PLAIN if self.negotiated is None else self.negotiated.kind,)
+        if kind is not Kind.SDES:
+            self.local = replace(self.local, crypto=())
+        elif not self.local.crypto:
+            self.local = replace(self.local, crypto=crypto_sdp.fresh_of_all(rng))
+        text = make_offer(capabilities, self.local, kind=kind)
+        self.made_offer = Offered(text, self.local, tuple(others))
         return self.made_offer
 
-    def read_offer(self, offer: bytes, capabilities: sdp_offer.Capabilities) -> None:
+    def read_offer(self, offer: bytes, capabilities: Capabilities) -> None:
         """Choose from a peer's offer. Raises OfferError (488, 400); then all is as before."""
-        self.negotiated = sdp_offer.choose(offer, capabilities, self.negotiated)
+        self.negotiated = choose(offer, capabilities, self.negotiated, self.protection)
 
-    def write_answer(self) -> bytes:
-        """The answer to the offer that was read."""
+    def write_answer(self, rng: random.Random, before: Negotiated | None = None) -> bytes:
+        """The answer to the offer that was read. before: what was agreed until then; its keys and credentials go on as
+        long as the peer's do. rng: fit for keys."""
         assert self.local is not None and self.negotiated is not None
-        return sdp_offer.make_answer(self.negotiated, self.local)
+        self._renew(before, rng)
+        return make_answer(self.negotiated, self.local)
 
-    def take_answer(self, answer: bytes, capabilities: sdp_offer.Capabilities) -> None:
+    def _renew(self, before: Negotiated | None, rng: random.Random) -> None:
+        """New keys of ours for a peer with new ones: it may be another telephone (RFC 4568 section 7.1.4), and no two
+        may have the same. New credentials after an ICE restart (RFC 8839 section 4.4.1.1.1)."""
+        agreed = self.negotiated
+        assert self.local is not None and agreed is not None
+        theirs, browser = agreed.crypto, agreed.webrtc
+        old, was = (None, None) if before is None else (before.crypto, before.webrtc)
+        if theirs is None:
+            self.local = replace(self.local, crypto=())
+        elif old is not None and (old.suite, old.key) == (theirs.suite, theirs.key):
+            ours = next(each for each in self.local.crypto if each.suite == theirs.suite)
+            self.local = replace(self.local, crypto=(replace(ours, tag=theirs.tag),))
+        else:
+            self.local = replace(self.local, crypto=(crypto_sdp.fresh(theirs.suite, theirs.tag, rng),))
+        if browser is not None and was is not None and was.ice != browser.ice:
+            self.local = replace(self.local, ice=webrtc_sdp.fresh_credentials(rng))
+
+    def take_answer(self, answer: bytes, capabilities: Capabilities) -> None:
         """Read the answer to our own offer; to one that offered what is agreed (a refresh) it is read like an offer,
         under whose payload types we agreed. Raises OfferError."""
         if self.made_offer is None:
+            before = self.negotiated
             self.read_offer(answer, capabilities)
+            if self._lacks_key():
+                self.negotiated = before
+                raise OfferError("the answer has another SRTP suite than the offer")
             return
-        self.negotiated = sdp_offer.read_answer(capabilities, self.made_offer, answer)
-        self.made_offer = None
+        self.negotiated = read_answer(capabilities, self.made_offer.text, answer)
+        self.local, self.made_offer = self.made_offer.local, None
 
-    def answer_again(self, offer: bytes | None, capabilities: sdp_offer.Capabilities) -> bytes:
+    def _lacks_key(self) -> bool:
+        theirs = None if self.negotiated is None else self.negotiated.crypto
+        ours = () if self.local is None else self.local.crypto
+        return theirs is not None and all(each.suite != theirs.suite for each in ours)
+
+    def answer_again(self, offer: bytes | None, capabilities: Capabilities, rng: random.Random) -> bytes:
         """What to say to a peer's new offer, or to its wish for one of ours (None), in a running call. Raises
         OfferError; then all is as before."""
+        before = self.negotiated
         if offer is not None:
             self.read_offer(offer, capabilities)
         assert self.local is not None
         self.local = replace(self.local, version=self.local.version + 1)  # RFC 3264 section 8
-        return self.describe_offer(capabilities) if offer is None else self.write_answer()
+        return self.describe_offer(capabilities, rng).text if offer is None else self.write_answer(rng, before)
 
     def connection(self) -> media.ConnectLeg:
         """The command that tells the media leg what was agreed."""
         agreed = self.negotiated
         assert agreed is not None
-
-        def rtp_format(chosen: sdp_offer.Format) -> media.RtpFormat:
-            return media.RtpFormat(chosen.encoding, chosen.clock_rate, chosen.payload_type)
-
+        tx = _rtp_format(agreed.tx_format)
         return media.ConnectLeg(
             leg=self.leg,
             remote=agreed.remote,
             remote_rtcp=agreed.remote_rtcp,
             signalling_host=self.flow.remote[0],
-            rx_formats=tuple(rtp_format(each) for each in agreed.rx_formats),
-            tx_format=rtp_format(agreed.tx_format),
+            rx_formats=tuple(each for each in map(_rtp_format, agreed.rx_formats) if each.clock_rate == tx.clock_rate),
+            tx_format=tx,
             telephone_event=agreed.telephone_event_rx,
             rtcp_mux=agreed.rtcp_mux,
             direction=agreed.direction,
             ptime_ms=20,
             trusted=self.trunk,
+            srtp=self._srtp(),
+            webrtc=self._webrtc(),
+            audio_level=agreed.audio_level,
         )
 
+    def _srtp(self) -> media.SrtpKeys | None:
+        assert self.negotiated is not None and self.local is not None
+        theirs = self.negotiated.crypto
+        if theirs is None:
+            return None
+        ours = next(each for each in self.local.crypto if each.suite == theirs.suite)
+        return media.SrtpKeys(theirs.suite, rx=theirs.key, tx=ours.key)
 
-@dataclass(slots=True)
-class _Room:
-    """number: the media plane's. lines: that are for this room; inside: those of them in its mix."""
+    def _webrtc(self) -> media.WebRtcTerms | None:
+        assert self.negotiated is not None and self.local is not None
+        browser, ours = self.negotiated.webrtc, self.local.ice
+        if browser is None or ours is None:
+            return None
+        role = "server" if browser.setup == "passive" else "client"  # RFC 5763 section 5: the active side begins
+        return media.WebRtcTerms(media.IceCredentials(ours.ufrag, ours.password), browser.ice.ufrag, role,
+                                 browser.fingerprints)
 
-    number: int
-    lines: int = 0
-    inside: int = 0
 
-
-class Lines:
-    """All lines, found by call, SIP session or media leg, and the media plane's numbers for the rooms they are in."""
-
-    def __init__(self) -> None:
-        self._by_call: dict[str, Line] = {}
-        self._by_session: dict[str, Line] = {}
-        self._by_leg: dict[int, Line] = {}
-        self._rooms: dict[str, _Room] = {}
-        self._last_leg = 0
-        self._last_room = 0
-
-    def __len__(self) -> int:
-        return len(self._by_call)
-
-    def __iter__(self) -> Iterator[Line]:
-        """Over those there are now: they may end on the way."""
-        return iter(list(self._by_call.values()))
-
-    def of_call(self, call: str) -> Line | None:
-        return self._by_call.get(call)
-
-    def of_session(self, session: str) -> Line | None:
-        return self._by_session.get(session)
-
-    def of_leg(self, leg: int) -> Line | None:
-        return self._by_leg.get(leg)
-
-    def open(self, call: str, stage: Stage, flow: Flow, call_id: str, now: float = 0.0) -> Line:
-        """A new line with a leg number of its own and no session yet."""
-        self._last_leg += 1
-        line = Line(call, self._last_leg, stage, {}, flow, call_id, now)
-        self._by_call[call] = self._by_leg[line.leg] = line
-        return line
-
-    def close(self, line: Line) -> None:
-        """Nothing finds this line any more."""
-        del self._by_call[line.call], self._by_leg[line.leg]
-        self._cancel(line)
-        for session in list(line.sessions):
-            self.remove_session(line, session)
-
-    def add_session(self, line: Line, session: str, flow: Flow) -> None:
-        """A SIP session stands for this line."""
-        line.sessions[session] = flow
-        self._by_session[session] = line
-
-    def remove_session(self, line: Line, session: str) -> Flow:
-        """A SIP session is of no more interest; the flow it went by."""
-        del self._by_session[session]
-        return line.sessions.pop(session)
-
-    def room(self, name: str) -> int | None:
-        """The plane's number of a room with lines in its mix."""
-        room = self._rooms.get(name)
-        return room.number if room is not None and room.inside else None
-
-    def book(self, line: Line, name: str) -> int:
-        """Note which room a line is for; the room's number, the same until the last such line closes."""
-        if line.room != name:
-            self._cancel(line)
-            if name not in self._rooms:
-                self._last_room += 1
-                self._rooms[name] = _Room(self._last_room)
-            line.room = name
-            self._rooms[name].lines += 1
-        return self._rooms[name].number
-
-    def enter(self, line: Line, name: str) -> int:
-        """Put a line in a room's mix; the room's number."""
-        number = self.book(line, name)
-        if not line.inside:
-            line.inside = True
-            self._rooms[name].inside += 1
-        return number
-
-    def leave(self, line: Line) -> None:
-        """Take a line out of its room's mix. The room stays its own: it may come back."""
-        if line.inside and line.room is not None:
-            line.inside = False
-            self._rooms[line.room].inside -= 1
-
-    def _cancel(self, line: Line) -> None:
-        """The line is for no room any more; a room's number goes with its last line."""
-        self.leave(line)
-        name, line.room = line.room, None
-        if name is None:
-            return
-        self._rooms[name].lines -= 1
-        if not self._rooms[name].lines:
-            del self._rooms[name]
-
-    def leftovers(self) -> int:
-        """How much is still remembered; nothing once every line is closed."""
-        return len(self._by_call) + len(self._by_session) + len(self._by_leg) + len(self._rooms)
+def _rtp_format(chosen: Format) -> media.RtpFormat:
+    return media.RtpFormat(chosen.encoding, chosen.clock_rate, chosen.payload_type, chosen.fmtp)
 
 
 def number_for_log(dialled: str) -> str:

@@ -4,6 +4,8 @@ from sipconf.certificate import CertificateError, CertificateKeeper
 from sipconf.config import Config
 from sipconf.errors import StartError
 from sipconf.sip.edge.connection import StreamLimits
+from sipconf.sip.edge.endpoint import Endpoint
+from sipconf.sip.edge.websocket import WebSocketCarrier
 from sipconf.web.app import Listener
 
 
@@ -33,3 +35,11 @@ def web_listeners(config: Config, certificate: CertificateKeeper | None) -> list
 def stream_limits(config: Config) -> StreamLimits:
     """What the file says about connections."""
     return StreamLimits(connections=config.limits.max_connections, per_source=config.limits.max_connections_per_source)
+
+
+def websocket_carriers(endpoint: Endpoint) -> dict[str, WebSocketCarrier]:
+    """SIP over WebSocket for this endpoint: whoever carries the connections that the HTTP server takes."""
+    carriers = {name: WebSocketCarrier(name, endpoint.floor) for name in ("ws", "wss")}
+    for name, carrier in carriers.items():
+        endpoint.add_carrier(name, carrier)
+    return carriers

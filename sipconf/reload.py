@@ -24,14 +24,16 @@ _log = logging.getLogger(__name__)
 RESTART_KEYS = frozenset(
     {
         ("sip", "domain"), ("sip", "listen"), ("sip", "advertise"), ("sip", "local_networks"), ("sip", "digest"),
-        ("sip", "drop_unknown"), ("sip", "session_expires"), ("rtp", "ports"), ("rtp", "silence_timeout"),
+        ("sip", "drop_unknown"), ("sip", "session_expires"), ("sip", "encryption"), ("rtp", "ports"),
+        ("rtp", "codecs"), ("rtp", "silence_timeout"),
         ("rtp", "max_delay_ms"), ("media", "workers"), ("media", "priority"),
+        ("opus", "bit_rate"), ("opus", "complexity"), ("opus", "forward_error_correction"), ("opus", "dtx"),
         ("http", "listen"), ("http", "tls_listen"), ("prompts", "directory"), ("store", "path"),
         ("limits", "max_calls"), ("limits", "max_connections"), ("limits", "max_connections_per_source"),
     }
 )  # fmt: skip
 
-_SECTIONS = ("sip", "rtp", "media", "http", "tls", "prompts", "log", "store", "recordings", "limits")
+_SECTIONS = ("sip", "rtp", "media", "opus", "http", "tls", "prompts", "log", "store", "recordings", "limits")
 _LISTS = (
     ("user", "users", "extension"),
     ("conference", "conferences", "extension"),

@@ -179,8 +179,9 @@ class Softphone:
         self._line.local = LocalMedia(own_host, port, port + 1, self._rng.getrandbits(62), 1)
         caller = SipUri("sip", wishes.user or "anonymous", None, self._target.host, None, (), "")
         credentials = Credentials(wishes.user, wishes.password or "") if wishes.user else None
-        return agent.invite(target=self._target, flow=flow, from_uri=caller, from_name=wishes.user or "",
-                            offer=self._line.describe_offer(CAPABILITIES), now=self._now(), credentials=credentials)
+        offer = self._line.describe_offer(CAPABILITIES, self._rng).text
+        return agent.invite(target=self._target, flow=flow, from_uri=caller, from_name=wishes.user or "", offer=offer,
+                            now=self._now(), credentials=credentials)
 
     def _hear(self, events: list[sip.CallEvent], now: float) -> None:
         for event in events:

@@ -7,39 +7,28 @@ Sans-IO like the floors below: time is an argument, outputs are taken.
 
 import logging
 import random
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from sipconf.conference import commands as do
 from sipconf.conference import events as fact
 from sipconf.conference.service import ConferenceService
-from sipconf.line import Line, Lines, Stage, number_for_log
+from sipconf.line import Line, Stage, number_for_log
 from sipconf.media import protocol as media
+from sipconf.outgoing import NO_LINE_FREE, Outgoing
+from sipconf.patchbay import Patchbay, Settings
 from sipconf.sip import dtmf_info
 from sipconf.sip import events as sip
 from sipconf.sip.agent import UserAgent
-from sipconf.sip.flow import Flow
-from sipconf.sip.offer import Capabilities, LocalMedia, OfferError
+from sipconf.sip.offer import Kind, OfferError
 from sipconf.sip.registrar import Registrar
-from sipconf.sip.settings import ANSWERED_ELSEWHERE
-from sipconf.sip.uri import SipUri
+
+__all__ = ["Settings", "Switchboard"]
 
 log = logging.getLogger(__name__)
 
-NO_LINE_FREE = "All lines are busy, please try again in a moment"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """domain: our host part. media_address: where a peer reached by this flow should send its RTP. peers: names of
-    trunks that are the company's own PBX. max_calls: lines at once."""
-
-    domain: str
-    capabilities: Capabilities
-    media_address: Callable[[Flow], str]
-    peers: frozenset[str] = frozenset()
-    max_calls: int = 4000
+ENCRYPTED_CONFERENCE = "This conference takes encrypted calls only: use SRTP, over TLS, in your telephone"
 
 
 class Switchboard:
@@ -47,13 +36,14 @@ class Switchboard:
 
     def __init__(self, agent: UserAgent, registrar: Registrar, conferences: ConferenceService, plane: media.Media,
                  settings: Settings, rng: random.Random) -> None:
+        """rng: fit for keys."""
         self._agent = agent
-        self._registrar = registrar
         self._conferences = conferences
         self._plane = plane
         self.settings = settings
-        self._rng = rng
-        self.lines = Lines()
+        self._patchbay = Patchbay(agent, conferences, plane, settings, rng)
+        self._outgoing = Outgoing(self._patchbay, agent, registrar, conferences)
+        self.lines = self._patchbay.lines
         self._published: list[do.Publish] = []
         self._stopping = False
         self.counters: dict[str, int] = {}
@@ -94,7 +84,7 @@ class Switchboard:
         """Say BYE to everyone and take no new call (the server stops)."""
         self._stopping = True
         for line in self.lines:
-            self._end(line, reason, now)
+            self._patchbay.end(line, reason, now)
         self.carry_out(now)
 
     def set_peers(self, peers: frozenset[str]) -> None:
@@ -113,6 +103,7 @@ class Switchboard:
         line = self.lines.open(event.session, Stage.ARRIVED, event.flow, event.call_id, now)
         self.lines.add_session(line, event.session, event.flow)
         line.trunk = event.identity.kind == "trunk"
+        line.protection = self.settings.protection(event.flow)
         log.info("call from %s (%s %s) to %s", event.caller_number, event.identity.kind, event.identity.name,
                  number_for_log(event.dialled), extra={"call": event.call_id})
         if event.offer is not None:
@@ -133,7 +124,7 @@ class Switchboard:
         if line is None:
             return
         has_answer = line.made_offer is not None or isinstance(event, sip.MediaRestated)
-        if has_answer and not self._agree(line, event.answer, now):
+        if has_answer and not self._patchbay.agree(line, event.answer, now):
             return
         if line.stage is Stage.ANSWERED:
             line.stage = Stage.CONNECTED
@@ -145,12 +136,12 @@ class Switchboard:
             self._agent.refuse_reoffer(event.session, 488, "Media cannot change now", now)
             return
         try:
-            answer = line.answer_again(event.offer, self.settings.capabilities)
+            answer = line.answer_again(event.offer, self.settings.capabilities, self._patchbay.rng)
         except OfferError as error:
             self._agent.refuse_reoffer(event.session, error.status, error.reason, now)
             return
         if event.offer is not None:
-            self._connect(line, now)
+            self._patchbay.connect(line, now)
         self._agent.answer_reoffer(event.session, answer, now)
 
     def _info(self, event: sip.InfoReceived, now: float) -> None:
@@ -159,43 +150,32 @@ class Switchboard:
         if line is not None and digit is not None and line.presses.is_new(digit, "info", now):
             self._conferences.receive(fact.DigitPressed(line.call, digit), now)
 
+    def _referred(self, event: sip.Referred, now: float) -> None:
+        line, second = self.lines.of_session(event.session), None
+        if event.replaces is not None:
+            session = self._agent.session_of(event.replaces)
+            other = self.lines.of_session(session or "")
+            # A call that is not here is nobody's second one, and is refused as that.
+            second = "" if other is None else other.call
+        if line is not None:
+            self._conferences.receive(fact.TransferAsked(line.call, event.referral, event.target, second), now)
+
     def _progress(self, event: sip.CallProgress, now: float) -> None:
-        line = self.lines.of_session(event.session)
-        if line is not None and line.stage is Stage.CALLING and event.status >= 180:
-            self._conferences.receive(fact.OutgoingRinging(line.call), now)
+        if (line := self.lines.of_session(event.session)) is not None:
+            self._outgoing.progress(line, event, now)
 
     def _answered(self, event: sip.CallAnswered, now: float) -> None:
-        line = self.lines.of_session(event.session)
-        if line is None or line.stage is not Stage.CALLING:
-            self._agent.hang_up(event.session, now, reason=ANSWERED_ELSEWHERE)
-            return
-        line.flow = self.lines.remove_session(line, event.session)
-        self._drop_sessions(line, ANSWERED_ELSEWHERE, now)
-        self.lines.add_session(line, event.session, line.flow)
-        self._locate(line)
-        line.stage = Stage.CONNECTED
-        if self._agree(line, event.answer, now):
-            self._conferences.receive(fact.OutgoingAnswered(line.call), now)
+        self._outgoing.answered(self.lines.of_session(event.session), event, now)
 
     def _failed(self, event: sip.CallFailed, now: float) -> None:
-        line = self.lines.of_session(event.session)
-        if line is None or line.stage is not Stage.CALLING:
-            return
-        self.lines.remove_session(line, event.session)
-        line.failures.append((event.status, event.reason))
-        if event.status >= 600:  # a person's word for all of his telephones (RFC 3261 section 16.7 step 5)
-            self._drop_sessions(line, "declined elsewhere", now)
-        if line.sessions:
-            return
-        status, reason = line.failure
-        self._forget(line, str(status), now)
-        self._conferences.receive(fact.OutgoingFailed(line.call, status, reason), now)
+        if (line := self.lines.of_session(event.session)) is not None:
+            self._outgoing.failed(line, event, now)
 
     def _over(self, event: sip.CallEnded | sip.CallCancelled, now: float) -> None:
         line = self.lines.of_session(event.session)
         if line is not None:
             self.lines.remove_session(line, event.session)
-            self._end(line, event.reason, now)
+            self._patchbay.end(line, event.reason, now)
 
     def _counted(self, event: sip.Counted, now: float) -> None:
         self.counters[event.metric] = self.counters.get(event.metric, 0) + 1
@@ -209,33 +189,40 @@ class Switchboard:
     def _leg_opened(self, line: Line, event: media.LegOpened, now: float) -> None:
         if not line.opened or line.local is not None:
             return
-        line.local = LocalMedia(self.settings.media_address(line.flow), event.port, event.port + 1,
-                                self._rng.getrandbits(62), 1)
+        self._patchbay.opened(line, event)
         if line.stage is Stage.CALLING:
-            self._ring_telephones(line, now)
+            self._outgoing.ring(line, now)
             return
+        if line.ice is not None and not event.shared_port:
+            self._no_media(line, "the media plane has no port for browsers", now)
+            return
+        capabilities, rng = self.settings.capabilities, self._patchbay.rng
         if line.negotiated is None:
-            answer = line.describe_offer(self.settings.capabilities)
+            answer = line.describe_offer(capabilities, rng, self._kinds_asked_for(line)).text
         else:
-            answer = line.write_answer()
-            self._connect(line, now)
+            answer = line.write_answer(rng)
+            self._patchbay.connect(line, now)
         line.stage = Stage.ANSWERED
         self._agent.answer(line.session, answer, now)
 
+    def _kinds_asked_for(self, line: Line) -> tuple[Kind, ...]:
+        """What to offer a caller who has offered nothing. There is but one try: the most that anything at its transport
+        understands."""
+        return self.settings.kinds(line.flow, encrypted=not line.protection.plain)[-1:]
+
     def _leg_failed(self, line: Line, event: media.LegFailed, now: float) -> None:
-        if not line.opened:
-            return
-        log.warning("no media for a call: %s", event.reason, extra={"call": line.call_id})
-        line.opened = False
+        if line.opened:
+            line.opened = False
+            self._no_media(line, event.reason, now)
+
+    def _no_media(self, line: Line, reason: str, now: float) -> None:
+        log.warning("no media for a call: %s", reason, extra={"call": line.call_id})
         if line.stage is Stage.CALLING:
-            self._drop_sessions(line, event.reason, now)
-            self._forget(line, event.reason, now)
-            self._conferences.receive(
-                fact.OutgoingFailed(line.call, 503, NO_LINE_FREE, no_line=line.local is None), now)
+            self._outgoing.no_leg(line, reason, now)
             return
         if line.stage is Stage.OPENING:
             self._agent.reject(line.session, 503, NO_LINE_FREE, now, retry_after=10)
-        self._end(line, event.reason, now)
+        self._patchbay.end(line, reason, now)
 
     def _digit(self, line: Line, event: media.DigitReceived, now: float) -> None:
         if line.presses.is_new(event.digit, "rtp", now):
@@ -253,7 +240,7 @@ class Switchboard:
         self._conferences.receive(fact.GuardChanged(line.call, event.reason), now)
 
     def _leg_silent(self, line: Line, event: media.LegSilent, now: float) -> None:
-        self._end(line, "no media from the telephone", now)
+        self._patchbay.end(line, "no media from the telephone", now)
 
     def _leg_report(self, line: Line, report: media.LegReport, now: float) -> None:
         self._conferences.receive(fact.SpeakingChanged(line.call, line.talking, report.level_db), now)
@@ -266,7 +253,7 @@ class Switchboard:
                 if isinstance(command, do.Publish):
                     self._published.append(command)
                 elif isinstance(command, do.CallOut):
-                    self._call_out(command, now)
+                    self._outgoing.call(command, now)
                 elif isinstance(command, do.PlayToRoom):
                     # Its last line may have gone since this was said: then nobody is left to hear it.
                     if (room := self.lines.room(command.room)) is not None:
@@ -278,15 +265,22 @@ class Switchboard:
         self._agent.ring(line.session, now)
 
     def _answer(self, line: Line, command: do.Answer, now: float) -> None:
+        """Only here it is known which room the call is for, and whether that takes calls in the clear."""
+        line.protection = self.settings.protection(line.flow, command.encrypted)
+        kinds = self._kinds_asked_for(line) if line.negotiated is None else (line.negotiated.kind,)
+        if not kinds or (kinds[0] is Kind.PLAIN and not line.protection.plain):
+            self._agent.reject(line.session, 488, ENCRYPTED_CONFERENCE, now)
+            self._patchbay.end(line, "488 not encrypted", now)
+            return
         line.stage = Stage.OPENING
-        self._open(line, command.room)
+        self._patchbay.open(line, command.room, (line.flow,), frozenset(kinds))
 
     def _reject(self, line: Line, command: do.Reject, now: float) -> None:
         self._agent.reject(line.session, command.status, command.reason, now, retry_after=command.retry_after)
-        self._forget(line, f"{command.status} {command.reason}", now)
+        self._patchbay.forget(line, f"{command.status} {command.reason}", now)
 
     def _hang_up(self, line: Line, command: do.HangUp, now: float) -> None:
-        self._end(line, command.reason, now)
+        self._patchbay.end(line, command.reason, now)
 
     def _play(self, line: Line, command: do.Play, now: float) -> None:
         self._plane.send(media.PlayToLeg(line.leg, command.playback, command.clips, command.loop))
@@ -307,90 +301,15 @@ class Switchboard:
     def _treat(self, line: Line, command: do.Treat, now: float) -> None:
         self._plane.send(media.TreatLeg(line.leg, command.level_matching, command.guards))
 
-    def _call_out(self, command: do.CallOut, now: float) -> None:
-        bindings = self._registrar.bindings(command.extension, now)
-        if not bindings:
-            self._conferences.receive(
-                fact.OutgoingFailed(command.call, 480, f"Extension {command.extension} is not connected"), now)
-            return
-        # Where one telephone of several speaks IPv6, the leg's port takes both.
-        flow = next((each.flow for each in bindings if ":" in each.flow.remote[0]), bindings[0].flow)
-        line = self.lines.open(command.call, Stage.CALLING, flow, command.call, now)
-        log.info("calling extension %s for %s", command.extension, command.caller_number, extra={"call": line.call_id})
-        line.calling = command
-        self._open(line, command.room)
-
-    def _ring_telephones(self, line: Line, now: float) -> None:
-        """Every telephone of the extension gets an offer; the first to answer has the call."""
-        command = line.calling
-        caller = SipUri("sip", command.caller_number or "anonymous", None, self.settings.domain, None)
-        for binding in self._registrar.bindings(command.extension, now):
-            line.flow = binding.flow
-            self._locate(line)
-            offer = line.describe_offer(self.settings.capabilities)
-            session = self._agent.invite(target=binding.contact.uri, flow=binding.flow, from_uri=caller,
-                                         from_name=command.caller_name, offer=offer, now=now,
-                                         routes=binding.path)
-            self.lines.add_session(line, session, binding.flow)
-        if not line.sessions:
-            self._forget(line, "the telephone has gone", now)
-            self._conferences.receive(fact.OutgoingFailed(line.call, 480, "The telephone has gone"), now)
-
-    # --- lines -------------------------------------------------------------------------------------------------------
-    def _locate(self, line: Line) -> None:
-        """Show the telephone at the line's flow the address of ours that it can reach."""
-        assert line.local is not None
-        line.local = replace(line.local, address=self.settings.media_address(line.flow))
-
-    def _open(self, line: Line, room: str) -> None:
-        line.opened = True
-        anywhere = "::" if ":" in line.flow.remote[0] else "0.0.0.0"
-        cname = f"{self._rng.getrandbits(64):016x}@{self.settings.domain}"
-        self._plane.send(media.OpenLeg(line.leg, anywhere, cname, self.lines.book(line, room)))
-
-    def _agree(self, line: Line, answer: bytes | None, now: float) -> bool:
-        """Take the answer to our offer; False where it is none that a call can live on."""
-        try:
-            if answer is None:
-                raise OfferError("no answer to our offer")
-            line.take_answer(answer, self.settings.capabilities)
-        except OfferError as error:
-            self._end(line, error.reason, now)
-            return False
-        self._connect(line, now)
-        return True
-
-    def _connect(self, line: Line, now: float) -> None:
-        self._plane.send(line.connection())
-        self._conferences.describe_call(line.call, codec=line.codec, transport=line.flow.transport)
-        # A telephone that takes nothing from us has put us on hold (RFC 3264 section 8.4).
-        held = line.negotiated.direction in ("recvonly", "inactive")
-        if held != line.held:
-            line.held = held
-            self._conferences.receive(fact.HoldChanged(line.call, held), now)
-
-    def _end(self, line: Line, reason: str, now: float) -> None:
-        """The call is over: tell whoever does not know it yet."""
-        self._drop_sessions(line, reason, now)
-        self._forget(line, reason, now)
-        self._conferences.receive(fact.CallOver(line.call, reason), now)
-
-    def _drop_sessions(self, line: Line, reason: str, now: float) -> None:
-        """End every session of a line, as it must be ended in its state. What has ended already ignores it."""
-        for session in list(line.sessions):
-            self.lines.remove_session(line, session)
-            self._agent.hang_up(session, now, reason=reason)
-
-    def _forget(self, line: Line, reason: str, now: float) -> None:
-        line.log_end(reason, now)
-        if line.opened:
-            self._plane.send(media.CloseLeg(line.leg))
-        self.lines.close(line)
+    def _report_referral(self, line: Line, command: do.ReportReferral, now: float) -> None:
+        for session in line.sessions:
+            self._agent.report_referral(session, command.referral, command.status, command.reason, now)
 
     _SIP = {
         sip.IncomingCall: _incoming, sip.CallConfirmed: _confirmed, sip.Reoffered: _reoffered, sip.InfoReceived: _info,
         sip.CallProgress: _progress, sip.CallAnswered: _answered, sip.CallFailed: _failed, sip.CallEnded: _over,
         sip.CallCancelled: _over, sip.MediaRestated: _confirmed, sip.Counted: _counted,
+        sip.Referred: _referred,
     }
     _MEDIA = {
         media.LegOpened: _leg_opened, media.LegFailed: _leg_failed, media.DigitReceived: _digit,
@@ -400,5 +319,5 @@ class Switchboard:
     _COMMANDS = {
         do.Ring: _ring, do.Answer: _answer, do.Reject: _reject, do.HangUp: _hang_up, do.Play: _play,
         do.StopPlaying: _stop_playing, do.EnterRoom: _enter_room, do.LeaveRoom: _leave_room, do.SetMuted: _set_muted,
-        do.Treat: _treat,
+        do.Treat: _treat, do.ReportReferral: _report_referral,
     }

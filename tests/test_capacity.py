@@ -7,6 +7,8 @@ import pytest
 
 from sipconf.capacity import LEGS_EACH, room_for_calls, worker_settings, workers_of
 from sipconf.config import Config, parse
+from sipconf.media.worker import opus_settings
+from sipconf.mixer.codecs.opus import OpusSettings
 
 
 def config(text: str) -> Config:
@@ -28,21 +30,29 @@ def test_a_worker_for_each_core_but_one_that_has_its_ports(
     assert workers_of(config(text)) == workers
 
 
-def test_the_workers_are_told_what_the_file_says(tmp_path: Path) -> None:
-    told = worker_settings(config('[rtp]\nports = "20000-20099"\nsilence_timeout = 7\n[media]\npriority = "realtime"\n'
-                                  f'[log]\nlevel = "debug"\nformat = "json"\n[prompts]\ndirectory = "{tmp_path}"'))
+def test_the_workers_are_told_what_the_file_says() -> None:
+    told = worker_settings(config('[rtp]\nports = "20000-20099"\nsilence_timeout = 7\n[media]\npriority = "realtime"'))
     assert (told.first_port, told.last_port, told.silence_timeout, told.priority) == (20_000, 20_099, 7, "realtime")
+    told = worker_settings(config("[opus]\nbit_rate = 24000\ncomplexity = 9\ndtx = true"))
+    said = next(word for word in told.arguments() if word.startswith("--opus="))
+    assert opus_settings(said.removeprefix("--opus=")) == OpusSettings(24000, 9, True, True)
+
+
+def test_the_logs_of_workers_are_as_in_the_file(tmp_path: Path) -> None:
+    told = worker_settings(config(f'[log]\nlevel = "debug"\nformat = "json"\n[prompts]\ndirectory = "{tmp_path}"'))
     assert (told.log_level, told.log_format, told.sounds) == ("debug", "json", str(tmp_path))
 
 
 @pytest.mark.parametrize(
     ("text", "capacities", "line"),
     [
-        ("", [5000], "room for 5000 calls at once: 1 media worker, the largest room 5000, "
-         "ports 10000-19999 allow 5000"),
-        ("[limits]\nmax_calls = 80", [2500, 2500], "room for 80 calls at once: 2 media workers, the largest room 2500, "
-         "ports 10000-19999 allow 5000, [limits] max_calls 80"),
-        ("", [480], "room for 480 calls at once: 1 media worker, the largest room 480, ports 10000-19999 allow 5000, "
+        ("", [4999], "room for 4999 calls at once: 1 media worker, the largest room 4999, "
+         "ports 10000-19999 allow 4999"),
+        ("[limits]\nmax_calls = 80", [2499, 2499], "room for 80 calls at once: 2 media workers, the largest room 2499, "
+         "ports 10000-19999 allow 4998, [limits] max_calls 80"),
+        ('[rtp]\nports = "10001-20000"', [4999], "room for 4999 calls at once: 1 media worker, the largest room 4999, "
+         "ports 10001-20000 allow 4999"),
+        ("", [480], "room for 480 calls at once: 1 media worker, the largest room 480, ports 10000-19999 allow 4999, "
          "open files allow 480"),
     ],
 )  # fmt: skip

@@ -15,10 +15,13 @@ FLOORS: list[set[str]] = [
     {"__main__"},
     {"cli"},
     {"app", "softphone", "shell"},
-    {"operations", "listeners", "capacity"},
+    {"operations", "listeners", "capacity", "repertoire"},
     {"web", "welcome"},
     {"meters"},
     {"switchboard", "reload", "config_template"},
+    {"outgoing"},
+    {"patchbay"},
+    {"lines"},
     {"line"},
     {"media", "sip", "config"},
     {"rtp", "mixer", "conference", "store", "certificate", "watchdog"},
@@ -31,12 +34,12 @@ OF_ONE_ROOM = {"config_check": "config", "config_faults": "config", "config_line
 
 QUIET = ("sip", "rtp", "mixer", "conference")
 QUIET_MODULES = ("media/plane.py", "media/rows.py", "media/protocol.py", "media/keypress.py", "media/placement.py",
-                 "switchboard.py", "line.py", "growing_waits.py")
+                 "switchboard.py", "outgoing.py", "patchbay.py", "lines.py", "line.py", "growing_waits.py")
 WORLD = {"socket", "asyncio", "subprocess", "select", "threading", "multiprocessing", "time", "ssl", "sqlite3",
          "aiohttp", "uvloop", "os", "signal"}
 STRANGERS = {"aiohttp": {"web", "shell"}, "sqlite3": {"store"}, "prometheus_client": {"metrics"},
              "pydantic": {"config"}, "watchfiles": {"reload"}, "click": {"cli"}, "uvloop": {"app", "softphone"},
-             "ifaddr": {"sip"}}
+             "ifaddr": {"sip"}, "aiortc": {"rtp"}, "OpenSSL": {"rtp"}, "cryptography": {"rtp"}}
 """Each library is met at one door (design, principle 7)."""
 
 

@@ -1,14 +1,19 @@
 """A line's offers and answers, and the tables by which lines are found."""
 
+import random
+
 import pytest
 
-from sipconf.line import Line, Lines, Stage
+from sipconf.line import Line, Stage
+from sipconf.lines import Lines
 from sipconf.sip.flow import Flow
 from sipconf.sip.offer import Capabilities, Format, LocalMedia, OfferError
 
 FLOW = Flow("udp", ("198.51.100.1", 5062), ("192.0.2.1", 5060))
 OTHER = Flow("udp", ("198.51.100.2", 5062), ("192.0.2.1", 5060))
 CAPABILITIES = Capabilities((Format("PCMU", 8000, 0), Format("PCMA", 8000, 8), Format("L16", 16000, 97)))
+
+RNG = random.Random(1)
 
 
 def sdp(formats: str, *attributes: str, host: str = "198.51.100.1") -> bytes:
@@ -30,7 +35,7 @@ def version(description: bytes) -> int:
 
 def test_an_offer_becomes_an_answer_and_a_connection(line: Line) -> None:
     line.read_offer(sdp("8 101", "a=rtpmap:101 telephone-event/8000", "a=sendonly"), CAPABILITIES)
-    answer = line.write_answer()
+    answer = line.write_answer(RNG)
     assert b"m=audio 10000 RTP/AVP 8 101\r\n" in answer and b"a=recvonly\r\n" in answer
     terms = line.connection()
     assert (terms.leg, terms.remote, terms.signalling_host) == (line.leg, ("198.51.100.1", 4000), "198.51.100.1")
@@ -39,13 +44,13 @@ def test_an_offer_becomes_an_answer_and_a_connection(line: Line) -> None:
 
 
 def test_digits_arrive_under_the_type_of_our_offer_whatever_the_answer_calls_them(line: Line) -> None:
-    line.describe_offer(CAPABILITIES)
+    line.describe_offer(CAPABILITIES, RNG)
     line.take_answer(sdp("0 120", "a=rtpmap:120 telephone-event/8000"), CAPABILITIES)
     assert line.connection().telephone_event == 101
 
 
 def test_without_digits_there_is_no_type_of_digits(line: Line) -> None:
-    line.describe_offer(CAPABILITIES)
+    line.describe_offer(CAPABILITIES, RNG)
     line.take_answer(sdp("0"), CAPABILITIES)
     assert line.connection().telephone_event is None
 
@@ -58,20 +63,20 @@ def test_the_codec_names_its_rate_where_it_is_not_the_telephones(line: Line) -> 
 
 def test_versions_count_what_was_said_and_not_what_was_refused(line: Line) -> None:
     line.read_offer(sdp("0"), CAPABILITIES)
-    assert version(line.write_answer()) == 1
+    assert version(line.write_answer(RNG)) == 1
     before = line.negotiated
     with pytest.raises(OfferError):
-        line.answer_again(sdp("18"), CAPABILITIES)
+        line.answer_again(sdp("18"), CAPABILITIES, RNG)
     assert line.negotiated is before
-    assert version(line.answer_again(sdp("0"), CAPABILITIES)) == 2
-    assert version(line.answer_again(None, CAPABILITIES)) == 3
+    assert version(line.answer_again(sdp("0"), CAPABILITIES, RNG)) == 2
+    assert version(line.answer_again(None, CAPABILITIES, RNG)) == 3
     assert line.made_offer is not None
     line.take_answer(sdp("8"), CAPABILITIES)
     assert line.made_offer is None and line.codec == "PCMA"
 
 
 def test_a_broken_answer_leaves_the_offer_open(line: Line) -> None:
-    line.describe_offer(CAPABILITIES)
+    line.describe_offer(CAPABILITIES, RNG)
     with pytest.raises(OfferError):
         line.take_answer(b"hello", CAPABILITIES)
     assert line.made_offer is not None and line.negotiated is None

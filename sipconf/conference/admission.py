@@ -17,11 +17,11 @@ from sipconf.conference.room import Room
 
 
 @dataclass(frozen=True, slots=True)
-class TooManyTries:
-    """Why a caller may not try now; retry_after in seconds."""
+class NotNow:
+    """Why a caller may not enter or try now; retry_after in seconds, None: that is not known."""
 
     reason: str
-    retry_after: int
+    retry_after: int | None = None
 
 
 class Admission:
@@ -35,14 +35,14 @@ class Admission:
         """The caller has proven to be the user who manages this conference."""
         return person.caller.user is not None and person.caller.user == room.spec.administrator
 
-    def refusal(self, person: Participant, room: Room, now: float) -> TooManyTries | None:
+    def refusal(self, person: Participant, room: Room, now: float) -> NotNow | None:
         """Why this caller may not try a code now, or None."""
         seconds = self._lockouts.locked_for(keys_of(person.caller, room.spec.extension), self._wall_time(now))
         if seconds <= 0.0:
             return None
         minutes = math.ceil(seconds / 60.0)
         wait = "1 minute" if minutes == 1 else f"{minutes} minutes"
-        return TooManyTries(f"Too many wrong access codes; try again in {wait}", math.ceil(seconds))
+        return NotNow(f"Too many wrong access codes; try again in {wait}", math.ceil(seconds))
 
     def judge(self, person: Participant, room: Room, code: str, now: float) -> Judgement:
         """Compare a code, charge a wrong one, forgive for a right one.

@@ -69,7 +69,8 @@ def failure_of(name: str, status: int) -> Failure:
 
 
 class PrivateCall:
-    """Two people: `caller` and `called` are their call ids; `alive` are those of which more is to be heard."""
+    """Two people: `caller` and `called` are their call ids; `alive` are those of which more is to be heard; `people`
+    says who is at which."""
 
     def __init__(
         self, caller: str, called: str, room: str, user: UserSpec, outbox: Outbox, agenda: Agenda
@@ -78,15 +79,32 @@ class PrivateCall:
         self.called = called
         self.alive = {caller, called}
         self.state = State.CALLING
-        self._room = room
+        self.room = room
+        self.people = {called: Caller(user.extension, user.name, user.extension, None, "")}
         self._user = user
         self._outbox = outbox
         self._agenda = agenda
         self._failure = failure_of(user.name, 408)
 
+    @classmethod
+    def between(
+        cls, one: tuple[str, Caller], other: tuple[str, Caller], room: str, outbox: Outbox, agenda: Agenda
+    ) -> "PrivateCall":
+        """Two who are on the line already, to be connected."""
+        (caller, who), (called, whom) = one, other
+        private = cls(caller, called, room, UserSpec(whom.user or whom.number, whom.name), outbox, agenda)
+        private.people = {caller: who, called: whom}
+        private.state = State.TALKING
+        return private
+
+    def other(self, call: str) -> str:
+        """The call of the other person."""
+        return self.called if call == self.caller else self.caller
+
     def begin(self, who: Caller, ring_limit: float, now: float) -> None:
         """Have the called person's telephones ring."""
-        self._outbox.add(CallOut(self.called, self._user.extension, who.number, who.name, self._room))
+        self.people[self.caller] = who
+        self._outbox.add(CallOut(self.called, self._user.extension, who.number, who.name, self.room))
         self._agenda.set(self.caller, now + ring_limit)
         self._agenda.set(self.called, now + RING_ANYWAY)
 
@@ -121,7 +139,7 @@ class PrivateCall:
     def answer(self) -> None:
         """The called person is there: answer the caller too."""
         self._stop_waiting()
-        self._outbox.add(Answer(self.caller, self._room))
+        self._outbox.add(Answer(self.caller, self.room))
 
     def refuse(self) -> None:
         """Tell the caller why not."""
@@ -136,8 +154,8 @@ class PrivateCall:
 
     def connect(self) -> None:
         """Both hear each other."""
-        self._outbox.add(EnterRoom(self.caller, self._room))
-        self._outbox.add(EnterRoom(self.called, self._room))
+        self._outbox.add(EnterRoom(self.caller, self.room))
+        self._outbox.add(EnterRoom(self.called, self.room))
 
     def end_caller(self) -> None:
         """The called person has hung up."""

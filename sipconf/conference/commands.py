@@ -14,10 +14,12 @@ class Ring:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Answer an arrived call; `CallConnected` or `CallOver` follows. room: the one it may enter later."""
+    """Answer an arrived call; `CallConnected` or `CallOver` follows. room: the one it may enter later. encrypted: it is
+    to be refused unless nobody on the way can hear it."""
 
     call: str
     room: str
+    encrypted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +104,25 @@ class Treat:
 @dataclass(frozen=True, slots=True)
 class CallOut:
     """Ring every telephone of an extension; the first to answer is the call `call`. The caller shown is given.
-    room: the one that it may enter later."""
+    room: the one that it may enter later. encrypted: only telephones that nobody on the way can hear are rung."""
 
     call: str
     extension: str
     caller_number: str
     caller_name: str
     room: str
+    encrypted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReportReferral:
+    """Tell this call's person how a `TransferAsked` of theirs fares: a refusal, or 100 and then what comes of it, final
+    from 200 on. Where the call is over by then, nobody is told."""
+
+    call: str
+    referral: str
+    status: int
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +135,7 @@ class Publish:
 
 Command = (
     Ring | Answer | Reject | HangUp | Play | StopPlaying | EnterRoom | LeaveRoom | PlayToRoom | SetMuted | Treat
-    | CallOut | Publish
+    | CallOut | ReportReferral | Publish
 )
 
 

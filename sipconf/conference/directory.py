@@ -36,8 +36,8 @@ class UserSpec:
 
 @dataclass(frozen=True, slots=True)
 class ConferenceSpec:
-    """A conference as configured. administrator is the extension of the user who manages the call; the codes are
-    kept out of repr."""
+    """A conference as configured. administrator is the extension of the user who manages the call; encrypted: calls in
+    the clear are refused; the codes are kept out of repr."""
 
     name: str
     extension: str
@@ -51,6 +51,7 @@ class ConferenceSpec:
     announce_alone: bool = True
     level_matching: bool = True
     guards: bool = True
+    encrypted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

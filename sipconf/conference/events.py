@@ -50,6 +50,17 @@ class CallOver:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferAsked:
+    """Somebody in a call wants another person brought in, or put through to whom they talk with. target: as dialled;
+    takes_over: a second call, whose other end it is that is to come. `ReportReferral` names the referral."""
+
+    call: str
+    referral: str
+    target: str = field(repr=False)
+    takes_over: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OutgoingRinging:
     """The telephone of an outgoing call rings."""
 
@@ -117,6 +128,6 @@ class HoldChanged:
 
 
 Event = (
-    CallArrived | CallConnected | CallOver | OutgoingRinging | OutgoingAnswered | OutgoingFailed | DigitPressed
-    | PlaybackFinished | SpeakingChanged | GuardChanged | HoldChanged
+    CallArrived | CallConnected | CallOver | TransferAsked | OutgoingRinging | OutgoingAnswered | OutgoingFailed
+    | DigitPressed | PlaybackFinished | SpeakingChanged | GuardChanged | HoldChanged
 )

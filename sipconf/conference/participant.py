@@ -21,8 +21,9 @@ SILENCE_DB = -127.0
 
 
 class State(Enum):
-    """Where a person is. Only the middle three are shown to the console."""
+    """Where a person is. Only those of SHOWN are shown to the console."""
 
+    RINGING = auto()    # invited; their telephone rings
     ARRIVING = auto()   # answered, not yet connected
     PROMPTING = auto()  # with the receptionist
     WAITING = auto()    # outside the mix, until the administrator comes
@@ -32,12 +33,13 @@ class State(Enum):
     OVER = auto()
 
 
-SHOWN = {State.PROMPTING: "prompting", State.WAITING: "waiting", State.TALKING: "talking"}
+SHOWN = {State.RINGING: "ringing", State.PROMPTING: "prompting", State.WAITING: "waiting", State.TALKING: "talking"}
 
 
 class Step(Enum):
     """What moves a person on."""
 
+    ANSWER = auto()   # the invited person is there
     ASK = auto()      # to the receptionist
     WAIT = auto()     # out of the mix, to music
     TALK = auto()     # into the mix
@@ -132,6 +134,16 @@ class Participant:
 Action = Callable[[Participant, tuple[str, ...], float], None]
 
 
+def _arrive(person: Participant, clips: tuple[str, ...], now: float) -> None:
+    person.desk.agenda.set(person.call, None)
+
+
+def _stop_ringing(person: Participant, clips: tuple[str, ...], now: float) -> None:
+    """There is nobody yet to hear why."""
+    person.parting_reason = person.parting_reason or "nobody answered"
+    _hang_up(person, clips, now)
+
+
 def _greet(person: Participant, clips: tuple[str, ...], now: float) -> None:
     """The receptionist speaks for herself."""
 
@@ -196,6 +208,10 @@ def _forget(person: Participant, clips: tuple[str, ...], now: float) -> None:
 
 
 TABLE: dict[tuple[State, Step], tuple[Action, State]] = {
+    (State.RINGING, Step.ANSWER): (_arrive, State.ARRIVING),
+    (State.RINGING, Step.DISMISS): (_stop_ringing, State.CLEARING),
+    (State.RINGING, Step.TIMEOUT): (_stop_ringing, State.CLEARING),
+    (State.RINGING, Step.OVER): (_forget, State.OVER),
     (State.ARRIVING, Step.ASK): (_greet, State.PROMPTING),
     (State.ARRIVING, Step.WAIT): (_seat, State.WAITING),
     (State.ARRIVING, Step.TALK): (_let_in, State.TALKING),

@@ -19,6 +19,12 @@ CONFERENCE_ENDED = "conference-ended"
 ONLY_PERSON = "only-person"
 NOT_AVAILABLE = "not-available"
 MUTED, UNMUTED, KICKED, LOCKED, FULL = "muted", "unmuted", "kicked", "locked", "full"
+REASONS = {
+    LOCKED: "This conference is locked",
+    FULL: "This conference is full",
+    NOT_AVAILABLE: "This conference is not available",
+}
+"""What a clip for somebody who may not enter says, in writing."""
 JOIN_TONE, LEAVE_TONE = "join-tone", "leave-tone"
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from sipconf.errors import MisuseError, SipconfError
 from sipconf.media import protocol
-from sipconf.media.bank import Bank
+from sipconf.media.bank import Bank, BankSettings
+from sipconf.media.checked import CheckedLegs
 from sipconf.media.legs import SENDING, Leg, Legs
 from sipconf.media.protocol import Command, ConnectLeg, Event
 from sipconf.media.transport import Transport
@@ -51,20 +52,23 @@ class House:
 
 def sent(legs: Sequence[Leg]) -> Sent:
     """What the sender reports of connected legs say they have sent."""
-    packets, frame_bytes, timestamp = (np.empty(len(legs), np.int64) for _ in range(3))
+    packets, octets, timestamp = (np.empty(len(legs), np.int64) for _ in range(3))
     for i, leg in enumerate(legs):
         assert leg.bank is not None
         sender = leg.bank.sender
         packets[i], timestamp[i] = sender.packets[leg.row], sender.timestamp[leg.row]
-        frame_bytes[i] = sender.format.frame_bytes
-    return Sent(packets, packets * frame_bytes, timestamp)
+        octets[i] = sender.octets_of(leg.row)
+    return Sent(packets, octets, timestamp)
 
 
 class Changes:
-    """Applies commands, in order. wall_offset: added to `now` it gives seconds since 1970."""
+    """Applies commands, in order. wall_offset: added to `now` it gives seconds since 1970. one_port: all legs are on
+    the shared port."""
 
-    def __init__(self, house: House, wall_offset: float, max_delay_ms: int) -> None:
-        self._house, self._wall_offset, self._max_delay_ms = house, wall_offset, max_delay_ms
+    def __init__(self, house: House, wall_offset: float, banks: BankSettings, one_port: bool = False) -> None:
+        self._house, self._wall_offset, self._bank_settings = house, wall_offset, banks
+        self._one_port = one_port
+        self.checked = CheckedLegs(house.transport, house.legs, self.direct)
 
     def apply(self, command: Command, now: float) -> list[Event]:
         """One command's effect, and the events it causes. A command for a leg that is not open (any more) does
@@ -80,6 +84,8 @@ class Changes:
         match command:
             case protocol.ConnectLeg():
                 return self._connect(leg, command, now)
+            case protocol.SecureLeg():
+                return self._secure(leg, command.keys)
             case protocol.CloseLeg():
                 self._close(leg, now)
             case protocol.PlaceLeg():
@@ -108,21 +114,41 @@ class Changes:
         leg = house.legs.open(
             command.leg, command.cname, rng.getrandbits(32), rng.getrandbits(16), rng.getrandbits(32)
         )
-        leg.allowance = UNPROVEN_PACKETS
+        leg.allowance, leg.own_ports = UNPROVEN_PACKETS, command.own_ports
+        port = shared_port = 0
         try:
-            port = house.transport.open(leg.slot, command.address)
+            if command.ice is not None:
+                shared_port = self.checked.open(leg, command.ice, now)
+            if command.own_ports:
+                port = house.transport.open(leg.slot, command.address)
         except SipconfError as error:
+            if shared_port:
+                house.transport.leave_shared(leg.slot)
+            self.checked.close(leg)
             house.legs.close(leg)
             return [protocol.LegFailed(command.leg, str(error))]
         house.streams.open(leg.slot)
         house.reports.open(leg.slot, now, leg.cname, leg.ssrc)
-        return [protocol.LegOpened(command.leg, port)]
+        return [protocol.LegOpened(command.leg, port, max(port, shared_port) if self._one_port else shared_port)]
+
+    def _secure(self, leg: Leg, keys: protocol.SrtpKeys) -> list[Event]:
+        try:
+            self.checked.secure(leg, keys)
+        except SipconfError as error:
+            self.drop(leg)
+            return [protocol.LegFailed(leg.number, str(error))]
+        self.direct(leg)
+        return []
 
     def _connect(self, leg: Leg, terms: ConnectLeg, now: float) -> list[Event]:
         house = self._house
+        if not self.checked.connect(leg, terms, now):
+            self.drop(leg)
+            return [protocol.LegFailed(leg.number, "the call's media has no port")]
+        if terms.srtp is not None and (failed := self._secure(leg, terms.srtp)):
+            return failed
         format = lookup(terms.tx_format.encoding, terms.tx_format.clock_rate)
-        remote = usable(terms.remote, terms.signalling_host)
-        leg.terms = terms = replace(terms, remote=remote, remote_rtcp=usable(terms.remote_rtcp, terms.signalling_host))
+        leg.terms = terms = _addressed(terms)
         events: list[Event] = []
         if leg.bank is None or leg.bank.format != format:
             events = self.guard(leg, None)  # what was found stays with the bank that is left
@@ -131,16 +157,17 @@ class Changes:
         leg.bank.sender.set_payload_type(leg.row, terms.tx_format.payload_type)
         kinds = {}
         for offered in terms.rx_formats:
-            pair = (offered.encoding.upper(), format.encoding)
+            pair = (offered.encoding.upper(), format.encoding.upper())
             kind = OWN_KIND if pair[0] == pair[1] else TRANSLATED_KINDS.get(pair)
             if kind is not None and offered.clock_rate == format.clock_rate:
                 kinds[offered.payload_type] = kind
         restart = house.streams.connect(
             leg.slot, remote=terms.remote, signalling_host=terms.signalling_host, clock_rate=format.clock_rate,
             kinds=kinds, telephone_event=terms.telephone_event, remote_rtcp=terms.remote_rtcp, now=now,
-            frame=(format.frame_bytes, format.samples),
+            frame=(0, 0) if format.varies else (format.frame_bytes, format.samples), audio_level=terms.audio_level,
         )  # fmt: skip
-        house.transport.connect(leg.slot, terms.remote, terms.remote_rtcp, terms.rtcp_mux, restart)
+        if not leg.checked:
+            house.transport.connect(leg.slot, terms.remote, terms.remote_rtcp, terms.rtcp_mux, restart)
         house.legs.should_send[leg.slot] = leg.should_send
         house.legs.reported_silent[leg.slot] = False
         self.direct(leg)
@@ -150,9 +177,9 @@ class Changes:
         for bank in self._house.banks:
             if bank.format == format:
                 return bank
-        bank = Bank(format, self._house.clips, len(self._house.banks), self._max_delay_ms)
+        bank = Bank(format, self._house.clips, len(self._house.banks), self._bank_settings)
         self._house.banks.append(bank)
-        self._house.mixer.add_bank(bank.mix)
+        self._house.mixer.add_bank(bank.mix, always_share=bank.encoders is not None)
         return bank
 
     def _move(self, leg: Leg, bank: Bank, terms: ConnectLeg, now: float) -> None:
@@ -183,14 +210,16 @@ class Changes:
             return
         wants = leg.terms.direction in SENDING
         leg.bank.send_from(leg.row, wants and self._may_send(leg))
-        if self._is_settled(leg):
+        if leg.checked or self._is_settled(leg):
             house.unlatched.discard(leg.slot)
         else:
             house.unlatched.add(leg.slot)
 
     def _is_settled(self, leg: Leg) -> bool:
-        """Whether the leg knows whom it talks to."""
+        """Whether the leg knows whom it talks to, and on the shared port has keys to do so."""
         assert leg.terms is not None
+        if leg.checked:
+            return leg.pair is not None and leg.keyed
         if self._house.streams.latched(leg.slot) is not None:
             return True
         return leg.terms.remote is not None and is_proven(leg)
@@ -276,4 +305,13 @@ class Changes:
         house.unlatched.discard(slot)
         if leg.bank is not None:
             leg.bank.close(leg.row)
+        self.checked.close(leg)
         house.legs.close(leg)
+
+
+def _addressed(terms: ConnectLeg) -> ConnectLeg:
+    """The terms with those addresses alone that may be sent to; none of a leg whose checks tell its address."""
+    if terms.webrtc is not None:
+        return replace(terms, remote=None, remote_rtcp=None, signalling_host="")
+    remote, remote_rtcp = (usable(address, terms.signalling_host) for address in (terms.remote, terms.remote_rtcp))
+    return replace(terms, remote=remote, remote_rtcp=remote_rtcp)

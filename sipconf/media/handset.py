@@ -113,11 +113,12 @@ class Handset:
         frame[0, : len(piece)] = piece
         self._codec.encode(frame, self._codes)
         self._sender.packetise(self._codes, np.ones(1, bool))
+        (voice,) = self._sender.views_of([0])
         if not self._event:
-            return self._sender.views[0]
+            return voice
         # The event takes the voice's place and its sequence number (RFC 4733 section 2.5.1.2).
         event = bytearray(self._event.popleft())
-        event[2:4] = self._sender.views[0][2:4]
+        event[2:4] = voice[2:4]
         if not self._event:
             self._quiet_frames = GAP_FRAMES
         return memoryview(event)

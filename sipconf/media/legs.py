@@ -21,7 +21,9 @@ RECEIVING = frozenset({"sendrecv", "recvonly"})
 class Leg:
     """One leg. bank and row are set once it is connected; sender numbers outlive a change of bank.
 
-    heard_from: addresses that something has come from; allowance: packets left for others (media.unproven)."""
+    heard_from: addresses that something has come from; allowance: packets left for others (media.unproven). pair: the
+    peer's checked address on the shared port; keyed: its packets can be encrypted; own_ports: it was opened with a pair
+    of its own."""
 
     number: int
     slot: int
@@ -40,6 +42,14 @@ class Leg:
     playing: PlayToLeg | None = None
     heard_from: set[Address] = field(default_factory=set)
     allowance: int = 0
+    pair: Address | None = None
+    keyed: bool = False
+    own_ports: bool = True
+
+    @property
+    def checked(self) -> bool:
+        """Whether it lives on the shared port, where checks tell its peer's address."""
+        return self.terms is not None and self.terms.webrtc is not None
 
     @property
     def heard(self) -> bool:

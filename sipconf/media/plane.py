@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sipconf.media import protocol
+from sipconf.media.bank import BankSettings
 from sipconf.media.changes import TRANSLATED_KINDS, Changes, House, sent
 from sipconf.media.legs import Legs
 from sipconf.media.protocol import Command, Event
 from sipconf.media.transport import Transport
 from sipconf.media.watch import Watch
 from sipconf.mixer.codecs.g711 import a_law_codes, a_law_values, mu_law_codes, mu_law_values
+from sipconf.mixer.codecs.opus import OpusSettings
 from sipconf.mixer.mix import Mixer
 from sipconf.mixer.prompts import ClipLibrary, RoomPlayer
 from sipconf.rtp.batches import Batch, Frames
@@ -45,13 +47,15 @@ _TRANSLATION = {
 @dataclass(frozen=True, slots=True)
 class PlaneSettings:
     """silence_timeout: seconds without RTP until LegSilent. wall_offset: what to add to `now` for seconds since
-    1970, which RTCP's sender reports carry. capacity: legs that the machine allows, for PlaneReport. max_delay_ms: what
-    jitter buffers may add at most."""
+    1970, which RTCP's sender reports carry. capacity: legs that the machine allows, for PlaneReport. max_delay_ms and
+    opus: see BankSettings. one_port: everything is behind the shared port, telephones too."""
 
     silence_timeout: float = 30.0
     wall_offset: float = 0.0
     capacity: int = 0
     max_delay_ms: int = MAX_DELAY_MS
+    opus: OpusSettings = OpusSettings()
+    one_port: bool = False
 
 
 class MediaPlane:
@@ -77,7 +81,8 @@ class MediaPlane:
             room_player=room_player, clips=clips, rng=rng, legs=self._legs, banks=[], unlatched=set(),
         )  # fmt: skip
         self._banks = self._house.banks
-        self._changes = Changes(self._house, settings.wall_offset, settings.max_delay_ms)
+        self._changes = Changes(self._house, settings.wall_offset, BankSettings(settings.max_delay_ms, settings.opus),
+                                settings.one_port)
         self._watch = Watch(self._legs, streams, self._banks, settings.silence_timeout, settings.capacity)
         self._ticks = 0
         self._commands: list[Command] = []
@@ -139,12 +144,12 @@ class MediaPlane:
         if len(slots):
             self._receive_block(slots, block, lengths, now)
         for slot, data in self._transport.drain_rtcp(now):
-            bad = self._reports.bad
-            self._reports.receive(slot, data, now, self._streams)
-            if self._reports.bad == bad:
+            if self._hear_rtcp(slot, data, now):
                 self._changes.hear_rtcp(slot)
         if self._house.unlatched:
             self._changes.watch_unlatched()
+        if self._changes.checked:
+            self._events += self._changes.checked.hear(now)
 
     def _receive_block(
         self, slots: NDArray[np.intp], block: NDArray[np.uint8], lengths: NDArray[np.int64], now: float
@@ -168,7 +173,7 @@ class MediaPlane:
         self, slots: NDArray[np.intp], block: NDArray[np.uint8], lengths: NDArray[np.int64], now: float
     ) -> None:
         """Datagrams of any kind."""
-        parsed = parse(block[: len(slots)], lengths)
+        parsed = parse(block[: len(slots)], lengths, self._streams.level_ids(slots))
         received = self._streams.receive(slots, parsed, now)
         for batch in received.batches:
             self._store(batch, block)
@@ -176,8 +181,16 @@ class MediaPlane:
             for slot, digit in self._digits.receive(slots, received.events, parsed, block, now):
                 self._events.append(protocol.DigitReceived(self._legs.number_at(slot), digit))
         for index in received.rtcp.tolist():
-            data = block[index, : lengths[index]].tobytes()
-            self._reports.receive(int(slots[index]), data, now, self._streams)
+            self._hear_rtcp(int(slots[index]), block[index, : lengths[index]].tobytes(), now)
+
+    def _hear_rtcp(self, slot: int, data: bytes, now: float) -> bool:
+        """A report of a leg's peer; what it lost decides what it is sent. Whether it was one."""
+        bad = self._reports.bad
+        self._reports.receive(slot, data, now, self._streams)
+        leg = self._legs.at(slot)
+        if leg is not None and leg.bank is not None and leg.bank.encoders is not None:
+            leg.bank.encoders.lose(leg.row, float(self._reports.peer_fraction_lost[slot]))
+        return self._reports.bad == bad
 
     def _store_frames(self, frames: Frames, block: NDArray[np.uint8]) -> None:
         """Packets that were just what was expected into their banks' jitter buffers."""
@@ -213,7 +226,7 @@ class MediaPlane:
     def _listen(self, pcm: list[NDArray[np.float32]]) -> None:
         """Levels, and who began or ended talking. Who does not talk adds nothing to the mix."""
         for bank, frame in zip(self._banks, pcm, strict=True):
-            for row in bank.levels.hear(frame).tolist():
+            for row in bank.hear(frame).tolist():
                 slot = int(bank.seats.slots[row])
                 if slot >= 0:
                     talking, level = bool(bank.levels.talking[row]), round(bank.levels.level_db(row), 1)

@@ -17,7 +17,8 @@ from sipconf.errors import MisuseError, StartError
 from sipconf.media import protocol
 from sipconf.media.pipe import Pipe, open_pair
 from sipconf.media.priority import lend_priority
-from sipconf.media.protocol import Command, Event
+from sipconf.media.protocol import Address, Command, Event
+from sipconf.media.shared_socket import open_shared, send_to
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class WorkerSettings:
     first_port, last_port: the RTP range, both included. sounds: the admin's folder of WAV files that replace ours
     by name. silence_timeout: seconds without RTP until LegSilent. max_delay_ms: see PlaneSettings. priority: "normal",
     "nice" (a negative nice value) or "realtime" (SCHED_RR), each as far as the system permits. log_level, log_format:
-    as in [log].
+    as in [log]. opus: bit rate, complexity, forward error correction and DTX, as in [opus].
     """
 
     first_port: int = 10_000
@@ -52,11 +53,13 @@ class WorkerSettings:
     priority: str = "nice"
     log_level: str = "info"
     log_format: str = "text"
+    opus: tuple[int, int, bool, bool] | None = None
 
     def arguments(self) -> list[str]:
-        """The worker's command line, without --fd."""
+        """The worker's command line, without what it inherits."""
         words = [f"--ports={self.first_port}-{self.last_port}", f"--silence-timeout={self.silence_timeout}"]
         words += [] if self.max_delay_ms is None else [f"--max-delay-ms={self.max_delay_ms}"]
+        words += [] if self.opus is None else ["--opus={},{},{:d},{:d}".format(*self.opus)]
         sounds = [] if self.sounds is None else [f"--sounds={self.sounds}"]
         words += [f"--priority={self.priority}", f"--log-level={self.log_level}", f"--log-format={self.log_format}"]
         return [*words, *sounds]
@@ -77,6 +80,7 @@ class MediaSupervisor:
         self._events: list[Event] = []
         self._pipe: Pipe | None = None
         self._worker_end: socket.socket | None = None
+        self._shared: socket.socket | None = None
         self._process: Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
@@ -94,10 +98,16 @@ class MediaSupervisor:
         return self._process.pid if self._process else None
 
     async def start(self, timeout: float = BIRTH_TIMEOUT) -> None:
-        """Start the worker and wait for its first report. Raises StartError when none comes."""
+        """Start the worker and wait for its first report. Raises StartError when none comes, or its shared port is
+        taken."""
         if self._keeper is not None:
             raise MisuseError("the media supervisor is started already")
         self._open_pipe()
+        try:
+            self._shared = await open_shared(self._settings.first_port)
+        except StartError:
+            await self.stop()
+            raise
         self._keeper = asyncio.create_task(self._keep(), name="media-supervisor")
         waiter = asyncio.create_task(self._ready.wait())
         await asyncio.wait({waiter, self._keeper}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
@@ -113,7 +123,7 @@ class MediaSupervisor:
         self._gone.set()
         if self._keeper is not None:
             await asyncio.gather(self._keeper, return_exceptions=True)
-        for end in (self._pipe, self._worker_end):
+        for end in (self._pipe, self._worker_end, self._shared):
             if end is not None:
                 end.close()
 
@@ -135,6 +145,10 @@ class MediaSupervisor:
         elif not self._flush_due:
             self._flush_due = True
             asyncio.get_running_loop().call_soon(self._flush)
+
+    def reply(self, address: Address, datagram: bytes) -> bool:
+        """Send a datagram from the shared port; False where the kernel does not take it now."""
+        return self._shared is not None and send_to(self._shared, address, datagram)
 
     def take_events(self) -> list[Event]:
         """Everything that the worker told since the last call, in order."""
@@ -176,14 +190,15 @@ class MediaSupervisor:
     async def _run_worker(self) -> None:
         """One worker's life, from its start to its end."""
         loop = asyncio.get_running_loop()
-        pipe, theirs = self._pipe, self._worker_end
-        if pipe is None or theirs is None:
+        pipe, theirs, shared = self._pipe, self._worker_end, self._shared
+        if pipe is None or theirs is None or shared is None:
             raise MisuseError("a worker is started before its pipe")
         try:
             with theirs:
                 self._process = await asyncio.create_subprocess_exec(
                     sys.executable, "-m", "sipconf.media.worker", f"--fd={theirs.fileno()}",
-                    *self._settings.arguments(), pass_fds=(theirs.fileno(),), stdin=DEVNULL,
+                    f"--shared-fd={shared.fileno()}", *self._settings.arguments(),
+                    pass_fds=(theirs.fileno(), shared.fileno()), stdin=DEVNULL,
                     env=worker_environment(), start_new_session=True,
                 )  # fmt: skip
             lend_priority(self._settings.priority, self._process.pid)

@@ -1,4 +1,7 @@
-"""What the plane asks of whatever carries its packets: real sockets in a worker, a simulated network in tests."""
+"""What the plane asks of whatever carries its packets: real sockets in a worker, a simulated network in tests.
+
+Encryption is the carrier's: what it drains is in the clear, and what it sends for a leg with keys is not.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -10,7 +13,7 @@ from sipconf.media.protocol import Address
 
 
 class Transport(Protocol):
-    """A pair of ports (RTP, RTCP) per slot. `rtp.edge.ports.Ports` is the one over sockets.
+    """A pair of ports (RTP, RTCP) per slot, or a place on the port that legs share: `rtp.edge.carrier` over sockets.
 
     It decides with Streams.source_of whether a datagram's sender is its leg's peer; what it drains has passed.
     """
@@ -22,6 +25,28 @@ class Transport(Protocol):
         self, slot: int, remote: Address | None, remote_rtcp: Address | None, rtcp_mux: bool, restart: bool
     ) -> None:
         """Send to this peer from now on. restart: who the peer is must be found out anew."""
+
+    def open_checked(self, slot: int, ufrag: str, password: str, now: float) -> int:
+        """Answer connectivity checks that name these credentials, on the shared port; its number. Raises SipconfError
+        where there is none."""
+
+    def choose(self, slot: int, ufrag: str, password: str, remote_ufrag: str, now: float) -> None:
+        """The leg is this peer's, on the shared port alone, and from now on says and hears nothing in the clear."""
+
+    def leave_shared(self, slot: int) -> None:
+        """The leg is not reached on the shared port after all, if it ever was."""
+
+    def secure(self, slot: int, profile: str, rx: bytes, tx: bytes) -> None:
+        """Encrypt with these keys, protocol.SrtpKeys. Raises SipconfError for keys that cannot be used."""
+
+    def take_pairs(self) -> list[tuple[int, Address]]:
+        """(slot, its peer's address) of legs whose checked pair is new."""
+
+    def take_handshakes(self) -> list[tuple[int, bytes]]:
+        """(slot, DTLS datagram) that came from legs' checked pairs."""
+
+    def take_lost(self, now: float) -> list[int]:
+        """Slots whose peers check no more and are sent nothing."""
 
     def close(self, slot: int) -> None:
         """The slot's ports are free again."""

@@ -25,11 +25,16 @@ from sipconf.errors import StartError
 from sipconf.media.pipe import Pipe
 from sipconf.media.plane import TICK_SECONDS, MediaPlane, PlaneSettings
 from sipconf.media.priority import take_priority
+from sipconf.mixer.codecs import libopus
+from sipconf.mixer.codecs.opus import OpusSettings
 from sipconf.mixer.edge.wavfile import load_sounds
 from sipconf.mixer.frame import RATES
 from sipconf.mixer.prompts import ClipLibrary
+from sipconf.rtp.edge.carrier import Carrier
 from sipconf.rtp.edge.ports import Ports
+from sipconf.rtp.edge.shared_port import SMALL_BUFFER, SharedPort, bind_shared, enlarge_buffer
 from sipconf.rtp.playout import MAX_DELAY_MS
+from sipconf.rtp.srtp import SrtpColumns
 from sipconf.rtp.streams import Streams
 
 log = logging.getLogger("sipconf.media.worker")
@@ -118,42 +123,76 @@ def raise_file_limit(wanted: int) -> int:
     return soft
 
 
+def opus_settings(words: str) -> OpusSettings:
+    """What --opus says."""
+    bit_rate, complexity, forward_error_correction, dtx = map(int, words.split(","))
+    return OpusSettings(bit_rate, complexity, bool(forward_error_correction), bool(dtx))
+
+
 def read_arguments(words: list[str]) -> argparse.Namespace:
     """The command line. The front writes it; a person need not."""
     parser = argparse.ArgumentParser(prog="sipconf.media.worker", description="One media worker.")
     parser.add_argument("--fd", type=int, required=True, help="inherited end of the control socket pair")
+    parser.add_argument("--shared-fd", type=int, help="inherited UDP socket on the first port, which browsers share")
     parser.add_argument("--ports", required=True, help="RTP port range, FIRST-LAST")
     parser.add_argument("--sounds", type=Path, help="the admin's folder of WAV files that replace ours by name")
     parser.add_argument("--silence-timeout", type=float, default=30.0)
     parser.add_argument("--max-delay-ms", type=int, default=MAX_DELAY_MS)
+    parser.add_argument("--opus", type=opus_settings, default=OpusSettings(),
+                        help="BIT_RATE,COMPLEXITY,FEC,DTX, the last two 0 or 1")
     parser.add_argument("--priority", choices=("normal", "nice", "realtime"), default="nice")
     parser.add_argument("--log-level", default="info")
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
     return parser.parse_args(words)
 
 
+def open_shared(fd: int | None, port: int, streams: Streams) -> SharedPort:
+    """The port that browsers reach: the inherited socket, or one bound here. Raises StartError."""
+    try:
+        one = bind_shared(port) if fd is None else socket.socket(fileno=fd)
+    except OSError as error:
+        raise StartError(f"UDP port {port}, the first of [rtp] ports, cannot be opened: {error.strerror}") from None
+    size = enlarge_buffer(one)
+    if size < SMALL_BUFFER:
+        log.warning("the receive buffer of UDP port %d has %d octets, too few for a burst of hundreds of browsers; "
+                    "set net.core.rmem_max to %d or more", one.getsockname()[1], size, SMALL_BUFFER)  # fmt: skip
+    return SharedPort(one, streams)
+
+
 def build_plane(arguments: argparse.Namespace) -> MediaPlane:
-    """A plane over sockets of the port range, as many as the system permits."""
+    """A plane over sockets of the port range, as many as the system permits; a range of one port is everybody's."""
     first, last = (int(word) for word in arguments.ports.split("-"))
-    pairs = (last + 1 - first - first % 2) // 2
-    files = raise_file_limit(2 * pairs + OTHER_FILES)
-    capacity = min(pairs, (files - OTHER_FILES) // 2)
-    if capacity < pairs:
-        log.warning("%d open files permitted: room for %d of %d legs", files, capacity, pairs)
+    one_port = first == last
+    libopus.library()  # opened now, or said now that there is none
     rng = random.Random()
-    streams = Streams()
+    srtp = SrtpColumns()
+    streams = Streams(is_authentic=srtp.is_authentic)
+    shared = open_shared(arguments.shared_fd, first, streams)
+    first += shared.port == first
+    pairs = (last + 1 - first - first % 2) // 2
+    capacity = 0 if one_port else fitting_legs(pairs)
     clips = ClipLibrary(load_sounds(arguments.sounds).clips)
     for rate in RATES:
         clips.store(rate)  # resampled now, not in a tick
     return MediaPlane(
-        Ports(first, last, rng, streams),
+        Carrier(None if one_port else Ports(first, last, rng, streams, srtp=srtp), shared, srtp),
         streams,
         clips,
         PlaneSettings(
-            arguments.silence_timeout, time.time() - time.monotonic(), capacity, arguments.max_delay_ms
+            arguments.silence_timeout, time.time() - time.monotonic(), capacity, arguments.max_delay_ms, arguments.opus,
+            one_port,
         ),
         rng,
     )
+
+
+def fitting_legs(pairs: int) -> int:
+    """How many of so many pairs of ports the system's limit of open files permits, which is raised for them."""
+    files = raise_file_limit(2 * pairs + OTHER_FILES)
+    capacity = min(pairs, (files - OTHER_FILES) // 2)
+    if capacity < pairs:
+        log.warning("%d open files permitted: room for %d of %d legs", files, capacity, pairs)
+    return capacity
 
 
 def main(words: list[str]) -> int:

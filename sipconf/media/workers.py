@@ -13,7 +13,7 @@ from typing import Protocol
 
 from sipconf.media import protocol
 from sipconf.media.placement import Placement
-from sipconf.media.protocol import Command, Event
+from sipconf.media.protocol import Address, Command, Event
 from sipconf.media.supervisor import MediaSupervisor, WorkerSettings
 
 NO_PLACE = "the media worker is at its limit"
@@ -30,6 +30,8 @@ class Keeper(protocol.Media, Protocol):
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...
+
+    def reply(self, address: Address, datagram: bytes) -> bool: ...
 
 
 class Workers:
@@ -90,6 +92,11 @@ class Workers:
             self.keepers[worker].send(command)
         if isinstance(command, protocol.CloseLeg):
             self._placement.close(command.leg)
+
+    def reply(self, leg: int, address: Address, datagram: bytes) -> bool:
+        """Send a datagram from the shared port of the worker where a leg lives; False where that cannot be now."""
+        worker = self._placement.worker_of(leg)
+        return worker is not None and self.keepers[worker].reply(address, datagram)
 
     def take_events(self) -> list[Event]:
         """Everything that happened since the last call, in order."""

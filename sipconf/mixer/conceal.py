@@ -12,13 +12,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from sipconf.mixer.codecs.catalogue import Codec
-from sipconf.mixer.frame import Codes, Pcm, Rows, grown
+from sipconf.mixer.frame import Codes, Pcm, Rows, grown, samples_per_frame
+from sipconf.mixer.history import HISTORY_FRAMES, History
 
 FADE_MS = 100  # from the last good sample to silence
 OVERLAP_MS, MAX_OVERLAP_MS = 1, 5  # of a return: at least, plus a tenth of the gap; at most
 JOIN_MS = 1.25  # within which a step at the beginning of a gap dies away
-HISTORY_FRAMES = 3  # kept of what was played: enough for PERIODS of the longest
 SEARCH_RATE = 8000
 LAGS = (30, 122)  # periods looked for at the search rate: 266 to 66 Hz; of a higher voice two or more are one
 TEMPLATE = 48  # samples at the search rate that must look alike one period earlier
@@ -28,29 +27,27 @@ BOTH = 0x0101  # two filled halves, seen as one number
 
 
 class Concealer:
-    """One row per leg of a bank. Keeps the last frames' codes, not their samples: that copy is four times smaller."""
+    """One row per leg of a bank. history: keeps what was played last."""
 
-    def __init__(self, codec: Codec) -> None:
-        self._codec = codec
-        self._half = codec.samples // 2
-        self._factor = codec.clock_rate // SEARCH_RATE
-        per_ms = codec.clock_rate // 1000
+    def __init__(self, clock_rate: int, history: History) -> None:
+        self._history = history
+        self._samples = samples_per_frame(clock_rate)
+        self._half = self._samples // 2
+        self._factor = clock_rate // SEARCH_RATE
+        per_ms = clock_rate // 1000
         self._fade = FADE_MS * per_ms
         self._overlap, self._max_overlap = OVERLAP_MS * per_ms, MAX_OVERLAP_MS * per_ms
-        self._join = np.exp(-np.arange(codec.samples + self._max_overlap) / (JOIN_MS * per_ms)).astype(np.float32)
-        self._history = [np.zeros((0, codec.frame_bytes), np.uint8) for _ in range(HISTORY_FRAMES)]  # oldest first
+        self._join = np.exp(-np.arange(self._samples + self._max_overlap) / (JOIN_MS * per_ms)).astype(np.float32)
         self._gap = np.zeros(0, np.int64)  # samples invented since the last good one
         self._troubled = False  # some row has such a gap
-        self._past = np.zeros((0, HISTORY_FRAMES * codec.samples), np.float32)  # what was played before the gap
+        self._past = np.zeros((0, HISTORY_FRAMES * self._samples), np.float32)  # what was played before the gap
         self._period = np.ones(0, np.int64)
         self._count = np.ones(0, np.int64)  # of them, repeated as one
         self._next = np.zeros((0, self._max_overlap), np.float32)  # what would go on behind the invented
 
     def add(self, row: int) -> None:
         """A new leg in this row: nothing was heard from it yet, so nothing is invented until it speaks."""
-        self._history = [grown(codes, row + 1) for codes in self._history]
-        for codes in self._history:
-            codes[row] = self._codec.silence
+        self._history.add(row)
         for name in ("_gap", "_past", "_period", "_count", "_next"):
             setattr(self, name, grown(getattr(self, name), row + 1))
         self._gap[row] = self._fade
@@ -59,22 +56,16 @@ class Concealer:
         self._period[row] = LAGS[1] * self._factor
         self._count[row] = 1
 
-    def fill(self, pcm: Pcm, codes: Codes, filled: NDArray[np.uint8]) -> None:
-        """pcm float32 (n, samples), decoded from codes uint8 (n, frame_bytes), gets its missing halves, in place.
-        filled uint8 (n, 2), contiguous: 1 where that half came, else 0."""
+    def fill(self, pcm: Pcm, filled: NDArray[np.uint8], codes: Codes | None = None) -> None:
+        """pcm float32 (n, samples) gets its missing halves, in place. filled uint8 (n, 2), contiguous: 1 where that
+        half came, else 0. codes: what it was decoded from, if the history wants to know."""
         mended = None
         if self._troubled or np.count_nonzero(filled) != filled.size:
             mended = self._concerned(filled)
             if len(mended):
                 pcm[mended] = self._mend(mended, pcm[mended], filled[mended] != 0)
                 self._troubled = np.count_nonzero(self._gap) != 0
-        newest = self._history.pop(0)
-        self._history.append(newest)
-        newest[: len(codes)] = codes
-        if mended is not None and len(mended):
-            played = np.empty((len(mended), codes.shape[1]), np.uint8)
-            self._codec.encode(pcm[mended], played)
-            newest[mended] = played
+        self._history.keep(pcm, codes, mended)
 
     def _concerned(self, filled: NDArray[np.uint8]) -> Rows:
         """Rows that miss something and are not silent yet, or that come back."""
@@ -84,7 +75,7 @@ class Concealer:
 
     def _mend(self, rows: Rows, heard: Pcm, came: NDArray[np.bool_]) -> Pcm:
         """What rows play: heard (m, samples), in place, with the halves that did not come, came (m, 2), invented."""
-        samples, half = self._codec.samples, self._half
+        samples, half = self._samples, self._half
         alike = came[:, 0] == came[:, 1]
         whole, mixed = np.flatnonzero(alike), np.flatnonzero(~alike)
         for part, begin, end in ((whole, 0, samples), (mixed, 0, half), (mixed, half, samples)):
@@ -105,9 +96,7 @@ class Concealer:
 
     def _learn(self, rows: Rows, now: Pcm) -> None:
         """Keep what rows played before their gap, at last now (m, 0 or half), and find its period."""
-        codes = np.stack([frame[rows] for frame in self._history], axis=1)
-        past = np.empty((len(rows), self._past.shape[1]), np.float32)
-        self._codec.decode(codes.reshape(-1, codes.shape[2]), past.reshape(-1, self._codec.samples))
+        past = self._history.of(rows)
         if now.shape[1]:
             past = np.concatenate([past[:, now.shape[1] :], now], axis=1)
         self._past[rows] = past
@@ -132,7 +121,7 @@ class Concealer:
         gap, period, past = self._gap[rows], self._period[rows], self._past[rows]
         index = np.arange(length + self._max_overlap, dtype=np.float32)
         at = index + gap[:, None].astype(np.float32)
-        count = np.minimum(1 + gap // self._codec.samples, PERIODS)
+        count = np.minimum(1 + gap // self._samples, PERIODS)
         signal = self._repeated(past, at, period, count)
         starts = np.flatnonzero(gap == 0)
         if len(starts):
@@ -159,7 +148,7 @@ class Concealer:
         blend = np.maximum(0, 1 + index / (BLEND * period[:, None])).astype(np.float32)
         cycles = past.copy()
         cycles[:, width - longest :] += (past.take(begin[:, None] + index) - past[:, width - longest :]) * blend
-        begun = (count - 1) * self._codec.samples // period * period  # a whole number of periods, to keep the phase
+        begun = (count - 1) * self._samples // period * period  # a whole number of periods, to keep the phase
         place = at - begun[:, None].astype(np.float32)
         turns = np.floor((place + np.float32(0.5)) / whole[:, None].astype(np.float32))
         place -= turns * whole[:, None].astype(np.float32)

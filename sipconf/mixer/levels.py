@@ -7,6 +7,8 @@ noise. A frame is only compared; what it is compared with is learnt once a block
 statistics: R. Martin, IEEE Trans. Speech Audio Process. 9 (2001) 504.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +31,13 @@ CLICK_MS = 60
 """Hang-over of a frame that stood alone: a click, or a rumble's peak."""
 
 Track = NDArray[np.float32]
+
+
+class Told(NamedTuple):
+    """How loud some rows are by their peers' word (RFC 6464). power: float32, mean square at int16 scale."""
+
+    rows: Rows
+    power: NDArray[np.float32]
 
 
 class Levels:
@@ -85,13 +94,16 @@ class Levels:
         self._until[row] = 0
         self._talking[row] = self._loud[row] = False
 
-    def hear(self, pcm: Pcm) -> Rows:
-        """A frame of the first n rows, float32 (n, samples). Answers the rows whose talking has changed."""
+    def hear(self, pcm: Pcm, told: Told | None = None) -> Rows:
+        """A frame of the first n rows, float32 (n, samples). told: rows whose samples are not there, but how loud they
+        are. Answers the rows whose talking has changed."""
         rows = len(pcm)
         self.at = (self.at + 1) % BLOCK
         power, until = self.track[self.at, :rows], self._until[:rows]
         np.vecdot(pcm, pcm, out=power)
         power *= np.float32(1 / pcm.shape[1])
+        if told is not None:
+            power[told.rows] = told.power
         loud = power > self.threshold[:rows]
         np.maximum(until, self._frame + CLICK_MS // FRAME_MS, out=until, where=loud)
         np.copyto(until, self._frame + HANG_OVER_MS // FRAME_MS, where=loud & self._loud[:rows])

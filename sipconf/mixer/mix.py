@@ -50,11 +50,12 @@ class Mixer:
         # A word that begins in this frame must not be faded in across it.
         self._openings = {rate: np.minimum(1, RAMP_OPENING * rise) for rate, rise in self._ramps.items()}
 
-    def add_bank(self, bank: MixBank) -> None:
-        """Mix this bank too, from the next frame on; its place in the lists of mix() is the next."""
+    def add_bank(self, bank: MixBank, always_share: bool = False) -> None:
+        """Mix this bank too, from the next frame on; its place in the lists of mix() is the next. always_share: what
+        its rows hear is told by shares, however few share."""
         self._banks.append(bank)
         self._outs.append(np.zeros((0, bank.samples), np.float32))
-        self._sharings.append(Sharing())
+        self._sharings.append(Sharing(always_share))
 
     def mix(self, pcm: list[Pcm], played: list[Rows] | None = None) -> list[Pcm]:
         """One frame. pcm[b]: what bank b's legs said, float32 (size, samples), used up. The answer, one array of the

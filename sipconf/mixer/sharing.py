@@ -41,7 +41,7 @@ class Share:
     def __init__(self, weights: Weights, slots: Rows, rooms: int, own: Rows) -> None:
         self.own = own
         self.common: Pcm = np.zeros((0, 0), np.float32)
-        self._slots, self._own_slots = slots, slots[own]
+        self.slots, self._own_slots = slots, slots[own]
         self._everyone_alike = rooms == 1 and not np.count_nonzero(slots)
         self._product = room_product(self._own_slots, rooms)
         talk = np.ones(len(slots), np.float32)
@@ -79,20 +79,22 @@ class Share:
     def heard(self, pcm: Pcm, rows: Rows) -> Pcm:
         """What some rows hear, float32 (len(rows), samples)."""
         has_own = np.isin(rows, self.own)
-        return np.where(has_own[:, None], pcm[rows], self.common[self._slots[rows]])
+        return np.where(has_own[:, None], pcm[rows], self.common[self.slots[rows]])
 
     def encode(self, codec: Codec, pcm: Pcm, out: Codes) -> None:
         """Everybody's frame to out, uint8 (size, frame_bytes): own rows from pcm, the others from common."""
         codes = np.empty((len(self.common) + len(self.own), codec.frame_bytes), np.uint8)
         codec.encode(np.concatenate([self.common, pcm[self.own]]), codes)
-        out[:] = codes[0] if self._everyone_alike else codes.take(self._slots, axis=0)
+        out[:] = codes[0] if self._everyone_alike else codes.take(self.slots, axis=0)
         out[self.own] = codes[len(self.common) :]
 
 
 class Sharing:
-    """Decides for one bank, frame by frame, whether its listeners share."""
+    """Decides for one bank, frame by frame, whether its listeners share. always: they do, for whoever encodes needs to
+    know who hears the same."""
 
-    def __init__(self) -> None:
+    def __init__(self, always: bool = False) -> None:
+        self._always = always
         self._seen: tuple[object, ...] = ()
         self._share: Share | None = None
 
@@ -100,7 +102,7 @@ class Sharing:
         """How to share this frame; None: the plain way. weights: of the bank in this frame. slots: int64 (size,), the
         room of each row among the `rooms` of its rate, `rooms` for none. played: rows that hear something over the
         mix. While all of them are the same objects so is the answer."""
-        if 2 * len(weights.silent) < len(slots):
+        if 2 * len(weights.silent) < len(slots) and not self._always:
             return None  # most talk
         if len(self._seen) != 3 or self._seen[0] is not weights or self._seen[1] is not slots or (
             self._seen[2] is not played and (len(played) or len(self._seen[2]))
@@ -108,7 +110,7 @@ class Sharing:
             self._seen = (weights, slots, played)
             own = _own_rows(weights, len(slots), played)
             spared = len(slots) - len(own) - rooms
-            worth_it = 2 * len(own) <= len(slots) and spared >= LEAST_SPARED
+            worth_it = self._always or (2 * len(own) <= len(slots) and spared >= LEAST_SPARED)
             self._share = Share(weights, slots, rooms, own) if worth_it else None
         return self._share
 

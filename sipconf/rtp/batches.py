@@ -26,7 +26,8 @@ class Batch(Chosen):
     """Audio packets of one round, columns of length Q; every slot at most once.
 
     index: position in the block; kinds: the caller's number of the format; timestamps: 32 bit, in int64; offsets and
-    sizes of the payload in octets; fresh: first packet of a new or restarted source.
+    sizes of the payload in octets; fresh: first packet of a new or restarted source; levels: what the packet says of
+    its loudness (RFC 6464), 0 to 127 in -dBov, packet.NO_LEVEL where it says nothing.
     """
 
     index: NDArray[np.intp]
@@ -37,6 +38,7 @@ class Batch(Chosen):
     sizes: NDArray[np.int64]
     markers: NDArray[np.bool_]
     fresh: NDArray[np.bool_]
+    levels: NDArray[np.uint8]
 
     def where(self, mask: NDArray[np.bool_]) -> "Batch":
         """The packets that a bool (Q,) mask chooses."""

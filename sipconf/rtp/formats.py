@@ -64,7 +64,7 @@ FORMATS: dict[tuple[str, int], FrameFormat] = {
         FrameFormat("L16", 16000, 2, 0),
         FrameFormat("L16", 48000, 2, 0),
         # RFC 3551 section 4.5.2: its RTP clock is 8000 Hz, by a mistake that stays.
-        FrameFormat("G722", 8000, 1, 0, audio_rate=16000),
+        FrameFormat("G722", 8000, 1, 0xFF, audio_rate=16000),
         FrameFormat("opus", 48000, 0, 0, most_bytes=1275),  # RFC 6716 section 3.4: the longest frame
     )
 }

@@ -4,14 +4,8 @@ Time is counted in halves of a frame (10 ms). Each row has a ring of halves; a h
 time, so nothing has to be cleared when a row jumps. The depth of a row is not a setting but what its packets have
 to spare when they arrive: a packet that comes too late moves the row's playing point back, and seconds in which
 even the latest packet had a whole frame to spare move it forward (`depth`, `playout`). Sequence numbers play no part
-here (streams), and what is played in place of a missing half is the mixer's business.
-
-Time moves by whole frames here. A row that is to move amid sound slips, which is done on decoded samples and so
-elsewhere; this is the seam. To become shallower a row gives two frames at one tick, and the one who slips keeps a
-frame's samples back and takes them out one period after the other. To become deeper it goes on as before while periods
-are played twice and samples pile up behind them; when they are a whole frame, `repeat` lets the row give the frame that
-it gave last once more, which nobody hears, in the place of which the piled up samples are played. Either way `settle`
-tells that the row may move again.
+here (streams), and what is played in place of a missing half is the mixer's business. Formats whose frames
+vary in length have a buffer of whole packets (packet_jitter).
 """
 
 from dataclasses import dataclass
@@ -23,54 +17,33 @@ from sipconf.rtp.batches import Batch, gapless
 from sipconf.rtp.depth import FRAME
 from sipconf.rtp.formats import FrameFormat
 from sipconf.rtp.packet import HEADER_BYTES
-from sipconf.rtp.playout import ALIGNMENT, MAX_DELAY_MS, PlayoutColumns
+from sipconf.rtp.playout import MAX_DELAY_MS
+from sipconf.rtp.ring import MAX_PACKET, JitterRing, Moves
 
-MAX_PACKET = 12
-"""Halves of the longest packet that is taken (120 ms); the rest of a longer one is dropped."""
 _FIRST_AND_SECOND = np.arange(FRAME)
-
-
-def ring_halves(max_depth: int) -> int:
-    """Halves in a row's ring: the greatest depth and the longest packet, and a power of two (320 ms for 200 ms)."""
-    return 1 << (max_depth + MAX_PACKET - 1).bit_length()
-
-
-@dataclass(frozen=True, slots=True)
-class Moves:
-    """Rows that slip, each kind int (k,). lose: rows that gave a frame more, first: uint8 (k, frame_bytes), the codes
-    of the one before that of this tick; gain: rows that are to draw one out; repeated: rows whose frame is the last
-    tick's again, to be played is what was drawn out."""
-
-    lose: NDArray[np.intp]
-    first: NDArray[np.uint8]
-    gain: NDArray[np.intp]
-    repeated: NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
     """One tick's frames of rows 0..n-1. codes: uint8 (n, frame_bytes), silence where nothing came; filled: uint8
-    (n, 2), 1 for each half that a packet filled. Both are overwritten by the next take. moves: None but seldom."""
+    (n, 2), 1 for each half that a packet filled. Both are overwritten by the next take. moves: None but seldom, their
+    first: uint8 (k, frame_bytes)."""
 
     codes: NDArray[np.uint8]
     filled: NDArray[np.uint8]
-    moves: Moves | None
+    moves: Moves[NDArray[np.uint8]] | None
 
 
-class JitterBank:
+class JitterBank(JitterRing[NDArray[np.uint8]]):
     """The rows of one format: put packets, take frames."""
 
     def __init__(self, format: FrameFormat, capacity: int = 64, max_delay_ms: int = MAX_DELAY_MS) -> None:
-        self.format = format
-        self.playout = PlayoutColumns(capacity, format.half_samples, max_delay_ms)
-        self._halves_each = ring_halves(self.playout.max_depth)
-        assert self._halves_each <= ALIGNMENT
-        self._owed = np.zeros(0, np.intp)  # rows that wait to give their last frame again
         self._half = f"V{format.half_bytes}"
         self._frame = f"V{format.frame_bytes}"
-        self._allocate(capacity)
+        super().__init__(format, capacity, max_delay_ms)
 
     def _allocate(self, capacity: int) -> None:
+        super()._allocate(capacity)
         # Frames lie slot by slot, not row by row: rows that play the same slot at one time are then neighbours. Behind
         # them is one of silence: missing halves are read from there.
         frames = self._halves_each // FRAME * capacity
@@ -85,38 +58,15 @@ class JitterBank:
         self._out_halves = self._codes.view(self._half).reshape(-1)
         self._out_frames = self._codes.view(self._frame).reshape(-1)
         self._silence_at = self._halves_each * capacity
-        self._rows = np.arange(capacity)
 
-    def _by_row(self, ring: NDArray[np.uint8], stamps: NDArray[np.int64]) -> tuple[NDArray, NDArray]:
-        """The ring as (slots of a frame, rows, octets) and its stamps as (slots of a frame, rows, 2)."""
+    def _by_row(self) -> list[NDArray]:
+        """The stamps as (slots of a frame, rows, 2) and the ring as (slots of a frame, rows, octets)."""
         slots = self._halves_each // FRAME
-        return ring[:-1].reshape(slots, -1, self.format.frame_bytes), stamps.reshape(slots, -1, FRAME)
-
-    def reserve(self, row: int) -> None:
-        """Make sure that a row exists; buffers handed out before belong to the past."""
-        old = len(self._codes)
-        if row < old:
-            return
-        ring, stamps = self._by_row(self._ring, self._stamps)
-        self._allocate(max(row + 1, 2 * old))
-        wider, wider_stamps = self._by_row(self._ring, self._stamps)
-        wider[:, :old], wider_stamps[:, :old] = ring, stamps
-        self.playout.grow(len(self._codes))
-
-    def open(self, row: int) -> None:
-        """Begin with an empty row: its first packet sets the time."""
-        self.reserve(row)
-        self.playout.clear(row)
-        self._empty(row)
-
-    def close(self, row: int) -> None:
-        """The row gives silence from now on; its counters stay readable until it is opened again."""
-        self.playout.retire(row)
-        self._empty(row)
+        frames = self._ring[:-1].reshape(slots, -1, self.format.frame_bytes)
+        return [self._stamps.reshape(slots, -1, FRAME), frames]
 
     def _empty(self, row: int) -> None:
-        self._owed = self._owed[self._owed != row]
-        self._by_row(self._ring, self._stamps)[1][:, row] = -1
+        self._by_row()[0][:, row] = -1
 
     # --- in ----------------------------------------------------------------------------------------------------------
     def put_next(self, rows: NDArray[np.intp], lines: slice | NDArray[np.intp], block: NDArray[np.uint8]) -> bool:
@@ -217,7 +167,7 @@ class JitterBank:
     def _at(self, rows: NDArray[np.intp], places: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where in the ring, counted in halves, these rows keep these halves of their time."""
         at = places & self._halves_each - FRAME
-        at *= len(self._codes)
+        at *= self._capacity
         at += FRAME * rows
         at += places & 1
         return at
@@ -228,8 +178,7 @@ class JitterBank:
         payload = payload[: MAX_PACKET * half_bytes]
         payload = payload[: len(payload) // self.format.sample_bytes * self.format.sample_bytes]
         play = self.playout.play_of(row)
-        rings, all_stamps = self._by_row(self._ring, self._stamps)
-        ring, stamps = rings[:, row], all_stamps[:, row]
+        stamps, ring = (kept[:, row] for kept in self._by_row())
         done, begin = 0, rest * self.format.sample_bytes
         while done < len(payload):
             piece = payload[done : done + half_bytes - begin]
@@ -253,7 +202,7 @@ class JitterBank:
         """
         if n:
             self.reserve(n - 1)
-        moves = self._move(n, heard) if self.playout.restless(n) or len(self._owed) else None
+        moves = self._move(n, heard, self._filled.all(axis=1)) if self._restless(n) else None
         play = self.playout.advance(n)
         frames = self._frame_at(self._rows[:n], play)
         stamps = self._stamp_pairs.take(frames, axis=0, mode="clip")
@@ -273,56 +222,19 @@ class JitterBank:
         """Where in the ring, counted in frames, rows keep the frames that begin at these halves."""
         frames = play // FRAME  # a row always plays a whole frame of the ring
         frames &= self._halves_each // FRAME - 1
-        frames *= len(self._codes)
+        frames *= self._capacity
         frames += rows
         return frames
 
-    def _move(self, n: int, heard: NDArray[np.bool_] | None) -> Moves | None:
-        """Let the rows of which there are frames too many or too few move by one, where it may be now."""
-        playout = self.playout
-        lose, gain = playout.move_unheard(n, heard)
-        whole = self._filled.all(axis=1)  # the last frame: what follows it must need no concealment
-        lose = lose[whole[lose]]
-        play = playout.play(lose)
-        first, second = self._frame_at(lose, play), self._frame_at(lose, play + FRAME)
+    def _in_hand(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        play = self.playout.play(rows)
+        first, second = self._frame_at(rows, play), self._frame_at(rows, play + FRAME)
         in_hand = (self._stamp_pairs[first] == play[:, None] + _FIRST_AND_SECOND).all(axis=1)
         in_hand &= (self._stamp_pairs[second] == play[:, None] + FRAME + _FIRST_AND_SECOND).all(axis=1)
-        left = max(0, playout.slips_left - len(gain))
-        lose, first = lose[in_hand][:left], first[in_hand][:left]
+        return in_hand
+
+    def _give_early(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
+        first = self._frame_at(rows, self.playout.play(rows))
         codes = self._ring[first]
         self._stamp_pairs[first] = -1
-        for row in lose.tolist():
-            playout.leave_out(row)
-        playout.slipping[gain] = True
-        ready = (self._owed < n) & whole[self._owed] & playout.has_room(self._owed)
-        repeated, self._owed = self._owed[ready], self._owed[~ready]
-        for row in repeated.tolist():
-            playout.wait_for(row)
-        if len(lose) or len(gain) or len(repeated):
-            return Moves(lose, codes, gain, repeated)
-        return None
-
-    def repeat(self, rows: NDArray[np.intp]) -> None:
-        """A frame has been drawn out of each of these rows, int (k,): as soon as their last frame came whole, they give
-        it again (`Moves.repeated`)."""
-        if len(rows):
-            self._owed = np.concatenate([self._owed, rows])
-
-    def settle(self, rows: NDArray[np.intp]) -> None:
-        """These rows, int (k,), slip no more."""
-        self.playout.slipping[rows] = False
-
-    def skip(self, ticks: int) -> None:
-        """Time went on for so many ticks in which nothing was taken: the frames of that time are left out. To be called
-        before the packets that waited meanwhile are put."""
-        self.playout.oversleep(ticks)
-
-    # --- figures -----------------------------------------------------------------------------------------------------
-    @property
-    def late(self) -> NDArray[np.int64]:
-        """Packets that came after their last sample was due, by row."""
-        return self.playout.late
-
-    def delay_ms(self, rows: NDArray[np.intp] | int) -> NDArray[np.float64]:
-        """Mean time from a packet's arrival to the playing of its first sample, half a tick of waiting included."""
-        return 10.0 + 10.0 * self.playout.depth.mean_slack[rows]
+        return codes

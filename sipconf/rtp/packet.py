@@ -1,7 +1,8 @@
 """RTP headers of a whole block of datagrams at once (RFC 3550 section 5.1).
 
-A block is one row of octets per datagram. The common header (version 2, no padding, extension or CSRC) is read without
-a loop; the others, one by one. Not here: whether a packet belongs to a stream (streams) and what RTCP says (rtcp).
+A block is one row of octets per datagram. The common headers (version 2, no padding or CSRC, with an extension or
+without) are read without a loop; the others, one by one. Not here: what is in extensions (extensions), whether a packet
+belongs to a stream (streams) and what RTCP says (rtcp).
 """
 
 from dataclasses import dataclass
@@ -10,22 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sipconf.errors import MisuseError
+from sipconf.rtp.extensions import PREFIX_BYTES, read_levels
 
 ROW = 1600
 """Octets of a block's row: more than any Ethernet datagram, and an odd number of 64-octet cache lines, so that the
 headers of successive rows do not fall into the same few sets of the cache."""
 
 HEADER_BYTES = 12
+NO_LEVEL = 255
+"""In the place of an audio level (RFC 6464) where a packet tells none."""
 RTCP_TYPES = range(192, 224)
 """Second octets that mean RTCP on a multiplexed port (RFC 5761 section 4)."""
 
-_NEITHER, _PLAIN, _RARE, _RTCP = range(4)
+_NEITHER, _PLAIN, _EXTENDED, _RARE, _RTCP = range(5)
+_MOST_AT_ONCE = 4096
+_UNTOLD = np.full(_MOST_AT_ONCE, NO_LEVEL, np.uint8)
+_UNTOLD.flags.writeable = False
 
 
 def _kinds() -> NDArray[np.uint8]:
     """What the first two octets of a datagram make it, uint8 (65536,)."""
     lead = np.arange(65536)
-    kinds = np.where(lead >> 8 == 0x80, _PLAIN, np.where(lead >> 14 == 2, _RARE, _NEITHER))
+    kinds = np.where(lead >> 14 == 2, _RARE, _NEITHER)
+    kinds[lead >> 8 == 0x80] = _PLAIN
+    kinds[lead >> 8 == 0x90] = _EXTENDED
     # On one port RTCP shows by its packet type, which RTP avoids as payload types 64 to 95 (RFC 5761 section 4).
     rtcp = (lead >> 14 == 2) & (lead & 0xFF >= RTCP_TYPES.start) & (lead & 0xFF < RTCP_TYPES.stop)
     kinds[rtcp] = _RTCP
@@ -39,7 +48,8 @@ _KIND = _kinds()
 class Parsed:
     """Columns for P datagrams. valid, rtcp: bool; the others int64. Where not valid, only rtcp means anything.
 
-    offset, size: where the payload begins in its row and how many octets it has, padding taken off.
+    offset, size: where the payload begins in its row and how many octets it has, padding taken off. levels: uint8, what
+    the packet says of its loudness (RFC 6464), 0 to 127 in -dBov, NO_LEVEL where it says nothing.
     """
 
     valid: NDArray[np.bool_]
@@ -51,10 +61,15 @@ class Parsed:
     ssrc: NDArray[np.int64]
     offset: NDArray[np.int64]
     size: NDArray[np.int64]
+    levels: NDArray[np.uint8]
 
 
-def parse(block: NDArray[np.uint8], lengths: NDArray[np.integer]) -> Parsed:
-    """Read the headers of block, uint8 (P, octets) C-contiguous with rows a multiple of 4 octets, lengths int (P,)."""
+def parse(
+    block: NDArray[np.uint8], lengths: NDArray[np.integer], level_ids: NDArray[np.int64] | None = None
+) -> Parsed:
+    """Read the headers of block, uint8 (P, octets) C-contiguous with rows a multiple of 4 octets, lengths int (P,).
+
+    level_ids: int64 (P,), the extension element that tells each packet's level, 0 for none; None: nobody tells."""
     count, width = block.shape
     if width % 4 or width < HEADER_BYTES or not block.flags.c_contiguous:
         raise MisuseError("a block is contiguous rows of a multiple of 4 octets")
@@ -63,17 +78,42 @@ def parse(block: NDArray[np.uint8], lengths: NDArray[np.integer]) -> Parsed:
     size = lengths - np.int64(HEADER_BYTES)
     payload_type, marker, sequence = lead & 0x7F, (lead & 0x80) != 0, words[0] & 0xFFFF
     offset = np.full(count, HEADER_BYTES, np.int64)
+    levels = _UNTOLD[:count] if count <= _MOST_AT_ONCE else np.full(count, NO_LEVEL, np.uint8)
     kind = _KIND.take(lead, mode="clip")
     plain = (kind == _PLAIN) & (size >= 0)
     if np.count_nonzero(plain) == count:
-        return Parsed(plain, ~plain, payload_type, marker, sequence, words[1], words[2], offset, size)
+        return Parsed(plain, ~plain, payload_type, marker, sequence, words[1], words[2], offset, size, levels)
     rtcp = (kind == _RTCP) & (size >= -4)
+    extended = np.flatnonzero((kind == _EXTENDED) & (size >= PREFIX_BYTES))
+    if len(extended):
+        extended = _pass_extensions(block, extended, offset, size)
+        plain[extended] = True
+        if level_ids is not None and np.count_nonzero(level_ids):
+            levels = np.full(count, NO_LEVEL, np.uint8)
+            told = levels[extended]
+            read_levels(block.reshape(-1), extended * width + HEADER_BYTES, level_ids[extended], told)
+            levels[extended] = told
     for i in np.flatnonzero((kind == _RARE) & (size >= 0)).tolist():
         place = _payload_place(block[i], int(lengths[i]))
         if place is not None:
             plain[i] = True
             offset[i], size[i] = place
-    return Parsed(plain, rtcp, payload_type, marker, sequence, words[1], words[2], offset, size)
+    return Parsed(plain, rtcp, payload_type, marker, sequence, words[1], words[2], offset, size, levels)
+
+
+def _pass_extensions(
+    block: NDArray[np.uint8], rows: NDArray[np.intp], offset: NDArray[np.int64], size: NDArray[np.int64]
+) -> NDArray[np.intp]:
+    """Let the payloads of these rows begin behind their extensions (RFC 3550 section 5.3.1). Returns those in which the
+    extension ends inside the datagram."""
+    words = np.ndarray(len(block), ">u2", block, HEADER_BYTES + 2, (block.shape[1],))[rows]
+    octets = PREFIX_BYTES + 4 * words.astype(np.int64)
+    fits = octets <= size[rows]
+    if np.count_nonzero(fits) != len(fits):
+        rows, octets = rows[fits], octets[fits]
+    offset[rows] += octets
+    size[rows] -= octets
+    return rows
 
 
 def _payload_place(row: NDArray[np.uint8], length: int) -> tuple[int, int] | None:

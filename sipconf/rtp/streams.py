@@ -4,7 +4,7 @@ Everything is a column by slot, the leg's number in the whole plane. Packets pas
 once, so that a round is a handful of array operations. Not here: playing them out (jitter), reading sockets (edge).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from sipconf.errors import MisuseError
 from sipconf.rtp.batches import Batch, Frames, Received, gapless
 from sipconf.rtp.interarrival import InterarrivalJitter
 from sipconf.rtp.latching import STILL_TALKING, Address, Latch, Verdict, plain
-from sipconf.rtp.packet import HEADER_BYTES, Parsed
+from sipconf.rtp.packet import HEADER_BYTES, NO_LEVEL, Parsed
 from sipconf.rtp.probation import Probation
 from sipconf.rtp.sequence import SequenceColumns
 from sipconf.rtp.successors import Successors
@@ -26,15 +26,20 @@ COMFORT_NOISE = 13
 SHORT_ROUNDS = 3
 """Rounds of one block in which packets are looked for that were expected: each costs the same, however few it holds."""
 
+Datagram = memoryview | bytes
+
 _EVENT, _PASSED_OVER, _UNKNOWN = 253, 254, 255
 _NOBODY = -1
 _WRAP = 0xFFFFFFFF
 
 
 class Streams:
-    """Receive columns of all legs. received, duplicated, strangers, bad: packets; started: a source is believed."""
+    """Receive columns of all legs. received, duplicated, strangers, bad: packets; started: a source is believed.
 
-    def __init__(self, capacity: int = 64) -> None:
+    is_authentic: asked of a leg's packet before its source is believed; a stranger's moves nothing."""
+
+    def __init__(self, capacity: int = 64, is_authentic: Callable[[int, Datagram], bool] | None = None) -> None:
+        self._is_authentic = is_authentic
         self.sequence = SequenceColumns(capacity)
         self.ssrc = np.zeros(capacity, np.int64)
         self.started = np.zeros(capacity, bool)
@@ -50,6 +55,8 @@ class Streams:
         self._probations: dict[int, Probation] = {}
         self._leader = np.zeros(capacity, np.intp)
         self._kinds = np.full((capacity, 128), _UNKNOWN, np.uint8)
+        self._level_ids = np.zeros(capacity, np.int64)
+        self._some_tell = 0  # legs that have such an id
         self._latches: list[Latch | None] = [None] * capacity
 
     # --- slots -------------------------------------------------------------------------------------------------------
@@ -91,9 +98,11 @@ class Streams:
         remote_rtcp: Address | None,
         now: float,
         frame: tuple[int, int] = (0, 0),
+        audio_level: int | None = None,
     ) -> bool:
         """Tell a leg its peer and what it may send; kinds: payload type -> 0..MAX_KIND, returned in batches. frame:
-        octets and samples of one frame of kind 0; such packets may then be taken by `receive_expected`.
+        octets and samples of one frame of kind 0, if all are alike; such packets may then be taken by
+        `receive_expected`. audio_level: id of the header extension that tells it (RFC 6464).
 
         Returns True when a source has to prove itself anew. The latch stays when the same peer, still talking, is named
         again (a re-INVITE for other reasons), or when the first question is still open.
@@ -109,6 +118,7 @@ class Streams:
             table[telephone_event] = _EVENT
         self.jitter.rate_is(slot, clock_rate)
         self._successors.frame_is(slot, *frame)
+        self._tell_levels(slot, audio_level or 0)
         remote = plain(remote) if remote else None
         host = plain((signalling_host, 0))[0]
         latch = self._latches[slot]
@@ -123,11 +133,20 @@ class Streams:
         self.connected_at[slot] = now
         return True
 
+    def _tell_levels(self, slot: int, number: int) -> None:
+        self._some_tell += (number > 0) - int(self._level_ids[slot] > 0)
+        self._level_ids[slot] = number
+
+    def level_ids(self, slots: NDArray[np.intp]) -> NDArray[np.int64] | None:
+        """For packets of these slots the ids of the extensions that tell levels, 0 for none; None: no leg has one."""
+        return self._level_ids.take(slots) if self._some_tell else None
+
     def close(self, slot: int) -> None:
         """Nothing that comes for this slot is taken any more; its counters stay readable."""
         self._latches[slot] = None
         self._kinds[slot] = _UNKNOWN
         self._successors.forget(slot)
+        self._tell_levels(slot, 0)
         self.started[slot] = False
         self._believed[slot] = _NOBODY
         self._probations.pop(slot, None)
@@ -138,7 +157,12 @@ class Streams:
         latch = self._latches[slot]
         return latch.latched if latch else None
 
-    def source_of(self, slot: int, address: tuple, datagram: memoryview | bytes, now: float) -> Verdict:
+    def signalling_host(self, slot: int) -> str:
+        """Where the leg's signalling came from; "" before it is connected."""
+        latch = self._latches[slot]
+        return latch.host if latch else ""
+
+    def source_of(self, slot: int, address: tuple, datagram: Datagram, now: float) -> Verdict:
         """Judge the source of a datagram that came to a leg's RTP port; only for sockets not yet connected."""
         latch = self._latches[slot]
         address = plain(address)
@@ -151,6 +175,9 @@ class Streams:
         if kind == _UNKNOWN or datagram[0] >> 6 != 2:
             self.bad[slot] += 1
             return Verdict.DROP
+        if self._is_authentic is not None and not self._is_authentic(slot, datagram):
+            self.strangers[slot] += 1
+            return Verdict.DROP
         sequence = int.from_bytes(datagram[2:4])
         ssrc = int.from_bytes(datagram[8:12])
         verdict = latch.consider(address, ssrc, sequence, now)
@@ -159,7 +186,7 @@ class Streams:
             self._probations[slot] = latch.proven  # `receive` asks no other of its SSRC
         return verdict
 
-    def rtcp_source_of(self, slot: int, address: tuple, datagram: memoryview | bytes) -> bool:
+    def rtcp_source_of(self, slot: int, address: tuple, datagram: Datagram) -> bool:
         """Whether a datagram on a leg's RTCP port comes from its peer."""
         latch = self._latches[slot]
         ssrc_known = (
@@ -233,8 +260,8 @@ class Streams:
         timestamps, sizes = self._successors.taken(frames.slots)
         nothing = np.zeros(count, bool)
         offsets = np.full(count, HEADER_BYTES)
-        kinds = np.zeros(count, np.uint8)
-        return Batch(frames.index, frames.slots, kinds, timestamps & _WRAP, offsets, sizes, nothing, nothing)
+        kinds, levels = np.zeros(count, np.uint8), np.full(count, NO_LEVEL, np.uint8)
+        return Batch(frames.index, frames.slots, kinds, timestamps & _WRAP, offsets, sizes, nothing, nothing, levels)
 
     def receive(self, slots: NDArray[np.intp], parsed: Parsed, now: float) -> Received:
         """Sort a block's packets into streams. slots: int (P,), the leg of each; now: when the block was read (s)."""
@@ -316,7 +343,8 @@ class Streams:
         timestamps = parsed.timestamp[chosen]
         self.jitter.measure(slots, timestamps, fresh, now)
         offsets, sizes, markers = parsed.offset[chosen], parsed.size[chosen], parsed.marker[chosen]
-        batches.append(Batch(positions, slots, kinds, timestamps, offsets, sizes, markers, fresh))
+        levels = parsed.levels[chosen]
+        batches.append(Batch(positions, slots, kinds, timestamps, offsets, sizes, markers, fresh, levels))
         self._expect_successors(batches[-1], parsed.sequence[chosen], parsed.payload_type[chosen])
 
     def _expect_successors(

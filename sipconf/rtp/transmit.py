@@ -1,7 +1,10 @@
 """RTP packets of a whole bank, built in place in one buffer (RFC 3550 section 5.1).
 
-Sequence numbers, timestamps and SSRCs are columns by row. Not here: sockets (edge/ports), encoding (the mixer).
+Sequence numbers, timestamps, SSRCs and the lengths of payloads are columns by row. Behind each packet is room for what
+SRTP appends to it. Not here: sockets (edge/ports), encoding (the mixer), encryption (srtp).
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,42 +13,59 @@ from sipconf.errors import MisuseError
 from sipconf.rtp.formats import FrameFormat
 from sipconf.rtp.packet import HEADER_BYTES
 
+TRAILER_BYTES = 32
+"""Octets behind the longest payload: SRTP appends at most 16 (RFC 7714 section 5.1)."""
+
 _VERSION = 2 << 14
 _MARKER = 1 << 7
 
 
 class Sender:
-    """The sending half of a bank: row r's packet stands ready in views[r] after each packetise."""
+    """The sending half of a bank: row r's packet stands ready at the begin of buffer[r] after each stamp.
+
+    buffer: uint8 (capacity, stride), a row holds a header, the longest payload and TRAILER_BYTES; addresses: uint64
+    (capacity,), where the rows begin in memory; both are new ones when the columns had to grow. lengths: int64
+    (capacity,), octets of each row's payload of this tick; where they vary, whoever encodes writes them before `stamp`,
+    and 0 sends nothing. packets: sent, by row.
+    """
 
     def __init__(self, format: FrameFormat, capacity: int = 64) -> None:
         self.format = format
+        self._varies = format.varies
+        self._usual_length = 0 if format.varies else format.frame_bytes
         self._lead = np.zeros(capacity, np.uint16)  # the first two octets, without a marker
         self.sequence = np.zeros(capacity, np.uint16)
         self.timestamp = np.zeros(capacity, np.uint32)
         self.ssrc = np.zeros(capacity, np.int64)
         self.packets = np.zeros(capacity, np.int64)
+        self.lengths = np.full(capacity, self._usual_length, np.int64)
+        self._octets = np.zeros(capacity, np.int64)  # sent, counted where payloads vary
         self._starting = np.ones(capacity, bool)
         self._open = np.zeros(capacity, bool)
         self._allocate(capacity)
 
     def _allocate(self, capacity: int) -> None:
-        self._buffer = np.zeros((capacity, HEADER_BYTES + self.format.frame_bytes), np.uint8)
-        self._payload = self._buffer[:, HEADER_BYTES:]
-        self._shorts, self._words = self._buffer.view(">u2"), self._buffer.view(">u4")
+        longest = HEADER_BYTES + self.format.frame_bytes
+        stride = -(-(longest + TRAILER_BYTES) // 4) * 4  # whole words, and no format makes it whole cache lines
+        self.buffer = np.zeros((capacity, stride), np.uint8)
+        self.addresses = self.buffer.ctypes.data + stride * np.arange(capacity, dtype=np.uint64)
+        self._payload = self.buffer[:, HEADER_BYTES:longest]
+        self._shorts, self._words = self.buffer.view(">u2"), self.buffer.view(">u4")
         self._lead_written = False
         self._words[: len(self.ssrc), 2] = self.ssrc
-        self.views: list[memoryview] = [memoryview(row) for row in self._buffer]
+        self._longest = [memoryview(row[:longest]) for row in self.buffer]
 
     def reserve(self, row: int) -> None:
-        """Make sure that a row exists; the buffer and its views are new ones when it had to grow."""
+        """Make sure that a row exists."""
         old = len(self.sequence)
         if row < old:
             return
         capacity = max(row + 1, 2 * old)
-        for name in ("_lead", "sequence", "timestamp", "ssrc", "packets", "_open"):
+        for name in ("_lead", "sequence", "timestamp", "ssrc", "packets", "_octets", "_open"):
             column = getattr(self, name)
             setattr(self, name, np.concatenate([column, np.zeros(capacity - old, column.dtype)]))
         self._starting = np.concatenate([self._starting, np.ones(capacity - old, bool)])
+        self.lengths = np.concatenate([self.lengths, np.full(capacity - old, self._usual_length, np.int64)])
         self._allocate(capacity)
 
     def open(self, row: int, *, payload_type: int, sequence: int, timestamp: int, ssrc: int) -> None:
@@ -56,7 +76,8 @@ class Sender:
         self.timestamp[row] = timestamp & 0xFFFFFFFF
         self.ssrc[row] = ssrc & 0xFFFFFFFF
         self._words[row, 2] = ssrc & 0xFFFFFFFF
-        self.packets[row] = 0
+        self.packets[row] = self._octets[row] = 0
+        self.lengths[row] = self._usual_length
         self._starting[row] = self._open[row] = True
 
     def set_payload_type(self, row: int, payload_type: int) -> None:
@@ -70,28 +91,39 @@ class Sender:
         """The row sends nothing more until it is opened again."""
         self._open[row] = False
 
-    @property
-    def octets(self) -> NDArray[np.int64]:
-        """Payload octets sent, by row."""
-        return self.packets * self.format.frame_bytes
+    def octets_of(self, row: int) -> int:
+        """Payload octets that a row has sent."""
+        return int(self._octets[row] if self._varies else self.packets[row] * self.format.frame_bytes)
+
+    def views_of(self, rows: Sequence[int]) -> list[memoryview]:
+        """The packets of these rows as they now stand; those of formats that do not vary stay the same objects."""
+        longest = self._longest
+        if not self._varies:
+            return [longest[row] for row in rows]
+        ends = (self.lengths + HEADER_BYTES).tolist()
+        return [longest[row][: ends[row]] for row in rows]
 
     def payload(self, n: int) -> NDArray[np.uint8]:
         """Where the payloads of rows 0..n-1 belong, uint8 (n, frame_bytes), for an encoder to write them."""
         return self._payload[:n]
 
-    def packetise(self, payload: NDArray[np.uint8], sending: NDArray[np.bool_]) -> None:
-        """Write the next packet of rows 0..n-1. payload: uint8 (n, frame_bytes); sending: bool (n,)."""
+    def packetise(self, payload: NDArray[np.uint8], sending: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Write the next packet of rows 0..n-1. payload: uint8 (n, frame_bytes); the rest as for `stamp`."""
         self._payload[: len(payload)] = payload
-        self.stamp(sending)
+        return self.stamp(sending)
 
-    def stamp(self, sending: NDArray[np.bool_]) -> None:
-        """Write the headers of rows 0..n-1, whose payloads stand in place. sending: bool (n,).
+    def stamp(self, sending: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Write the headers of rows 0..n-1, whose payloads stand in place. sending: bool (n,), who may; returned is who
+        does.
 
         A row that does not send keeps its sequence number while its timestamp runs on, and marks its next packet as
         the beginning of a talkspurt (RFC 3551 section 4.1).
         """
         n = len(sending)
         sending = sending & self._open[:n]
+        if self._varies:
+            sending &= self.lengths[:n] > 0  # the encoder has nothing to say (DTX)
+            self._octets[:n] += self.lengths[:n] * sending
         starting, sequence, timestamp = self._starting[:n], self.sequence[:n], self.timestamp[:n]
         marked = np.count_nonzero(starting)
         if marked or not self._lead_written:
@@ -103,6 +135,7 @@ class Sender:
         timestamp += np.uint32(self.format.samples)
         self.packets[:n] += sending
         np.logical_not(sending, out=starting)
+        return sending
 
     def skip(self, ticks: int) -> None:
         """Time went on for so many ticks without a packet: timestamps advance, sequence numbers do not."""

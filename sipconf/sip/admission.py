@@ -7,11 +7,12 @@ of how many they were (sources) and of his wrong passwords (guesses).
 import hashlib
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from sipconf.errors import PeerError
 from sipconf.sip.caps import Holder, TooMuch
+from sipconf.sip.dialog import Dialog
 from sipconf.sip.digest import Authenticator, Denied, Verified
 from sipconf.sip.events import Identity
 from sipconf.sip.flow import Flow, network_of
@@ -20,8 +21,8 @@ from sipconf.sip.message import Request
 from sipconf.sip.session_timer import MIN_SE, too_brief
 from sipconf.sip.settings import AgentSettings
 from sipconf.sip.sources import Sources
-from sipconf.sip.trunk import Trunks
-from sipconf.sip.uri import NameAddr, SipUri
+from sipconf.sip.trunk import Trunks, TrunkSpec
+from sipconf.sip.uri import NameAddr, SipUri, same_address
 from sipconf.sip.wire import ALLOW, ALLOWED, CALL_EXTENSIONS, REGISTRAR_EXTENSIONS, SDP
 
 KNOWN = frozenset({"SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "PUBLISH"})
@@ -71,12 +72,12 @@ class Gate:
 
     def admit(self, flow: Flow, now: float) -> bool:
         """Whether a message that came by this flow is to be looked at at all."""
-        trunk = self._trunks.match(flow.remote[0])
+        trunk = self._trunk_of(flow)
         return self.sources.admit(flow.remote, None if trunk is None else trunk.name, now)
 
     def knows(self, flow: Flow) -> bool:
         """Is this a trunk's address, or one where a user has proven to live?"""
-        return self.sources.user_at(flow.remote) is not None or self._trunks.match(flow.remote[0]) is not None
+        return self.sources.user_at(flow.remote) is not None or self._trunk_of(flow) is not None
 
     def answers(self, request: Request, flow: Flow) -> bool:
         """False for a stranger who is to hear nothing: he does not know what we are called (drop_unknown)."""
@@ -92,8 +93,8 @@ class Gate:
         """Do two flows come from one host or one trunk? The port is a NAT's to change."""
         if network_of(before.remote[0]) == network_of(after.remote[0]):
             return True
-        trunk = self._trunks.match(before.remote[0])
-        return trunk is not None and trunk == self._trunks.match(after.remote[0])
+        trunk = self._trunk_of(before)
+        return trunk is not None and trunk == self._trunk_of(after)
 
     def stands_against(self, request: Request, flow: Flow, before: Flow, now: float) -> Refused | None:
         """Why a request inside a dialog that came by another flow before is not its peer's; None where it is.
@@ -112,6 +113,11 @@ class Gate:
         if isinstance(identity, Refused):
             return identity
         return None if identity.name == user else Refused(403, "That Is Not Your Call")
+
+    def is_back(self, dialog: Dialog, register: Request, identity: Identity) -> bool:
+        """Is the telephone that registers the peer of this dialog, by the same contact (RFC 5626 section 5.3)?"""
+        return self.sources.user_at(dialog.flow.remote) == identity.name and any(
+            same_address(dialog.target, contact.uri) for contact in register.contacts)
 
     def stateless_tag(self, request: Request) -> str:
         """The same To tag for every retransmission, without memory (section 8.2.7); unreadable headers serve too."""
@@ -139,17 +145,28 @@ class Gate:
     def identify(self, request: Request, flow: Flow, now: float) -> Identity | Refused:
         """Who sent an initial INVITE or a REGISTER. An INVITE from a trunk's address to what the trunk may dial is the
         trunk's; any other request is challenged, for users may live behind that address too."""
-        trunk = self._trunks.match(flow.remote[0])
+        trunk = self._trunk_of(flow)
         if trunk is not None and request.method == "INVITE" and self._serves(trunk.name, dialled(request.uri)):
             return Identity("trunk", trunk.name)
         return self._prove(request, flow, now)
+
+    def _trunk_of(self, flow: Flow) -> TrunkSpec | None:
+        """Whose address this is. None comes over WebSocket: a proxy may stand at the address of the company's PBX."""
+        return None if flow.by_websocket else self._trunks.match(flow.remote[0])
+
+    def _guesser(self, flow: Flow, account: str) -> Hashable:
+        """Who tries this account: where its user lives already nobody else's wrong passwords count against him."""
+        host = flow.remote[0]
+        if account and self.sources.user_at(flow.remote) == account:
+            return flow.remote
+        return (network_of(host), account) if self.sources.is_at_home(account, host) else network_of(host)
 
     def _prove(self, request: Request, flow: Flow, now: float) -> Identity | Refused:
         """The user whose password the sender knows. Raises TooMuch (403) for who has guessed too often: a right guess
         is not even looked at then."""
         host = flow.remote[0]
         account = (self._authenticator.claimed(request) or "")[:MAX_ACCOUNT_CHARS]
-        source = flow.remote if account and self.sources.user_at(flow.remote) == account else network_of(host)
+        source = self._guesser(flow, account)
         if account and (wait := self._guesses.wait(source, account, now)) > 0.0:
             again = f"Too many wrong passwords, try again in {math.ceil(wait)} seconds"
             raise TooMuch(again, status=403, metric="guesses")

@@ -12,7 +12,7 @@ from sipconf.errors import PeerError
 from sipconf.sip import events
 from sipconf.sip.admission import Gate, Refused, caller_of, dialled
 from sipconf.sip.answering import Arrived, Refusal
-from sipconf.sip.call_states import Input, State
+from sipconf.sip.call_states import HALF_OPEN, IN_DIALOG, Input, State
 from sipconf.sip.caps import Held
 from sipconf.sip.challenged import Credentials
 from sipconf.sip.dialog import DialogKey, dialog_key
@@ -21,12 +21,14 @@ from sipconf.sip.events import CallFailed, Counted, IncomingCall
 from sipconf.sip.flow import Flow
 from sipconf.sip.message import Request, Response
 from sipconf.sip.parser import parse_message
+from sipconf.sip.referring import Report
 from sipconf.sip.registering import Registration
 from sipconf.sip.registrar import Registrar
 from sipconf.sip.return_path import stamp
 from sipconf.sip.session import Session
-from sipconf.sip.settings import AgentSettings
+from sipconf.sip.settings import NO_CONNECTION, AgentSettings
 from sipconf.sip.stateless import StatelessAnswers
+from sipconf.sip.stranded import Stranded
 from sipconf.sip.timers import Deadlines
 from sipconf.sip.tokens import MalformedMessage
 from sipconf.sip.transactions import ANYBODY, Told, Transactions, server_key
@@ -35,12 +37,6 @@ from sipconf.sip.uri import NameAddr, SipUri
 from sipconf.sip.wire import Wire
 
 __all__ = ["AgentSettings", "Credentials", "UserAgent"]
-
-IN_DIALOG = {
-    "BYE": Input.BYE, "INFO": Input.INFO, "INVITE": Input.REINVITE, "PRACK": Input.PRACK, "UPDATE": Input.UPDATE,
-}  # fmt: skip
-
-HALF_OPEN = frozenset({State.INVITED, State.ANSWERED, State.LEAVING})
 
 
 class UserAgent:
@@ -73,6 +69,7 @@ class UserAgent:
         self._acked: dict[tuple[str, str], Session] = {}
         self._registrations: dict[str, Registration] = {}
         self._deadlines: Deadlines[str] = Deadlines()
+        self._stranded = Stranded()
 
     # --- doors -------------------------------------------------------------------------------------------------------
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
@@ -103,6 +100,7 @@ class UserAgent:
         self._transactions.flow_failed(flow, now)
         if flow.reliable:
             self._registrar.forget_flow(flow, now)
+        self._stranded.lose(flow, now)
         self._settle(now)
 
     def handle_timer(self, now: float) -> None:
@@ -112,12 +110,15 @@ class UserAgent:
             session = self._sessions[session_id]
             session.handle_timer(now)
             self._settle_session(session)
+        for session_id in self._stranded.pop_due(now):
+            self._order(session_id, Input.HANG_UP, NO_CONNECTION, now)
         self._registrar.handle_timer(now)
         self._settle(now)
 
     def next_timer(self) -> float | None:
         """When handle_timer has something to do."""
-        timers = (self._transactions.next_timer(), self._deadlines.next(), self._registrar.next_timer())
+        timers = (self._transactions.next_timer(), self._deadlines.next(), self._registrar.next_timer(),
+                  self._stranded.next())
         return min((when for when in timers if when is not None), default=None)
 
     def take_outputs(self) -> list[events.Output]:
@@ -126,16 +127,11 @@ class UserAgent:
         self._wire.outputs = []
         return outputs
 
-    @property
-    def busy(self) -> bool:
-        """True while a call lives, or its BYE has no answer yet."""
-        return bool(self._sessions)
-
     def idle(self) -> bool:
         """True where nothing is remembered but registrations."""
         tables = (
             self._sessions, self._dialogs, self._placed, self._acked, self._deadlines, self._transactions, self._calls,
-            self._half_open,
+            self._half_open, self._stranded,
         )  # fmt: skip
         return not any(len(table) for table in tables)
 
@@ -186,6 +182,16 @@ class UserAgent:
     def hang_up(self, session: str, now: float, reason: str = "") -> None:
         """End a call in whatever state; CallEnded (or CallFailed, for a call of ours not yet answered) follows."""
         self._order(session, Input.HANG_UP, reason, now)
+
+    def report_referral(self, session: str, referral: str, status: int, reason: str | None, now: float) -> None:
+        """How a `Referred` fares, for the first time at once: a refusal, or 100; then what comes of it, final from 200
+        on. Of a call that is over nobody hears any more."""
+        self._order(session, Input.REPORT, Report(referral, status, reason), now)
+
+    def session_of(self, dialog: DialogKey) -> str | None:
+        """The session of an established dialog: Call-ID, our tag, theirs."""
+        session = self._dialogs.get(dialog)
+        return None if session is None or session.over else session.id
 
     def invite(
         self,
@@ -333,6 +339,10 @@ class UserAgent:
             key = self._transactions.open_server(request, reply, None, self._gate.holder(identity, reply))
             response = self._registrar.register(request, identity.name, reply, now)
             self._transactions.respond(key, response, now)
+            for session in [self._sessions[each] for each in self._stranded.waiting()]:
+                if self._gate.is_back(session.dialog, request, identity):
+                    session.dialog.move(reply)
+                    self._settle_session(session)
 
     def _invite(self, request: Request, reply: Flow, now: float) -> None:
         identity = self._gate.identify(request, reply, now)
@@ -384,6 +394,7 @@ class UserAgent:
 
     def _settle_session(self, session: Session) -> None:
         dialog = session.dialog
+        self._stranded.note(session.id, None if dialog is None or session.state is State.ENDED else dialog.flow)
         if session.state not in HALF_OPEN:
             self._half_open.give_back(session.id)
         if session.state is State.ENDED:

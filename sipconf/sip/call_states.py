@@ -45,6 +45,8 @@ class Input(Enum):
     UPDATE_SAME = "UPDATE whose offer changes nothing"
     PRACK = "PRACK"
     INFO = "INFO"
+    REFER = "REFER"
+    REPORT = "report of a referral"
     PROVISIONAL = "1xx"
     SUCCESS = "2xx"
     FAILURE = "refusal"
@@ -70,8 +72,22 @@ class Input(Enum):
     EXPIRED = "timer: session expired"
 
 
+CONFIRMED = frozenset(
+    {State.ANSWERED, State.ACTIVE, State.REINVITED, State.REANSWERED, State.UPDATING, State.REOFFERING, State.GLARE,
+     State.REFRESHING}
+)
+"""Where both sides know that there is a call, and neither has said that it ends."""
 ORDERS = frozenset(
-    {Input.RING, Input.ANSWER, Input.REJECT, Input.ANSWER_REOFFER, Input.REFUSE_REOFFER, Input.REOFFER, Input.HANG_UP}
+    {Input.RING, Input.ANSWER, Input.REJECT, Input.ANSWER_REOFFER, Input.REFUSE_REOFFER, Input.REOFFER, Input.HANG_UP,
+     Input.REPORT}
 )
 ENDS_DIALOG = frozenset({404, 408, 410, 416, 481, 482, 483, 484, 485, 502, 604})
 """Refusals of a request inside a dialog after which there is no dialog any more (RFC 5057 section 5.1)."""
+
+IN_DIALOG = {
+    "BYE": Input.BYE, "INFO": Input.INFO, "INVITE": Input.REINVITE, "PRACK": Input.PRACK, "REFER": Input.REFER,
+    "UPDATE": Input.UPDATE,
+}  # fmt: skip
+"""What each request inside a dialog is."""
+HALF_OPEN = frozenset({State.INVITED, State.ANSWERED, State.LEAVING})
+"""Calls that their caller has not confirmed yet."""

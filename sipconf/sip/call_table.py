@@ -2,7 +2,7 @@
 RFC 3262, 3311 and 4028).
 
 What is absent makes no sense in that state. The actions live by what they do: answering, ringing, placing, reoffering,
-updating, refreshing, ending.
+updating, refreshing, referring, ending.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from sipconf.sip import answering, ending, placing, refreshing, reoffering, ringing, updating
-from sipconf.sip.call_states import Input, State
+from sipconf.sip import answering, ending, placing, referring, refreshing, reoffering, ringing, updating
+from sipconf.sip.call_states import CONFIRMED, Input, State
 
 if TYPE_CHECKING:
     from sipconf.sip.session import Session
@@ -193,4 +193,8 @@ TABLE: Table = {
     (_S.ENDING, _I.BYE_CHALLENGED): (ending.bye_with_proof, _S.ENDING),
     (_S.ENDING, _I.SUCCESS): (ending.late_answer, _S.ENDING),
     (_S.ENDED, _I.SUCCESS): (ending.late_answer, _S.ENDED),
+} | {
+    # others are to be brought in, whatever else is under way
+    (state, what): (action, state)
+    for state in CONFIRMED for what, action in ((_I.REFER, referring.ask), (_I.REPORT, referring.report))
 }

@@ -14,13 +14,14 @@ class Identity:
     name: str
 
 
+# Neither messages nor session descriptions are in any repr: passwords' proofs and SRTP keys stand in them.
 # --- to the edge -----------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Send:
     """Bytes of one message for one peer. A stream flow without a connection is opened by the edge."""
 
     flow: Flow
-    data: bytes
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class IncomingCall:
     dialled: str = field(repr=False)
     caller_number: str
     caller_name: str
-    offer: bytes | None
+    offer: bytes | None = field(repr=False)
     flow: Flow
 
 
@@ -63,7 +64,7 @@ class CallConfirmed:
     the offer (offerless INVITE or re-INVITE)."""
 
     session: str
-    answer: bytes | None
+    answer: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Reoffered:
     `refuse_reoffer`. offer is None for an offerless re-INVITE (then the answer is ours to offer)."""
 
     session: str
-    offer: bytes | None
+    offer: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +87,25 @@ class InfoReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class Referred:
+    """The peer asks, inside its call, for somebody else to be called (REFER). Say how it fares with
+    `report_referral`, for the first time at once. target: the user part that it names; replaces: the dialog, as
+    `session_of` takes it, of the call that the new one is to take over, None for a plain wish."""
+
+    session: str
+    referral: str
+    target: str = field(repr=False)
+    replaces: tuple[str, str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CallProgress:
     """A provisional response (180, 183) to our INVITE."""
 
     session: str
     status: int
     reason: str
-    answer: bytes | None
+    answer: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +113,7 @@ class CallAnswered:
     """A 200 to our INVITE; the ACK is already sent. answer is its SDP."""
 
     session: str
-    answer: bytes | None
+    answer: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +151,7 @@ class MediaRestated:
     own, which has had its answer), or another answer to a refresh of ours. Media may have to find its way anew."""
 
     session: str
-    answer: bytes
+    answer: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +187,7 @@ class Counted:
 
 
 CallEvent = (
-    IncomingCall | CallCancelled | CallConfirmed | Reoffered | InfoReceived | CallProgress | CallAnswered
+    IncomingCall | CallCancelled | CallConfirmed | Reoffered | InfoReceived | Referred | CallProgress | CallAnswered
     | CallFailed | CallEnded | ReofferFailed | MediaRestated | Registered | RegisterFailed | RegistrationChanged
     | Counted
 )

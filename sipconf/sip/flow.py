@@ -29,6 +29,11 @@ class Flow:
         """True where the transport itself retransmits (RFC 3261 section 17.1.1.2)."""
         return self.transport != "udp"
 
+    @property
+    def by_websocket(self) -> bool:
+        """True where only the peer can open a connection."""
+        return self.transport in ("ws", "wss")
+
 
 @lru_cache(maxsize=4096)
 def network_of(host: str) -> str:

@@ -1,8 +1,9 @@
 """Wrong passwords, counted by source and account (growing_waits); and a rate of them by source.
 
-A source is a network (an IPv6 /64), or the very address and port where this user has proven to live: so a guesser
-behind the same NAT locks out nobody who is registered. Names that are nobody's count like anybody's. `now` is monotonic
-seconds.
+A source is a network (an IPv6 /64), or of it what tries the account of somebody who has registered there before, or the
+very address and port where this user has proven to live: so a guesser behind the same NAT locks out nobody else whose
+page is loaded anew, and nobody at all who is registered. Names that are nobody's count like anybody's. `now` is
+monotonic seconds.
 """
 
 from collections.abc import Hashable

@@ -18,14 +18,13 @@ from sipconf.sip.flow import Address, Flow
 from sipconf.sip.message import Request, Response
 from sipconf.sip.register_path import path_headers, path_of
 from sipconf.sip.tokens import split_list
-from sipconf.sip.uri import NameAddr, SipUri
+from sipconf.sip.uri import NameAddr, SipUri, same_address
 from sipconf.store import StoredBinding
 
 # How long a message may stay under way (T4 of RFC 3261 section 17.1.2.2). A CSeq that falls back within this time is a
 # straggler; later it is a phone that started again with the Call-ID of its last life, as pyVoIP does.
 STRAGGLER_TIME = 5.0
 TCP_PORT = 5060
-_URI_PARAMETERS_THAT_MUST_AGREE = frozenset({"transport", "user", "ttl", "method", "maddr"})  # section 19.1.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,23 +287,6 @@ class Registrar:
 
     def _new_tag(self) -> str:
         return f"{self._rng.getrandbits(64):016x}"
-
-
-def same_address(one: SipUri, other: SipUri) -> bool:
-    """Do two URIs name the same thing (section 19.1.4)?"""
-    if (one.scheme, one.user, one.password, one.host.lower(), one.port) != (
-        other.scheme, other.user, other.password, other.host.lower(), other.port
-    ):  # fmt: skip
-        return False
-    first = {name.lower(): (value or "").lower() for name, value in one.params}
-    second = {name.lower(): (value or "").lower() for name, value in other.params}
-    for name in first.keys() | second.keys():
-        on_both = name in first and name in second
-        if on_both and first[name] != second[name]:
-            return False
-        if not on_both and name in _URI_PARAMETERS_THAT_MUST_AGREE:
-            return False
-    return one.headers == other.headers
 
 
 def _same_device(old: Binding, new: Binding) -> bool:

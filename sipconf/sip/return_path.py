@@ -12,7 +12,8 @@ def stamp(request: Request, flow: Flow) -> tuple[Request, Flow]:
     """The request with what we saw written into its topmost Via, and the flow that answers go by.
 
     Without rport the answer goes to the port in the Via, unless the Via's host is not the packet's source: then a
-    NAT is between us and only the source port leads through it.
+    NAT is between us and only the source port leads through it. Over WebSocket there is no way but the connection, and
+    the host in a browser's Via is never the packet's source (RFC 7118 section 5): it stays as it is.
     """
     via = request.via
     host, port = flow.remote[0], flow.remote[1]
@@ -20,7 +21,7 @@ def stamp(request: Request, flow: Flow) -> tuple[Request, Flow]:
     rport_asked = any(name.lower() == "rport" for name, _ in via.params)
     if rport_asked:
         request = with_top_via(request, str(via.with_param("received", host).with_param("rport", str(port))))
-    elif not same_host:
+    elif not same_host and not flow.by_websocket:
         request = with_top_via(request, str(via.with_param("received", host)))
     if flow.reliable or rport_asked or not same_host:
         return request, flow
@@ -45,7 +46,7 @@ def host_text(host: str) -> str:
 def address_uri(host: str, port: int, transport: str, *, sips: bool = False) -> SipUri:
     """Our contact: bare for UDP, because some telephones cannot read parameters behind it. sips: towards a peer that
     was called by or calls a sips URI (RFC 3261 sections 8.1.1.8 and 12.1.1), where TLS goes without saying."""
-    if sips and transport == "tls":
-        return SipUri.parse(f"sips:{host_text(host)}:{port}")
-    suffix = "" if transport == "udp" else f";transport={transport}"
-    return SipUri.parse(f"sip:{host_text(host)}:{port}{suffix}")
+    secure = sips and transport in ("tls", "wss")
+    scheme = "sips" if secure else "sip"
+    named = {"udp": "", "wss": "ws"}.get(transport, "" if secure else transport)  # RFC 7118 section 5.2: "ws" for both
+    return SipUri.parse(f"{scheme}:{host_text(host)}:{port}" + (f";transport={named}" if named else ""))

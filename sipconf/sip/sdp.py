@@ -13,6 +13,9 @@ from sipconf.sip.tokens import MalformedMessage
 MAX_SDP = 65536
 MAX_MEDIA = 64
 MAX_ATTRIBUTES = 256
+MAX_CANDIDATES = 100
+"""ICE candidates of one section that are kept; a machine with many interfaces has dozens, and more are read over."""
+MAX_CANDIDATES = 100  # of one section; a machine with many interfaces has dozens, and more are not looked at
 MAX_FORMATS = 64
 MAX_ADDRESS = 255  # a host name's length (RFC 1035 section 2.3.4)
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
@@ -208,12 +211,14 @@ def _read(data: bytes) -> dict:
     connection: str | None = None
     name, times, attributes = "-", [], []
     sections: list[_Section] = []
+    candidates = 0
     for line in lines:
         if _LINE.match(line) is None:
             raise _fault("malformed line in the session description")
         letter, value = line[0], line[2:].rstrip("\r")
         if letter == "m":
             sections.append(_Section.parse(value))
+            candidates = 0
             if len(sections) > MAX_MEDIA:
                 raise _fault("too many media sections")
         elif letter == "c":
@@ -224,7 +229,11 @@ def _read(data: bytes) -> dict:
                 sections[-1].connection = address
         elif letter == "a":
             into = sections[-1].attributes if sections else attributes
-            into.append(_read_attribute(value))
+            attribute = _read_attribute(value)
+            candidates += attribute[0] == "candidate"
+            if attribute[0] == "candidate" and candidates > MAX_CANDIDATES:
+                continue
+            into.append(attribute)
             if len(into) > MAX_ATTRIBUTES:
                 raise _fault("too many attributes")
         elif letter == "o" and origin is None:

@@ -5,7 +5,7 @@ No SDP is read here (sip/offer), no message is matched (transactions, agent).
 """
 
 from sipconf.errors import MisuseError
-from sipconf.sip import early, placing, refreshing, reoffering
+from sipconf.sip import early, placing, referring, refreshing, reoffering
 from sipconf.sip.answering import Arrived
 from sipconf.sip.call_states import ENDS_DIALOG, Input, State
 from sipconf.sip.call_table import TABLE
@@ -58,6 +58,8 @@ class Session:
         self.ours = self.theirs = b""  # the session descriptions that are agreed
         self.timer = SessionTimer(wire.settings.session_expires)
         self.takes_update = False
+        self.referrals: dict[str, referring.Referral] = {}
+        self.has_referred = False
         self.refresh: Request  # our UPDATE that refreshes the session, and its transaction
         self.refresh_key: Key | None = None
         self._credentials: Credentials | None = None

@@ -27,7 +27,8 @@ MAX_FORWARDS = 70
 ANSWERED_ELSEWHERE = "answered elsewhere"
 """Why we hang up: an order with this reason tells the telephone that nobody missed a call."""
 NO_ACK, NO_REFRESH, NO_REPLY = "no ACK", "session expired", "no answer to re-INVITE"
-TIMED_OUT = (NO_ACK, NO_REFRESH, NO_REPLY)
+NO_CONNECTION = "connection lost"
+TIMED_OUT = (NO_ACK, NO_REFRESH, NO_REPLY, NO_CONNECTION)
 """Why we give an established call up by ourselves: the peer has not been heard of for too long."""
 
 

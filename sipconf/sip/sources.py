@@ -8,6 +8,7 @@ table is bounded; what falls out of it is a stranger again. Who is right about a
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 from sipconf.sip.flow import Address, network_of
 
@@ -83,11 +84,12 @@ class Sources:
         self._all_refusals = Buckets(limits.all_refusals, 1)
         self._keys = keys
         self._users: OrderedDict[Address, str] = OrderedDict()
+        self._homes: OrderedDict[tuple[str, str], None] = OrderedDict()  # network and user
         self.dropped = 0
 
     def __len__(self) -> int:
         """How much is remembered of all sources together."""
-        tables = (self._ports, self._hosts, self._of_proven, self._of_trunks, self._refusals, self._users)
+        tables = (self._ports, self._hosts, self._of_proven, self._of_trunks, self._refusals, self._users, self._homes)
         return sum(len(table) for table in tables)
 
     def admit(self, remote: Address, trunk: str | None, now: float) -> bool:
@@ -117,11 +119,20 @@ class Sources:
 
     def prove(self, remote: Address, user: str) -> None:
         """A user has answered a challenge from here."""
-        if remote not in self._users and len(self._users) >= self._keys:
-            self._users.popitem(last=False)
-        self._users[remote] = user
-        self._users.move_to_end(remote)
+        _remember(self._users, remote, user, self._keys)
+        _remember(self._homes, (network_of(remote[0]), user), None, self._keys)
 
     def user_at(self, remote: Address) -> str | None:
         """Who has proven to live at this address and port, or None."""
         return self._users.get(remote)
+
+    def is_at_home(self, user: str, host: str) -> bool:
+        """Has this user proven to live in this host's network, from whatever address and port?"""
+        return (network_of(host), user) in self._homes
+
+
+def _remember(table: OrderedDict[Any, Any], key: Hashable, value: object, most: int) -> None:
+    if key not in table and len(table) >= most:
+        table.popitem(last=False)
+    table[key] = value
+    table.move_to_end(key)

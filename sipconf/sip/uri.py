@@ -37,6 +37,7 @@ _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _OPAQUE = re.compile(r'[^\x00-\x20\x7f<>"]+')
 _USER_SAFE = "-_.!~*'()&=+$,;?/"
 _PASSWORD_SAFE = "-_.!~*'()&=+$,"
+MUST_AGREE = frozenset({"transport", "user", "ttl", "method", "maddr"})  # parameters, section 19.1.4
 _NUMBER_SAFE = "-_.!~*'()&=+$,/#"
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+(?: [A-Za-z0-9\-.!%*_+`'~]+)*")
 
@@ -222,3 +223,18 @@ class NameAddr:
         return f"{name}<{self.uri}>{write_params(self.params)}"
 
 
+def same_address(one: SipUri, other: SipUri) -> bool:
+    """Do two URIs name the same thing (section 19.1.4)?"""
+    if (one.scheme, one.user, one.password, one.host.lower(), one.port) != (
+        other.scheme, other.user, other.password, other.host.lower(), other.port
+    ):  # fmt: skip
+        return False
+    first = {name.lower(): (value or "").lower() for name, value in one.params}
+    second = {name.lower(): (value or "").lower() for name, value in other.params}
+    for name in first.keys() | second.keys():
+        on_both = name in first and name in second
+        if on_both and first[name] != second[name]:
+            return False
+        if not on_both and name in MUST_AGREE:
+            return False
+    return one.headers == other.headers

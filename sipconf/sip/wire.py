@@ -17,7 +17,7 @@ from sipconf.sip.settings import MAX_FORWARDS, AgentSettings
 from sipconf.sip.transactions import Key, Transactions
 from sipconf.sip.uri import NameAddr, SipUri
 
-ALLOWED = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "PRACK", "REGISTER")
+ALLOWED = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "PRACK", "REFER", "REGISTER")
 ALLOW = ", ".join(ALLOWED)
 CALL_EXTENSIONS = (RELIABLE, TIMER)
 REGISTRAR_EXTENSIONS = (OUTBOUND, PATH)
@@ -117,8 +117,9 @@ class Wire:
         return Request(method, uri, headers, b"")
 
     def finished(
-        self, request: Request, flow: Flow, body: bytes = b"", proof: Authorization = None, extra: ExtraHeaders = ()
-    ) -> Request:
+        self, request: Request, flow: Flow, body: bytes = b"", proof: Authorization = None, extra: ExtraHeaders = (),
+        content_type: str = SDP,
+    ) -> Request:  # fmt: skip
         """A request of ours with the headers that all of them share, and extra ones of its own."""
         headers = request.headers
         if request.method in ("INVITE", "UPDATE", "REGISTER"):
@@ -134,7 +135,7 @@ class Wire:
         if self.settings.user_agent:
             headers.add("User-Agent", self.settings.user_agent)
         if body:
-            headers.add("Content-Type", SDP)
+            headers.add("Content-Type", content_type)
         return Request(request.method, request.uri, headers, body)
 
     def send_ack(self, dialog: Dialog, cseq: int) -> Send:
@@ -153,8 +154,9 @@ class Wire:
         body: bytes = b"",
         proof: Authorization = None,
         extra: ExtraHeaders = (),
+        content_type: str = SDP,
     ) -> tuple[Key, Request]:
         """Send a new request inside the dialog."""
         request = dialog.request(method, dialog.next_cseq(), self.via(dialog.flow))
-        request = self.finished(request, dialog.flow, body, proof, extra)
+        request = self.finished(request, dialog.flow, body, proof, extra, content_type)
         return self.transactions.send_request(request, dialog.flow, owner, now), request

@@ -1,4 +1,5 @@
-"""The HTTP server: builds the application, binds and unbinds it. /healthz and /metrics are here, /api in `api`."""
+"""The HTTP server: builds the application, binds and unbinds it. /healthz and /metrics are here, /api in `api`,
+SIP over WebSocket in `sip_websocket`."""
 
 import asyncio
 import errno
@@ -14,6 +15,7 @@ from sipconf.web import api
 from sipconf.web.api import OPERATIONS, Operations
 from sipconf.web.door import DOOR, Door, administrators_only
 from sipconf.web.problems import Handler, problems
+from sipconf.web.sip_websocket import CARRIERS, Carriers, sip_websocket
 
 Listener = tuple[str, ssl.SSLContext | None]
 """host:port, and the TLS context to serve it with, None for plain HTTP."""
@@ -26,12 +28,14 @@ _WHY = {
 }
 
 
-def build_app(operations: Operations, door: Door | None = None) -> web.Application:
-    """The whole web side as an aiohttp application."""
-    middlewares = [_counted, problems, administrators_only]
+def build_app(operations: Operations, door: Door | None = None, carriers: Carriers | None = None) -> web.Application:
+    """The whole web side as an aiohttp application. carriers: of SIP over WebSocket, None where nobody speaks it."""
+    sip = () if carriers is None else (sip_websocket,)
+    middlewares = [_counted, problems, *sip, administrators_only]
     app = web.Application(middlewares=middlewares, client_max_size=api.MAX_BODY_BYTES)
     app[OPERATIONS] = operations
     app[DOOR] = door or Door()
+    app[CARRIERS] = carriers or {}
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/metrics", metrics)
     api.add_routes(app)

@@ -53,6 +53,14 @@ def comes_from_this_machine(request: web.Request) -> bool:
     return is_loopback(client_address(request))
 
 
+def comes_by_tls(request: web.Request) -> bool:
+    """Did the client encrypt, as far as we know? A proxy of ours that took its TLS says so (X-Forwarded-Proto)."""
+    if request.secure:
+        return True
+    said = ",".join(request.headers.getall("X-Forwarded-Proto", ())).rpartition(",")[2].strip().lower()
+    return said in ("https", "wss") and _proxies(request).trusts(request.remote or "")
+
+
 def _proxies(request: web.Request) -> ClientAddress:
     return _believing(request.app[OPERATIONS].config().http.trusted_proxies)
 

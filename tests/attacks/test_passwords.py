@@ -197,3 +197,20 @@ def test_a_hash_is_made_for_strangers_as_for_users(monkeypatch: pytest.MonkeyPat
         for number, name in enumerate(("101", "nobody")):
             guess(Stranger(house, (f"203.0.113.{number}", 5060)), name, "wrong")
             assert len(hashed) == number + 1
+
+
+def test_pages_behind_one_nat_are_loaded_anew_while_somebody_guesses_there() -> None:
+    """Each page comes by another port, so no address is a user's own; the office is where he is at home."""
+    with House(ROOM) as house:
+        office = "198.51.100.200"
+        at_home = Stranger(house, (office, 20_000))
+        assert status_of(guess(at_home, "101", "secret-101")[-1]) == 200
+        guesser = Stranger(house, (office, 30_000))
+        for number in range(100):
+            guess(guesser, str(1000 + number % 50), "1234", seconds=0.04)
+        assert status_of(guesser.heard[-1]) == 403
+        assert status_of(guess(Stranger(house, (office, 20_001)), "101", "secret-101")[-1]) == 200
+        assert status_of(guess(Stranger(house, (office, 20_002)), "102", "secret-102")[-1]) == 403, "never seen there"
+        tried = sum(status_of(answer) == 401 for number in range(100)
+                    for answer in guess(guesser, "101", f"guess-{number}", seconds=0.04)[-1:])
+        assert tried <= 20, "who is at home can be guessed at no faster"

@@ -48,6 +48,7 @@ class House:
         self.muted: dict[str, bool] = {}
         self.treated: dict[str, tuple[bool, ...]] = {}
         self.called_out: list[do.CallOut] = []
+        self.news: list[tuple[str, str, int, str | None]] = []
         self.published: list[do.Publish] = []
         self.ringing: set[str] = set()
 
@@ -118,6 +119,9 @@ class House:
             assert command.call not in self.stage
             self.stage[command.call] = "out"
             self.called_out.append(command)
+        elif isinstance(command, do.ReportReferral):  # of a call that is over nobody is told
+            if self.stage.get(command.call, "over") not in ("over", "ending"):
+                self.news.append((command.call, command.referral, command.status, command.reason))
         else:
             self.carry_out(command)
 

@@ -62,7 +62,7 @@ class Play:
             if self.at.stage[name] != "over":
                 self.at.leave(name)
         service = self.at.service
-        assert service._guests == {} and service._private == {} and service.next_timer() is None
+        assert service.guests._guests == {} and not service.private and service.next_timer() is None
         assert all(room.locked and not room.inside for room in service._rooms.values())
 
     def dial(self, name, dialled, who):
@@ -154,7 +154,7 @@ class Play:
 
     def check(self, check_guard: bool) -> None:
         at, service = self.at, self.at.service
-        for name, guest in service._guests.items():
+        for name, guest in service.guests._guests.items():
             person, room = guest.person, guest.room
             assert (person.id in room.inside) == (person.state in (State.WAITING, State.TALKING))
             assert (person.id in room.callers) == (person.state in (State.ARRIVING, State.PROMPTING))
@@ -164,7 +164,7 @@ class Play:
         for room in service._rooms.values():
             talking = [person for person in room.inside.values() if person.state is State.TALKING]
             assert room.doors.name == "OPEN" or not talking
-            assert all(service._guests[person.call].person is person for person in room.inside.values())
+            assert all(service.guests._guests[person.call].person is person for person in room.inside.values())
             if check_guard and talking and room.guarded:
                 assert any(person.administrator for person in talking), "talking without the administrator"
         due = service.next_timer()

@@ -1,11 +1,11 @@
-"""Every cell of the conference floor's four tables is visited, and every absent cell refused.
+"""Every cell of the conference floor's five tables is visited, and every absent cell refused.
 
 The grids are written out a second time here, so that a change of a table is a change of two places.
 """
 
 import pytest
 
-from sipconf.conference import calls, participant, receptionist, room
+from sipconf.conference import calls, participant, receptionist, room, transfer
 from sipconf.conference.agenda import Agenda
 from sipconf.conference.commands import Outbox
 from sipconf.conference.directory import ConferenceSpec, UserSpec
@@ -36,6 +36,7 @@ def new_person() -> participant.Participant:
 
 
 PARTICIPANT = grid("""
+    RINGING: ANSWER>ARRIVING DISMISS>CLEARING TIMEOUT>CLEARING OVER>OVER
     ARRIVING: ASK>PROMPTING WAIT>WAITING TALK>TALKING DISMISS>LEAVING OVER>OVER
     PROMPTING: WAIT>WAITING TALK>TALKING DISMISS>LEAVING OVER>OVER
     WAITING: TALK>TALKING DISMISS>LEAVING PLAYED>WAITING OVER>OVER
@@ -139,8 +140,31 @@ def test_private_call(state, event):
         assert call.state is state and outbox.take() == [] and call.alive == {"a", "b"}
 
 
+TRANSFER = grid("""
+    RINGING: RINGS>RINGING ANSWERED>OVER FAILED>OVER TRANSFEROR_OVER>WAITING OTHER_OVER>OVER TIMEOUT>OVER
+    WAITING: RINGS>WAITING ANSWERED>OVER FAILED>OVER OTHER_OVER>OVER TIMEOUT>OVER
+""", transfer.State.__members__, transfer.Input.__members__)
+
+
+@pytest.mark.parametrize("state, event", everything(transfer.State, transfer.Input))
+def test_transfer(state, event):
+    outbox, agenda = Outbox(), Agenda()
+    bob = Caller("102", "Bob", "102", None, "")
+    before = calls.PrivateCall.between(("a", CALLER), ("b", bob), "private-1", outbox, agenda)
+    moved = transfer.Transfer(before, "a", "c", "refer", UserSpec("103", "Carol"), outbox, agenda)
+    moved.state = state
+    if (state, event) in TRANSFER:
+        moved.receive(event)
+        assert moved.state is TRANSFER[state, event]
+        assert (moved.outcome is not None) == (moved.state is transfer.State.OVER)
+    else:
+        with pytest.raises(MisuseError):
+            moved.receive(event)
+        assert moved.state is state and outbox.take() == []
+
+
 @pytest.mark.parametrize("module, grid_here", [
-    (participant, PARTICIPANT), (receptionist, RECEPTIONIST), (room, ROOM), (calls, PRIVATE),
-], ids=["participant", "receptionist", "room", "calls"])
+    (participant, PARTICIPANT), (receptionist, RECEPTIONIST), (room, ROOM), (calls, PRIVATE), (transfer, TRANSFER),
+], ids=["participant", "receptionist", "room", "calls", "transfer"])
 def test_the_grids_here_are_the_tables(module, grid_here):
     assert {cell: following for cell, (_, following) in module.TABLE.items()} == grid_here

@@ -78,7 +78,7 @@ def test_one_hangs_up_and_the_other_is_hung_up(at, first):
     at.connect("a")
     first, other = ("a", out.call) if first == "caller" else (out.call, "a")
     at.leave(first)
-    assert set(at.ended) == {other} and at.service._private == {}
+    assert set(at.ended) == {other} and not at.service.private
 
 
 @pytest.mark.parametrize("status, answer, word", [
@@ -91,13 +91,13 @@ def test_the_caller_is_told_why_not(at, status, answer, word):
     at.stage[out.call] = "over"
     at.tell(fact.OutgoingFailed(out.call, status, "whatever"))
     assert at.rejected["a"].status == answer and word in at.rejected["a"].reason
-    assert "Bob" in at.rejected["a"].reason and at.service._private == {} and at.service.next_timer() is None
+    assert "Bob" in at.rejected["a"].reason and not at.service.private and at.service.next_timer() is None
 
 
 def test_the_caller_gives_up(at):
     out = ring(at)
     at.leave("a")
-    assert set(at.ended) == {out.call} and at.service._private == {} and at.service.next_timer() is None
+    assert set(at.ended) == {out.call} and not at.service.private and at.service.next_timer() is None
 
 
 def test_a_minute_of_ringing_is_enough(at):
@@ -105,7 +105,7 @@ def test_a_minute_of_ringing_is_enough(at):
     at.wait(59.9)
     assert not at.rejected
     at.wait(0.2)
-    assert at.rejected["a"].status == 480 and set(at.ended) == {out.call} and at.service._private == {}
+    assert at.rejected["a"].status == 480 and set(at.ended) == {out.call} and not at.service.private
 
 
 @pytest.mark.parametrize("who", ["caller", "called"])
@@ -114,7 +114,7 @@ def test_an_end_between_answer_and_connection(at, who):
     at.stage[out.call] = "up"
     at.tell(fact.OutgoingAnswered(out.call))
     at.leave("a" if who == "caller" else out.call)
-    assert set(at.ended) == {out.call if who == "caller" else "a"} and at.service._private == {}
+    assert set(at.ended) == {out.call if who == "caller" else "a"} and not at.service.private
 
 
 def test_nobody_rings_his_own_telephone(at):

@@ -81,7 +81,7 @@ def test_a_farewell_reported_heard_after_the_hang_up_does_not_disturb(at):
     assert at.stage["b"] == "ending"
     at.tell(fact.PlaybackFinished("b", at.playing["b"].playback))
     at.tell_ends()
-    assert at.service._guests == {}
+    assert at.service.guests._guests == {}
 
 
 def test_a_digit_keyed_while_wrong_code_plays_counts_for_the_next_try(at):
@@ -218,7 +218,7 @@ def test_digits_never_reach_what_is_published_or_shown(at):
     at.key("b", "888222#")
     at.wait(2.0)
     at.key("b", "4321#")
-    words = repr(at.published) + repr(vars(at.service)) + repr(at.service._guests["b"].person.keypad)
+    words = repr(at.published) + repr(vars(at.service)) + repr(at.service.guests._guests["b"].person.keypad)
     assert not any(code in words for code in ("999111", "888222", "4321", "987654"))
 
 

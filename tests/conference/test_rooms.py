@@ -89,7 +89,7 @@ def test_what_is_published(meet):
         "speaking": True, "level_db": -21.3, "codec": "PCMA", "transport": "udp",
         "joined_at": "2023-11-14T22:30:00.000+00:00", "state": "talking", "held": False, "guard": None}}
     assert at.published[3].data == {"conference": "2001"}
-    assert at.service._rooms == {} and at.service._guests == {}
+    assert at.service._rooms == {} and at.service.guests._guests == {}
 
 
 def test_speaking_is_published_only_when_it_changes(meet):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sipconf.rtp.batches import Received
-from sipconf.rtp.packet import ROW, parse
+from sipconf.rtp.packet import NO_LEVEL, ROW, parse
 from sipconf.rtp.streams import Streams
 from sipconf.rtp.telephone_event import DIGITS, EventReceiver
 from tests.fuzz.driver import Target, expect
@@ -43,6 +43,7 @@ class RtpBlock(Target):
             self._streams.connect(
                 slot, remote=PEER, signalling_host=PEER[0], clock_rate=(8000, 48000)[slot % 2],
                 kinds={0: 0, 8: 1, 96: 2}, telephone_event=EVENT, remote_rtcp=None, now=self._now,
+                audio_level=slot,
             )  # fmt: skip
 
     def make(self, rng: random.Random) -> bytes:
@@ -90,11 +91,13 @@ class RtpBlock(Target):
             row[: len(packet)] = np.frombuffer(packet, np.uint8)
         lengths = np.array([len(packet) for packet in packets])
         slots = np.arange(len(packets), dtype=np.intp) // 2 % SLOTS
-        parsed = parse(block, lengths)
+        parsed = parse(block, lengths, self._streams.level_ids(slots))
         for i, packet in enumerate(packets):
             expect(bool(parsed.valid[i]) == (_payload(packet) is not None), f"packet {i}: valid or not")
             if parsed.valid[i]:
                 _judge_header(packet, i, parsed)
+        sensible = (parsed.levels <= 127) | (parsed.levels == NO_LEVEL)
+        expect(bool(sensible.all()), "a level beyond its seven bits")
         received = self._streams.receive(slots, parsed, self._now)
         self._fed += len(packets)
         self._judge_received(received, slots, len(packets))

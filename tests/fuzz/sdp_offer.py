@@ -4,9 +4,8 @@ written so that it reads the same; an answer has the offer's sections and sends 
 import ipaddress
 import random
 
+from sipconf.sip.audio_sdp import MAX_PTIME_MS, MIN_PTIME_MS
 from sipconf.sip.offer import (
-    MAX_PTIME_MS,
-    MIN_PTIME_MS,
     Capabilities,
     Format,
     LocalMedia,

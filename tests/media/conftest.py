@@ -15,6 +15,7 @@ from sipconf.errors import SipconfError
 from sipconf.media import protocol
 from sipconf.media.plane import TICK_SECONDS, MediaPlane, PlaneSettings
 from sipconf.media.protocol import Address
+from sipconf.mixer.codecs.opus import OpusSettings
 from sipconf.mixer.prompts import ClipLibrary
 from sipconf.rtp.packet import ROW
 from sipconf.rtp.streams import Streams, Verdict
@@ -227,19 +228,23 @@ class House:
     """A plane on a simulated network, with telephones, and a clock that is only counted."""
 
     def __init__(
-        self, seed: int = 1, clips: ClipLibrary | None = None, silence_timeout: float = 3.0, **conditions: float
-    ) -> None:
+        self, seed: int = 1, clips: ClipLibrary | None = None, silence_timeout: float = 3.0,
+        opus: OpusSettings = OpusSettings(), **conditions: float,  # noqa: B008
+    ) -> None:  # fmt: skip
         self.seed = seed
         self.network = Network(random.Random(seed), **conditions)
-        settings = PlaneSettings(silence_timeout, wall_offset=1.7e9)
+        settings = PlaneSettings(silence_timeout, wall_offset=1.7e9, opus=opus)
         rng = random.Random(seed + 1)
         self.plane = MediaPlane(self.network, self.network.streams, clips or CLIPS, settings, rng)
         self.now = 100.0
         self.phones: dict[int, Telephone] = {}
         self.events: list[protocol.Event] = []
 
-    def phone(self, number: int, room: int | None = None, connect: bool = True, **traits: Any) -> Telephone:
-        phone = Telephone(number, self.network, **{"pitch": 300.0 + 170.0 * number, **traits})
+    def phone(
+        self, number: int, room: int | None = None, connect: bool = True, kind: type[Telephone] = Telephone,
+        **traits: Any,
+    ) -> Telephone:  # fmt: skip
+        phone = kind(number, self.network, **{"pitch": 300.0 + 170.0 * number, **traits})
         self.phones[number] = phone
         self.plane.send(protocol.OpenLeg(number, "0.0.0.0", f"leg{number}@test"))
         self.tick()

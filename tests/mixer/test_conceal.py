@@ -7,12 +7,13 @@ import pytest
 
 from sipconf.mixer.codecs.catalogue import codec
 from sipconf.mixer.conceal import Concealer
+from sipconf.mixer.history import CodesHistory, SamplesHistory
 
 
-def run(signals, lost, rate=8000, encoding="L16"):
+def run(signals, lost, rate=8000, encoding="L16", history=CodesHistory):
     """signals (rows, samples); lost: set of (row, half number). Answers what came out, same shape."""
     line = codec(encoding, rate)
-    concealer = Concealer(line)
+    concealer = Concealer(rate, history(line))
     for row in range(len(signals)):
         concealer.add(row)
     out = []
@@ -29,7 +30,7 @@ def run(signals, lost, rate=8000, encoding="L16"):
                     codes[row, half * width : (half + 1) * width] = line.silence
         pcm = np.empty((len(signals), line.samples), np.float32)
         line.decode(codes, pcm)
-        concealer.fill(pcm, codes, filled)
+        concealer.fill(pcm, filled, codes)
         out.append(pcm)
     return np.concatenate(out, axis=1)
 
@@ -271,3 +272,10 @@ def test_rows_together_are_rows_alone():
     for row in range(4):
         alone = run(signals[row : row + 1], {(0, k) for r, k in lost if r == row})
         assert np.allclose(together[row], alone[0], atol=1)
+
+
+@pytest.mark.parametrize("rate", [16000, 48000])
+def test_a_history_of_samples_does_as_one_of_codes(rate):
+    sound, lost = voices(rate, [110, 190]), halves(9, 10, 20, 21, 22, 23, 24, 41, rows=2)
+    kept = run(sound, lost, rate, history=lambda line: SamplesHistory(line.samples))
+    assert np.abs(kept - run(sound, lost, rate)).max() <= 1.5  # codes are whole samples

@@ -8,8 +8,9 @@ import pytest
 
 from sipconf.rtp.batches import Batch
 from sipconf.rtp.formats import lookup
-from sipconf.rtp.jitter import JitterBank, ring_halves
+from sipconf.rtp.jitter import JitterBank
 from sipconf.rtp.packet import ROW
+from sipconf.rtp.ring import ring_halves
 
 PCMU = lookup("PCMU", 8000)
 TICK = 0.02
@@ -49,6 +50,7 @@ class Line:
         batch = Batch(
             np.arange(len(packets)), rows, np.zeros(len(rows), np.uint8), timestamps & 0xFFFFFFFF,
             np.full(len(rows), 12), samples * self.format.sample_bytes, markers, fresh,
+            np.full(len(rows), 255, np.uint8),
         )  # fmt: skip
         self.bank.put(rows, batch, block)
 

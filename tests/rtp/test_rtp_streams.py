@@ -7,7 +7,7 @@ import pytest
 
 from sipconf.errors import MisuseError
 from sipconf.rtp.latching import NAT_GRACE, PREFERENCE, SAME_HOST_GRACE, Verdict
-from sipconf.rtp.packet import ROW, parse
+from sipconf.rtp.packet import NO_LEVEL, ROW, parse
 from sipconf.rtp.probation import PACKETS, SPAN
 from sipconf.rtp.streams import Streams
 
@@ -66,6 +66,44 @@ def test_another_ssrc_must_prove_itself_while_the_old_one_goes_on():
     assert [one for batch in taken(receive(streams, mixed, 0.1)) for one in batch] == [(0, 0), (0, 4)]
     got = receive(streams, [(0, packet(903, ssrc=6)), (0, packet(8))], 0.2)
     assert taken(got) == [[(0, 0)]] and got.batches[0].fresh.all() and streams.ssrc[0] == 6
+
+
+def extended(sequence, level, **more):
+    """A packet with a level in element 3."""
+    plain = packet(sequence, **more)
+    return bytes([0x90]) + plain[1:12] + bytes((0xBE, 0xDE, 0, 1, 0x30, level, 0, 0)) + plain[12:]
+
+
+def test_levels_are_read_of_legs_that_have_agreed_on_them():
+    streams = connected(0, 1, capacity=1)
+    slots = np.array([0, 1])
+    assert streams.level_ids(slots) is None
+    connect(streams, 1, audio_level=3)
+    connect(streams, 1, audio_level=3)
+    assert streams.level_ids(slots).tolist() == [0, 3]
+    for n in range(6):
+        block = np.zeros((2, ROW), np.uint8)
+        for row in block:
+            row[:180] = list(extended(n, 0x80 | 40 + n))
+        parsed = parse(block, np.array([180, 180]), streams.level_ids(slots))
+        got = streams.receive(slots, parsed, n / 50)
+    (batch,) = got.batches
+    assert batch.levels.tolist() == [NO_LEVEL, 45] and batch.sizes.tolist() == [160, 160]
+    streams.close(1)
+    assert streams.level_ids(slots) is None
+
+
+def test_packets_that_vary_in_length_never_go_the_short_way():
+    streams = connected(0, kinds={111: 0}, clock_rate=48000, frame=(0, 0))
+    for n in range(20):
+        block = np.zeros((1, ROW), np.uint8)
+        payload = bytes(n % 3)  # none at all is no packet that could be expected
+        block[0, : 12 + len(payload)] = list(packet(n, timestamp=960 * n, payload_type=111, payload=payload))
+        lengths = np.array([12 + len(payload)])
+        frames, rest = next(streams.receive_expected(np.array([0]), block, lengths, n / 50))
+        assert frames is None and rest.tolist() == [0]
+        got = streams.receive(np.array([0]), parse(block, lengths), n / 50)
+        assert n < 4 or got.batches[0].sizes.tolist() == [len(payload)]
 
 
 @pytest.mark.parametrize("seed", range(3))

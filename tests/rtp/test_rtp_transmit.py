@@ -1,5 +1,6 @@
 """Outgoing packets against the same written out one by one, telephone events both ways, formats."""
 
+import ctypes
 import random
 
 import numpy as np
@@ -9,7 +10,7 @@ from sipconf.errors import MisuseError
 from sipconf.rtp import telephone_event
 from sipconf.rtp.formats import FORMATS, lookup
 from sipconf.rtp.packet import ROW, parse
-from sipconf.rtp.transmit import Sender
+from sipconf.rtp.transmit import TRAILER_BYTES, Sender
 
 
 def test_packets_are_those_that_a_plain_loop_would_write():
@@ -30,15 +31,57 @@ def test_packets_are_those_that_a_plain_loop_would_write():
             one[1] = (one[1] + (480 if tick == 20 else 0)) % 2**32
             if sending[row]:
                 head = bytes((0x80, 8 | (0x80 if one[3] else 0))) + one[0].to_bytes(2) + one[1].to_bytes(4)
-                assert bytes(sender.views[row]) == head + one[2].to_bytes(4) + payload[row].tobytes()
+                assert bytes(sender.views_of([row])[0]) == head + one[2].to_bytes(4) + payload[row].tobytes()
                 one[0] = (one[0] + 1) % 65536
             one[1] = (one[1] + 160) % 2**32
             one[3] = not sending[row]
-    assert sender.octets.tolist()[:5] == (sender.packets[:5] * 160).tolist() and sender.packets[0] > 20
+    assert [sender.octets_of(row) for row in range(5)] == (sender.packets[:5] * 160).tolist()
+    assert sender.packets[0] > 20
     sender.close(0)
     before = sender.packets[0]
     sender.packetise(payload, np.ones(5, bool))
     assert sender.packets[0] == before
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_packets_that_vary_are_those_that_a_plain_loop_would_write(seed):
+    rng = random.Random(seed)
+    sender = Sender(lookup("opus", 48000), 2)
+    state = []
+    for row in range(5):
+        start = [rng.randrange(2**16), 2**32 - 4000 + row, rng.randrange(2**32)]
+        sender.open(row, payload_type=111, sequence=start[0], timestamp=start[1], ssrc=start[2])
+        state.append([*start, True, 0, 0])
+    for _ in range(60):
+        lengths = [rng.choice((0, 1, 2, 60, rng.randrange(1276))) for _ in range(5)]
+        payloads = [rng.randbytes(length) for length in lengths]
+        for row, payload in enumerate(payloads):
+            sender.payload(5)[row, : len(payload)] = list(payload)
+        sender.lengths[:5] = lengths
+        may = [rng.random() < 0.8 for _ in range(5)]
+        does = sender.stamp(np.array(may))
+        assert does.tolist() == [may[row] and lengths[row] > 0 for row in range(5)]
+        rows = np.flatnonzero(does).tolist()
+        for row, view in zip(rows, sender.views_of(rows), strict=True):
+            one = state[row]
+            head = bytes((0x80, 111 | (0x80 if one[3] else 0))) + one[0].to_bytes(2) + one[1].to_bytes(4)
+            assert bytes(view) == head + one[2].to_bytes(4) + payloads[row], f"seed {seed} row {row}"
+            one[0], one[4], one[5] = (one[0] + 1) % 65536, one[4] + 1, one[5] + lengths[row]
+        for row, one in enumerate(state):
+            one[1], one[3] = (one[1] + 960) % 2**32, not does[row]
+    assert sender.packets[:5].tolist() == [one[4] for one in state]
+    assert [sender.octets_of(row) for row in range(5)] == [one[5] for one in state]
+
+
+@pytest.mark.parametrize("format", FORMATS.values(), ids=str)
+def test_behind_every_packet_is_room_and_rows_do_not_fall_into_the_same_sets_of_a_cache(format):
+    sender = Sender(format, 3)
+    sender.open(9, payload_type=0, sequence=0, timestamp=0, ssrc=0)
+    stride = sender.buffer.strides[0]
+    assert stride >= 12 + format.frame_bytes + TRAILER_BYTES and stride % 64 and stride % 4 == 0
+    assert len(sender.addresses) == len(sender.buffer) == len(sender.lengths) >= 10
+    sender.payload(10)[9, 0] = 77
+    assert ctypes.string_at(int(sender.addresses[9]) + 12, 1) == b"M"
 
 
 def test_formats_are_20_ms_each():

@@ -66,7 +66,7 @@ def test_our_call_is_cancelled(seed: int) -> None:
         session = bridge.invite(phone)
         network.run(seed / 30)  # before and after the first 1xx
         bridge.agent.cancel(session, network.now)
-        assert bridge.agent.busy
+        assert bridge.agent.calls
         network.run(60)
         assert bridge.only(events.CallFailed) == events.CallFailed(session, 487, "Request Terminated")
         assert not phone.in_call and "CANCEL" in phone.log
@@ -80,7 +80,7 @@ def test_our_call_is_cancelled_while_it_is_answered(seed: int) -> None:
         phone.pickup = 0.0
         session = bridge.invite(phone)
         network.run(seed / 100)
-        if bridge.agent.busy and "CallAnswered" not in bridge.kinds():
+        if bridge.agent.calls and "CallAnswered" not in bridge.kinds():
             bridge.agent.cancel(session, network.now)
             network.run(60)
             assert "CallAnswered" not in bridge.kinds()

@@ -49,6 +49,9 @@ CAPABILITIES = Capabilities(formats=(
     Format("L16", 48000, 96), Format("L16", 16000, 97), Format("L16", 8000, 98),
 ))  # fmt: skip
 
+FINGERPRINT = ":".join(["5E"] * 32)
+"""Of the certificate that our side of DTLS would show."""
+
 CLIP_SECONDS = 0.4
 CLIP_NAMES = (
     "enter-code", "wrong-code", "goodbye", "too-many-tries", "wait-for-administrator", "administrator-left",
@@ -107,7 +110,7 @@ class House:
         self, *conferences: ConferenceSpec, seed: int = 1, sip: Weather = CLEAR, rtp: Weather = CLEAR,
         silence_timeout: float = 30.0, pairs: int = 1000, settings: ConferenceSettings | None = None,
         max_calls: int = 100, media_address: Callable[[Flow], str] = lambda flow: HOST,
-        authenticator: Any = None, lockouts: LockoutStore | None = None,
+        authenticator: Any = None, lockouts: LockoutStore | None = None, encrypted: bool = False,
     ) -> None:
         rng = random.Random(seed)
         self.network = Network(seed, sip)
@@ -120,7 +123,7 @@ class House:
         self.plane = self._new_plane()
         self._authenticator = authenticator
         self._conference_settings = settings or ConferenceSettings()
-        self._media_address, self._max_calls = media_address, max_calls
+        self._media_address, self._max_calls, self._encrypted = media_address, max_calls, encrypted
         self.bindings, self.lockouts = KeptBindings(), lockouts or MemoryLockoutStore()
         self._build(self.directory(*conferences))
         self.network.attach(("switchboard", 0), _Alarm(self), lambda publish, now: self.published.append(publish))
@@ -139,7 +142,8 @@ class House:
                                              lambda now: now + 1.7e9)
         self.switchboard = Switchboard(
             self.agent, self.registrar, self.conferences, self,
-            Settings(DOMAIN, CAPABILITIES, self._media_address, frozenset({"pbx"}), self._max_calls), rng)
+            Settings(DOMAIN, CAPABILITIES, self._media_address, frozenset({"pbx"}), self._max_calls,
+                     lambda flow: (HOST,), lambda: ("sha-256", FINGERPRINT), self._encrypted), rng)
         self.network.attach(SERVER, self.agent, lambda event, now: self.switchboard.receive_sip([event], now))
 
     def __enter__(self) -> "House":
@@ -313,7 +317,7 @@ class House:
             "agent timer": self.agent.next_timer() if not self.registered else None,
             "lines": board.lines.leftovers(),
             "plane": self.plane.legs, "ports": self.wire.in_use,
-            "guests": rooms._guests, "private calls": rooms._private, "conference rooms": rooms._rooms,
+            "guests": rooms.guests, "private calls": rooms.private, "conference rooms": rooms._rooms,
             "agenda": rooms.next_timer(),
         }
         return {name: table for name, table in tables.items() if table}

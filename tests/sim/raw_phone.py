@@ -28,7 +28,10 @@ class Repeated:
 
 
 class RawPhone:
-    """name, password: what it proves when challenged; pickup: seconds until it answers a call, None for never."""
+    """name, password: what it proves when challenged; pickup: seconds until it answers a call, None for never.
+    transport: what its messages travel by."""
+
+    transport = "udp"
 
     def __init__(self, address: Address, server: Address, name: str, password: str, seed: int) -> None:
         self.address, self.server = address, server
@@ -42,6 +45,7 @@ class RawPhone:
         self.rseq = 0
         self.log: list[str] = []
         self.bodies: list[str] = []
+        self.news: list[str] = []  # what NOTIFYs said of our REFERs
         self.in_call = False
         self._rng = random.Random(seed)
         self._count = itertools.count(1)
@@ -136,6 +140,11 @@ class RawPhone:
         self.cseq += 1
         self._request("INFO", self.target, now, body=body, kind="application/dtmf-relay")
 
+    def refer(self, to: str, now: float) -> None:
+        self.cseq += 1
+        contact = f"Contact: <sip:{self.name}@{self.address[0]}:{self.address[1]}>\r\n"
+        self._request("REFER", self.target, now, extra=f"{contact}Refer-To: <{to}>\r\n")
+
     def options(self, now: float) -> None:
         self.cseq += 1
         self._request("OPTIONS", "sip:example.test", now)
@@ -162,7 +171,7 @@ class RawPhone:
         to = self.remote + (f";tag={self.peer_tag}" if self.peer_tag else "")
         text = (
             f"{method} {uri} SIP/2.0\r\n"
-            f"Via: SIP/2.0/UDP {self.address[0]}:{self.address[1]};branch={branch};rport\r\n"
+            f"Via: SIP/2.0/{self.transport.upper()} {self.address[0]}:{self.address[1]};branch={branch};rport\r\n"
             f"Max-Forwards: 70\r\nFrom: {self.local};tag={self.tag}\r\nTo: {to}\r\n"
             f"Call-ID: {self.call_id}\r\nCSeq: {self.cseq} {method}\r\n"
         )
@@ -183,7 +192,7 @@ class RawPhone:
         self._send(text.encode())
 
     def _send(self, data: bytes) -> None:
-        self._out.append(Send(Flow("udp", self.server, self.address), data))
+        self._out.append(Send(Flow(self.transport, self.server, self.address), data))
 
     # --- responses ---------------------------------------------------------------------------------------------------
     def _hear_response(self, status: int, fields: dict[str, list[str]], body: str, now: float) -> None:
@@ -241,10 +250,11 @@ class RawPhone:
             self.bodies.append(body)
         answer = "" if self._offer else self.sdp()
         kind = "Content-Type: application/sdp\r\n" if answer else ""
+        via = f"SIP/2.0/{self.transport.upper()} {self.address[0]}:{self.address[1]}"
         self._send(
             (
                 f"ACK {self.target} SIP/2.0\r\n"
-                f"Via: SIP/2.0/UDP {self.address[0]}:{self.address[1]};branch=z9hG4bKack{branch[7:]}\r\n"
+                f"Via: {via};branch=z9hG4bKack{branch[7:]}\r\n"
                 f"Max-Forwards: 70\r\nFrom: {self.local};tag={self.tag}\r\nTo: {self.remote};tag={to_tag}\r\n"
                 f"Call-ID: {self.call_id}\r\nCSeq: {number} ACK\r\n{kind}Content-Length: {len(answer)}\r\n\r\n{answer}"
             ).encode()
@@ -299,6 +309,8 @@ class RawPhone:
         else:
             if method == "BYE":
                 self.in_call = False
+            if method == "NOTIFY":
+                self.news.append(body.strip())
             if method == "PRACK":
                 self._repeated.pop("180 " + fields["call-id"][0], None)
             self._respond(200, fields, key)

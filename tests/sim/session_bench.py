@@ -3,7 +3,7 @@
 import random
 
 from sipconf.sip.answering import Arrived, Refusal
-from sipconf.sip.call_states import Input, State
+from sipconf.sip.call_states import CONFIRMED, Input, State
 from sipconf.sip.caps import Cap
 from sipconf.sip.challenged import Credentials
 from sipconf.sip.client_tx import Heard
@@ -11,6 +11,7 @@ from sipconf.sip.events import Send
 from sipconf.sip.flow import Flow
 from sipconf.sip.message import Request, Response
 from sipconf.sip.parser import parse_message
+from sipconf.sip.referring import Report
 from sipconf.sip.session import Session
 from sipconf.sip.settings import AgentSettings
 from sipconf.sip.transactions import Transactions
@@ -136,6 +137,10 @@ class Bench:
                 return self.response(422, extra=(("Min-SE", "3600"),))
             case Input.INFO:
                 return self.arrived("INFO", "Signal=1\r\n")
+            case Input.REFER:
+                return self.arrived("REFER", extra="Refer-To: <sip:102@x>\r\n")
+            case Input.REPORT:
+                return self.report()
             case Input.ACK:
                 return self.ack()
             case Input.PROVISIONAL:
@@ -152,6 +157,13 @@ class Bench:
                 return ("Authorization", "Digest x")
             case _:
                 return None
+
+    def report(self) -> Report:
+        """First news of a referral that has come."""
+        if self.session.state in CONFIRMED:
+            self.session.receive(Input.REFER, self.payload(Input.REFER), 0.0)
+            self.outputs()
+        return Report(next(iter(self.session.referrals), ""), 100, None)
 
     def outputs(self) -> list[str]:
         """First words of everything sent, and the kinds of everything told."""

@@ -10,7 +10,7 @@ from sipconf.sip.events import Send
 from sipconf.sip.flow import Flow
 from tests.sim.desk import PHONE, SDP, SERVER, TRUNK, Desk, header, proof, reply, request, status, to_tag
 
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REGISTER"
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, REGISTER"
 
 
 # --- admission -------------------------------------------------------------------------------------------------------
@@ -225,10 +225,10 @@ def test_requests_in_a_call() -> None:
     assert [status(text) for text in desk.receive(info)] == [200]
     assert desk.told(events.InfoReceived) == [events.InfoReceived(session, "application/dtmf-relay", b"Signal=1")]
     assert [status(text) for text in desk.receive(request("BYE", cseq=3, **inside))] == [500]
-    assert desk.agent.busy
+    assert desk.agent.calls
     assert [status(text) for text in desk.receive(request("BYE", cseq=5, tag="somebody", **inside))] == [481]
     assert [status(text) for text in desk.receive(request("BYE", cseq=5, **inside))] == [200]
-    assert not desk.agent.busy
+    assert not desk.agent.calls
     desk.agent.hang_up(session, desk.now)  # the news of the end was on its way: no error, no bytes
     assert desk.take() == []
     desk.rest()

@@ -9,8 +9,8 @@ from sipconf.sip.events import RegistrationChanged
 from sipconf.sip.flow import Flow
 from sipconf.sip.message import Request, Response
 from sipconf.sip.parser import parse_message
-from sipconf.sip.registrar import NoBindings, Registrar, RegistrarSettings, same_address
-from sipconf.sip.uri import SipUri
+from sipconf.sip.registrar import NoBindings, Registrar, RegistrarSettings
+from sipconf.sip.uri import SipUri, same_address
 from sipconf.store import StoredBinding
 
 UDP = Flow("udp", ("198.51.100.7", 40000), ("192.0.2.1", 5060))

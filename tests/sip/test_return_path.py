@@ -12,6 +12,9 @@ from sipconf.sip.return_path import address_uri
         ("tcp", False, "sip:conf.example.com:5060;transport=tcp"),
         ("tls", False, "sip:conf.example.com:5060;transport=tls"),
         ("tls", True, "sips:conf.example.com:5060"),
+        ("ws", False, "sip:conf.example.com:5060;transport=ws"),
+        ("wss", False, "sip:conf.example.com:5060;transport=ws"),  # what SIP.js and JsSIP call it, and RFC 7118
+        ("wss", True, "sips:conf.example.com:5060;transport=ws"),
         ("udp", True, "sip:conf.example.com:5060"),  # a sips request by UDP: no promise that we cannot keep
     ],
 )

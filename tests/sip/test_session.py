@@ -6,7 +6,7 @@ import pytest
 
 from sipconf.errors import MisuseError
 from sipconf.sip.answering import Arrived
-from sipconf.sip.call_states import ORDERS, Input, State
+from sipconf.sip.call_states import CONFIRMED, ORDERS, Input, State
 from sipconf.sip.call_table import TABLE
 from tests.sim.session_bench import Bench
 
@@ -176,6 +176,10 @@ EXPECTED: dict[tuple[str, str], tuple[str, list[str]]] = {
     ("ENDING", "BYE_CHALLENGED"): ("ENDING", ["BYE"]),
     ("ENDING", "SUCCESS"): ("ENDING", ["ACK"]),
     ("ENDED", "SUCCESS"): ("ENDED", ["ACK"]),
+} | {
+    (state.name, what): (state.name, news)
+    for state in CONFIRMED
+    for what, news in (("REFER", ["Referred"]), ("REPORT", ["202 REFER", "NOTIFY"]))
 }
 
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sipconf.app import directory_of
 from sipconf.conference import events
 from sipconf.conference.commands import HangUp
-from sipconf.conference.directory import ConferenceSpec, Directory, UserSpec
 from sipconf.conference.lockouts import MemoryLockoutStore
 from sipconf.conference.service import ConferenceService, ConferenceSettings
 from sipconf.config import Config
@@ -51,20 +51,13 @@ class House:
         self.metrics = Metrics()
         self.feed = feed or EventFeed()
         self.up = True
-        directory = self._directory(self.reloader.current)
+        directory = directory_of(self.reloader.current)
         self.service = ConferenceService(
             directory, ConferenceSettings(), random.Random(1), MemoryLockoutStore()
         )
 
-    @staticmethod
-    def _directory(config: Config) -> Directory:
-        return Directory(
-            [UserSpec(user.extension, user.name) for user in config.users],
-            [ConferenceSpec(**conference.model_dump()) for conference in config.conferences],
-        )
-
     def _use(self, config: Config) -> None:
-        self.service.replace_directory(self._directory(config), 0.0)
+        self.service.replace_directory(directory_of(config), 0.0)
 
     def join(self, call: str) -> str:
         """Alice calls 2001 and is connected. Returns her participant id."""

@@ -25,6 +25,13 @@ def soft_limit(samples: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.copysign(np.where(magnitude > KNEE, bent, magnitude), samples)
 
 
+def limit(pcm: Pcm) -> None:
+    """Bend frames, (k, samples), that go beyond the knee, in place."""
+    if len(pcm) and max(pcm.max(), -pcm.min()) > KNEE:
+        loud = np.flatnonzero(np.abs(pcm).max(axis=1) > KNEE)
+        pcm[loud] = soft_limit(pcm[loud])
+
+
 def limited_table(codes_of_int16: NDArray, step: int = 1) -> NDArray:
     """A table of 2 * REACH / step codes, from one of 65536 codes indexed by sample + 32768.
 

@@ -23,6 +23,7 @@ from sipconf.rtp.edge.binding import bind_pair, disconnect, is_own, reachable
 from sipconf.rtp.edge.settled import ROWS_PER_SOCKET, Settled
 from sipconf.rtp.latching import Address, Verdict
 from sipconf.rtp.packet import ROW
+from sipconf.rtp.srtp import SrtpColumns
 from sipconf.rtp.streams import Streams
 
 PASSES = 16
@@ -59,17 +60,19 @@ class Ports:
     """The sockets of all legs of a plane.
 
     batched: read and write latched legs' sockets in batches where the system permits; otherwise, and for legs that
-    have not latched, one by one.
+    have not latched, one by one. srtp: keys of encrypted legs, whose RTCP is drained in the clear.
     """
 
     def __init__(
-        self, first: int, last: int, rng: random.Random, streams: Streams, batched: bool = True
-    ) -> None:
+        self, first: int, last: int, rng: random.Random, streams: Streams, batched: bool = True,
+        srtp: SrtpColumns | None = None,
+    ) -> None:  # fmt: skip
         self._free = list(range(first + first % 2, last, 2))
         if not self._free:
             raise MisuseError(f"no pair of ports in {first}-{last}")
         self._rng = rng
         self._streams = streams
+        self._srtp = srtp
         self._pairs: dict[int, _Pair] = {}
         self._in_use: set[int] = set()  # the even ports of all pairs
         self._epoll = select.epoll()
@@ -265,6 +268,16 @@ class Ports:
         self._rows, self._block = len(block), block
         self._views = [memoryview(row) for row in block]
 
+    def extend(self, count: int, block: NDArray[np.uint8], lengths: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Put further rows behind the count rows that the last drain has brought: block uint8 (P, ROW), lengths (P,).
+        All of them, uint8 (count + P, ROW)."""
+        end = count + len(lengths)
+        if end > self._rows:
+            self._allocate(end)
+        width = int(lengths.max(initial=0))
+        self._block[count:end, :width] = block[: len(lengths), :width]
+        return self._block[:end]
+
     def _judging(self, pair: _Pair) -> Callable[[memoryview], int]:
         """A receiver for a socket that is not connected: reads strangers away, -1 when nothing acceptable is left."""
         recvfrom_into, judge, slot = pair.rtp.recvfrom_into, self._streams.source_of, pair.slot
@@ -326,9 +339,10 @@ class Ports:
                 except OSError:
                     self._receive_errors += 1
                     break
-                if self._streams.rtcp_source_of(slot, address, datagram):
+                clear = datagram if self._srtp is None else self._srtp.unprotect_rtcp(slot, datagram)
+                if clear is not None and self._streams.rtcp_source_of(slot, address, clear):
                     pair.rtcp_to = address[:2]
-                    found.append((slot, datagram))
+                    found.append((slot, clear))
         return found
 
     # --- out ---------------------------------------------------------------------------------------------------------

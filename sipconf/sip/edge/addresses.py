@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 ROUTES_REMEMBERED = 4096
+MAX_CANDIDATES = 16
+"""What one answer tells: a machine may have an interface for each of its containers."""
 
 
 def private_networks() -> list[Network]:
@@ -27,6 +29,13 @@ def private_networks() -> list[Network]:
             if network.is_private or network.is_link_local:
                 found.append(network)
     return found
+
+
+def interface_addresses() -> list[str]:
+    """The addresses of this machine's interfaces, those of a single link left out: a browser cannot use them. Read each
+    time, for interfaces come and go."""
+    found = (ip.ip if isinstance(ip.ip, str) else ip.ip[0] for adapter in ifaddr.get_adapters() for ip in adapter.ips)
+    return [host for host in found if not ipaddress.ip_address(host).is_link_local]
 
 
 class Addresses:
@@ -58,6 +67,26 @@ class Addresses:
         if local is not None and not ipaddress.ip_address(local).is_unspecified:
             return local
         return self._route(normal_address(flow.remote[0]) or flow.remote[0])
+
+    def candidates_for(self, flow: Flow) -> tuple[str, ...]:
+        """Every address at which a browser behind this flow may find our media, the most likely first (docs/adr/0014).
+
+        Its signalling may come by a proxy, so that its flow tells little: it gets the addresses of all interfaces, and
+        `advertise`. To a peer outside our networks private ones are not told where there is a public one to tell.
+        """
+        near = self.is_local(flow.remote[0])
+        here = normal_address(flow.remote[0])
+        loopback = here is not None and ipaddress.ip_address(here).is_loopback
+        found = [self.host_for(flow)]
+        for address in interface_addresses():
+            read = ipaddress.ip_address(address)
+            if read.is_loopback and not loopback:
+                continue
+            if self._advertise is None or near or read.is_global:
+                found.append(address)
+        if self._advertise is not None:
+            found.append(self._advertise)
+        return tuple(dict.fromkeys(found))[:MAX_CANDIDATES]
 
     def contact_for(self, flow: Flow) -> Address:
         """The address and port of our Contact and Via towards this flow's peer. Over TLS it is the name that the peer

@@ -26,7 +26,8 @@ class StreamLimits:
     handshake: until TLS is agreed on; first_message: from then on until a message has come; message: until a message
     that has begun is complete; idle: silence allowed to strangers; idle_in_use: to connections that carry a
     registration or a call; handshakes: TLS handshakes under way at once; keep_alives: those answered in a second;
-    waiting: messages held while a connection is being opened.
+    waiting: messages held while a connection is being opened. ping, pong: a WebSocket that is quiet for so long is sent
+    a ping, and is dead when nothing comes for so long after it (half a minute is what NATs and proxies leave to TCP).
     """
 
     handshake: float = 5.0
@@ -41,6 +42,8 @@ class StreamLimits:
     keep_alives: int = 4
     write_buffer: int = 256 * 1024
     waiting: int = 64
+    ping: float = 25.0
+    pong: float = 20.0
 
 
 class Owner(Protocol):

@@ -47,6 +47,9 @@ class Carrier(Protocol):
 
     def send(self, flow: Flow, data: bytes) -> None: ...
     def close(self, flow: Flow, reason: str) -> None: ...
+    def keep_for_call(self, flow: Flow) -> None: ...
+    def __len__(self) -> int: ...
+    async def stop(self) -> None: ...
 
 
 class Endpoint:
@@ -76,8 +79,8 @@ class Endpoint:
         self._udp: list[UdpListener] = []
         self._crowd = Crowd(self._limits.connections, self._limits.per_source, self._limits.handshakes)
         self._turns = Turns(clock.monotonic)
-        floor = Floor(self.receive, self.flow_failed, in_use or (lambda flow: True), self._count, clock, self._limits,
-                      self._crowd, self._turns)
+        self.floor = floor = Floor(self.receive, self.flow_failed, in_use or (lambda flow: True), self._count, clock,
+                                   self._limits, self._crowd, self._turns)
         self._has_certificate = tls is not None
         self._streams = {
             "tcp": StreamCarrier("tcp", floor),
@@ -96,8 +99,12 @@ class Endpoint:
 
     @property
     def connections(self) -> int:
-        """Stream connections that peers have open."""
+        """Connections that peers have open."""
         return len(self._crowd)
+
+    def connections_by_transport(self) -> dict[str, int]:
+        """Connections that stand, those included that we have opened."""
+        return {name: len(carrier) for name, carrier in self._carriers.items()}
 
     # --- start and stop ----------------------------------------------------------------------------------------------
     async def start(self) -> None:
@@ -138,7 +145,7 @@ class Endpoint:
             self._alarm = None
         for listener in self._udp:
             listener.close()
-        for carrier in self._streams.values():
+        for carrier in self._carriers.values():
             await carrier.stop()
         self._turns.stop()
 
@@ -191,8 +198,8 @@ class Endpoint:
                         case CloseFlow():
                             self._close(output)
                         case _:
-                            if isinstance(output, IncomingCall) and output.flow.transport in self._streams:
-                                self._streams[output.flow.transport].keep_for_call(output.flow)
+                            if isinstance(output, IncomingCall) and output.flow.transport in self._carriers:
+                                self._carriers[output.flow.transport].keep_for_call(output.flow)
                             events.append(output)
                 if events:
                     self._tell(events, now)

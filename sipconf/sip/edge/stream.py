@@ -63,6 +63,9 @@ class StreamCarrier:
         self._servers: list[asyncio.Server] = []
         self._stopped = False
 
+    def __len__(self) -> int:
+        return len(self._connections)
+
     async def listen(self, sock: socket.socket) -> None:
         """Takes connections from a listening socket."""
         loop = asyncio.get_running_loop()

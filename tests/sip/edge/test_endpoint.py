@@ -169,6 +169,12 @@ async def test_another_transport_brings_its_carrier() -> None:
         def close(self, flow: Flow, reason: str) -> None:
             self.sent.append((flow, b""))
 
+        def __len__(self) -> int:
+            return 1
+
+        async def stop(self) -> None:
+            self.sent.clear()
+
     async with house("udp://127.0.0.1:0") as here:
         carrier = Carrier()
         here.endpoint.add_carrier("ws", carrier)
@@ -178,3 +184,5 @@ async def test_another_transport_brings_its_carrier() -> None:
         here.endpoint.receive(OPTIONS, flow)
         here.endpoint.receive(b"close me", flow)
         assert carrier.sent == [(flow, OPTIONS), (flow, b"")]
+        assert here.endpoint.connections_by_transport() == {"tcp": 0, "tls": 0, "ws": 1}
+    assert carrier.sent == []

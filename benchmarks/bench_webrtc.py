@@ -1,0 +1,290 @@
+"""What a participant costs who comes from a browser, and how many can shake hands while others talk.
+
+One worker, its shared port, and the front's handshakes as the server has them; the load generator does checks, DTLS and
+SRTP for every leg. Beside each case the floor (the same packets echoed by the kernel alone), and for the smallest room
+the same legs served by aiortc's RTCPeerConnection. `python -m benchmarks.bench_webrtc [--quick] [--anywhere]`.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from benchmarks.placement import cores, described
+from benchmarks.plane import FIRST_PORT, LAST_PORT, PCMU, Row, run_floor, tick_figures
+from sipconf.media import protocol
+from sipconf.media.handshakes import Handshakes
+from sipconf.media.supervisor import MediaSupervisor, WorkerSettings, worker_environment
+from sipconf.media.workers import Workers
+from sipconf.rtp.edge import dtls
+
+SECONDS, QUICK_SECONDS, WARM_SECONDS = 10.0, 3.0, 4.0
+SIZES, QUICK_SIZES = (20, 50, 100, 300), (20, 50)
+OPUS_SIZES, QUICK_OPUS_SIZES = (50, 100), (20,)
+SMALLEST = 20
+HANDSHAKE_LEGS, QUICK_HANDSHAKE_LEGS, HANDSHAKES_PER_SECOND = 100, 20, 50
+ALSO_CALLING = 1.5
+"""Seconds of calls beyond the measured ones, so that their rate is the same all along."""
+OPEN_TIMEOUT = 30.0
+ROOM = 1
+Call = tuple[int, str, str, tuple[str, str]]
+OPUS = protocol.RtpFormat("opus", 48_000, 111, "useinbandfec=1")
+LEVEL_ID = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """legs in one room, of which `talking` talk (None: all). levels: packets tell how loud they are. calls: browsers
+    that come each second, shake hands and go."""
+
+    legs: int
+    codec: str = "PCMU"
+    talking: int | None = None
+    levels: bool = False
+    calls: int = 0
+    seconds: float = SECONDS
+    apart: bool = True
+
+    @property
+    def later(self) -> int:
+        """Browsers that come while the others talk."""
+        return round(self.calls * (WARM_SECONDS + self.seconds - ALSO_CALLING))
+
+
+class Bench:
+    """A worker, the front's handshakes, and the generator that calls."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.certificate = dtls.generate()
+        self.events: list[protocol.Event] = []
+        self.ports: dict[int, int] = {}
+        self.failed: dict[int, str] = {}
+        self.news = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        self.supervisor: MediaSupervisor | None = None
+
+        def keep(on_events: Callable[[], None]) -> MediaSupervisor:
+            self.supervisor = MediaSupervisor(WorkerSettings(FIRST_PORT, LAST_PORT), on_events)
+            return self.supervisor
+
+        def make(on_events: Callable[[], None]) -> Workers:
+            return Workers([keep], on_events, loop.call_soon)
+
+        self.media = Handshakes(make, self.certificate.handshake, self._hear, loop)
+
+    def _hear(self) -> None:
+        for event in self.media.take_events():
+            if isinstance(event, protocol.LegFailed):
+                self.failed[event.leg] = event.reason
+            if isinstance(event, protocol.LegOpened):
+                self.ports[event.leg] = event.shared_port
+            self.events.append(event)
+        self.news.set()
+
+    async def _until(self, enough: Callable[[], bool]) -> None:
+        async with asyncio.timeout(OPEN_TIMEOUT):
+            while not enough():
+                if self.failed:
+                    raise RuntimeError(f"legs failed: {self.failed}")
+                self.news.clear()
+                await self.news.wait()
+
+    def _open(self, leg: int) -> protocol.IceCredentials:
+        """A leg on the shared port."""
+        ice = protocol.IceCredentials(f"leg{leg:05}", f"the password of leg {leg:05}")
+        self.media.send(protocol.OpenLeg(leg, "127.0.0.1", "bench", ROOM, ice, False))
+        return ice
+
+    def _connect(self, leg: int, ice: protocol.IceCredentials, peers: Row) -> None:
+        ufrag, _, (host, _) = peers["peers"][leg]
+        terms = protocol.WebRtcTerms(ice, ufrag, "server", (tuple(peers["fingerprint"]),))
+        rtp = PCMU if self.case.codec == "PCMU" else OPUS
+        self.media.send(protocol.ConnectLeg(
+            leg, None, None, host, (rtp,), rtp, None, True, "sendrecv", webrtc=terms,
+            audio_level=LEVEL_ID if self.case.levels else None))  # fmt: skip
+
+    def _where(self, leg: int, ice: protocol.IceCredentials) -> Call:
+        return self.ports[leg], ice.ufrag, ice.password, self.certificate.fingerprint()
+
+    async def run(self) -> Row:
+        case = self.case
+        await self.media.start()
+        generator = None
+        try:
+            core, load_core = cores(case.apart)
+            pid = self.supervisor.pid if self.supervisor else None
+            assert pid is not None
+            if core is not None:
+                os.sched_setaffinity(pid, {core})
+            generator = await start(
+                {"legs": case.legs, "more": case.later, "codec": case.codec, "talking": case.talking,
+                 "level": LEVEL_ID if case.levels else None, "core": load_core, "warm": WARM_SECONDS,
+                 "seconds": case.seconds})  # fmt: skip
+            peers = await hear(generator)
+            opened = {leg: self._open(leg) for leg in range(case.legs)}
+            await self._until(lambda: len(self.ports) == case.legs)
+            for leg, ice in opened.items():
+                self._connect(leg, ice, peers)
+                self.media.send(protocol.PlaceLeg(leg, ROOM))
+            calls = [self._where(leg, ice) for leg, ice in opened.items()]
+            tell(generator, {"calls": calls, "pids": [pid]})
+            await self._until(lambda: self.media.completed == case.legs)
+            setup = (await hear(generator))["setup_seconds"]
+            self.events.clear()
+            tell(generator, {})
+            more = asyncio.create_task(self._call_more(generator, peers))
+            result = await hear(generator)
+            await more
+        finally:
+            if generator is not None:
+                await end(generator)
+            await self.media.stop()
+        return {**result, **tick_figures([self.events], case.seconds), "setup_ms_per_leg": setup / case.legs * 1e3,
+                "refused": len(self.failed)}  # fmt: skip
+
+    async def _call_more(self, generator: Process, peers: Row) -> None:
+        """Browsers that come one by one; each goes as soon as it has keys and another three have come."""
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        for number in range(self.case.later):
+            leg = self.case.legs + number
+            await asyncio.sleep(max(0.0, begin + number / self.case.calls - loop.time()))
+            ice = self._open(leg)
+            self._connect(leg, ice, peers)
+            tell(generator, [self._where(0, ice)])
+            if number >= self.case.calls:
+                self.media.send(protocol.CloseLeg(leg - self.case.calls))
+
+
+async def start(plan: Row) -> Process:
+    """A load generator that has its plan."""
+    generator = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.webrtc_generator", stdin=PIPE, stdout=PIPE, env=worker_environment(),
+        limit=1 << 22,
+    )  # fmt: skip
+    tell(generator, plan)
+    return generator
+
+
+def tell(generator: Process, what: object) -> None:
+    assert generator.stdin
+    generator.stdin.write(json.dumps(what).encode() + b"\n")
+
+
+async def hear(generator: Process) -> Row:
+    assert generator.stdout
+    line = await generator.stdout.readline()
+    if not line:
+        raise RuntimeError("the load generator failed; its own message is above")
+    return json.loads(line)
+
+
+async def end(generator: Process) -> None:
+    if generator.stdin:
+        generator.stdin.close()
+    if generator.returncode is None:
+        try:
+            await asyncio.wait_for(generator.wait(), 5.0)
+        except TimeoutError:
+            generator.kill()
+            await generator.wait()
+
+
+# --- aiortc's RTCPeerConnection --------------------------------------------------------------------------------------
+OFFER = "\r\n".join((
+    "v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0", "a=ice-lite", "a=group:BUNDLE 0",
+    "m=audio {port} UDP/TLS/RTP/SAVPF 0", "c=IN IP4 {host}", "a=mid:0", "a=sendrecv", "a=rtcp-mux",
+    "a=rtpmap:0 PCMU/8000", "a=ice-ufrag:{ufrag}", "a=ice-pwd:{password}",
+    "a=candidate:1 1 udp 2130706431 {host} {port} typ host", "a=end-of-candidates",
+    "a=fingerprint:{fingerprint[0]} {fingerprint[1]}", "a=setup:active", "",
+))  # fmt: skip
+
+
+def attribute(sdp: str, name: str) -> str:
+    """The value of the first such line."""
+    return next(line.partition(":")[2] for line in sdp.splitlines() if line.startswith(f"a={name}:"))
+
+
+async def run_aiortc(legs: int, seconds: float, apart: bool) -> Row:
+    """The same legs, each a RTCPeerConnection of one process."""
+    core, load_core = cores(apart)
+    where = [] if core is None else [str(core)]
+    server = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.aiortc_server", *where, stdin=PIPE, stdout=PIPE, env=worker_environment(),
+        limit=1 << 22,
+    )  # fmt: skip
+    generator = await start({"legs": legs, "codec": "PCMU", "core": load_core, "warm": WARM_SECONDS,
+                             "seconds": seconds, "lite": True})  # fmt: skip
+    try:
+        peers = await hear(generator)
+        tell(server, [OFFER.format(ufrag=ufrag, password=password, host=host, port=port,
+                                   fingerprint=peers["fingerprint"])
+                      for ufrag, password, (host, port) in peers["peers"]])  # fmt: skip
+        answers = await hear(server)
+        calls = [(int(attribute(sdp, "candidate").split()[5]), attribute(sdp, "ice-ufrag"), attribute(sdp, "ice-pwd"),
+                  attribute(sdp, "fingerprint").split()) for sdp in answers]  # fmt: skip
+        tell(generator, {"calls": calls, "pids": [server.pid]})
+        await hear(generator)
+        tell(generator, {})
+        return await hear(generator)
+    finally:
+        await end(generator)
+        await end(server)
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------
+def measure(case: Case) -> Row:
+    """One run of a case."""
+
+    async def of_case() -> Row:
+        return await Bench(case).run()
+
+    return asyncio.run(of_case())
+
+
+def compare(case: Case, name: str) -> Row:
+    """A row: the worker, with the floor before and after it."""
+    floor = partial(run_floor, case.legs, case.seconds / 2, case.apart)
+    before = asyncio.run(floor())["cpu_ms_per_participant_s"]
+    row = measure(case)
+    floor_ms = (before + asyncio.run(floor())["cpu_ms_per_participant_s"]) / 2
+    return {"name": name, **row, "floor_ms": floor_ms, "ratio_to_floor": row["cpu_ms_per_participant_s"] / floor_ms}
+
+
+def run(quick: bool = False, apart: bool = True) -> list[Row]:
+    """One row per case."""
+    print(described(apart), file=sys.stderr, flush=True)
+    seconds = QUICK_SECONDS if quick else SECONDS
+    rows: list[Row] = []
+
+    def add(row: Row) -> None:
+        rows.append(row)
+        print(row, file=sys.stderr, flush=True)
+
+    for legs in QUICK_SIZES if quick else SIZES:
+        add(compare(Case(legs, seconds=seconds, apart=apart), f"webrtc PCMU N={legs}"))
+        if legs == SMALLEST:
+            theirs = asyncio.run(run_aiortc(legs, seconds, apart))
+            ours = rows[-1]["cpu_ms_per_participant_s"]
+            add({"name": f"webrtc aiortc N={legs}", **theirs,
+                 "ours_to_aiortc": ours / theirs["cpu_ms_per_participant_s"]})  # fmt: skip
+    for legs in QUICK_OPUS_SIZES if quick else OPUS_SIZES:
+        for case, kind in ((Case(legs, "opus", 3, seconds=seconds, apart=apart), "3 talk"),
+                           (Case(legs, "opus", 3, True, seconds=seconds, apart=apart), "3 talk, levels told"),
+                           (Case(legs, "opus", seconds=seconds, apart=apart), "all talk")):  # fmt: skip
+            add(compare(case, f"webrtc Opus N={legs} {kind}"))
+    legs = QUICK_HANDSHAKE_LEGS if quick else HANDSHAKE_LEGS
+    case = Case(legs, calls=HANDSHAKES_PER_SECOND, seconds=seconds, apart=apart)
+    row = measure(case)
+    add({"name": f"webrtc handshakes, {legs} mixed", **row,
+         "handshakes_per_second": row["handshakes"] / (WARM_SECONDS + seconds - ALSO_CALLING)})  # fmt: skip
+    return rows
+
+
+if __name__ == "__main__":
+    run(quick="--quick" in sys.argv, apart="--anywhere" not in sys.argv)

@@ -1,0 +1,249 @@
+"""What carries a plane's packets: legs on ports of their own and legs on the shared port as one, encrypted or not.
+
+What is drained is in the clear and has passed its source's check; what is sent for a guarded leg is encrypted or not
+sent at all. Without such legs it costs two comparisons a tick. Not here: sockets (ports, shared_port), ciphers (srtp).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sipconf.errors import SipconfError
+from sipconf.rtp.edge.ports import Ports
+from sipconf.rtp.edge.shared_port import SharedPort
+from sipconf.rtp.ice import Credentials
+from sipconf.rtp.latching import Address
+from sipconf.rtp.packet import ROW
+from sipconf.rtp.srtp import Lines, SrtpColumns
+
+_FIRST_ROWS = 64
+_KNOWN_PLANS = 8
+
+
+class NoSharedPort(SipconfError):
+    """A leg should be reached by its ICE credentials, but there is no port for it."""
+
+
+@dataclass(slots=True)
+class _Plan:
+    """How one bank's packets go out, kept while the caller passes the same two objects and no leg changes. plain: slots
+    and packets for ports as they are. copied: the others, which are sent from a copy: first those of copied_slots, that
+    are encrypted there, then telephones' on the shared port. shared, shared_rows: slots and places among the copies of
+    what leaves by the shared port; own, own_rows: the same of what leaves by ports."""
+
+    version: int
+
+    slots: Sequence[int]
+    packets: Sequence[memoryview]
+    plain: tuple[list[int], list[memoryview]] = field(default_factory=lambda: ([], []))
+    copied: list[memoryview] = field(default_factory=list)
+    copied_slots: list[int] = field(default_factory=list)
+    shared: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
+    shared_rows: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
+    own: list[int] = field(default_factory=list)
+    own_rows: list[int] = field(default_factory=list)
+    own_views: list[memoryview] = field(default_factory=list)
+
+
+class Carrier:
+    """A plane's transport. ports: None where everything is behind the shared port; shared: None where nothing is. srtp:
+    keys by slot, which ports judge by."""
+
+    def __init__(self, ports: Ports | None, shared: SharedPort | None, srtp: SrtpColumns) -> None:
+        self._ports, self._shared, self._srtp = ports, shared, srtp
+        self._on_ports: set[int] = set()
+        self._on_shared: set[int] = set()
+        self._plans: list[_Plan] = []
+        self._allocate(_FIRST_ROWS)
+
+    def _allocate(self, rows: int) -> None:
+        self._copies = np.zeros((rows, ROW), np.uint8)
+        self._lines = Lines(self._copies)
+        self._views = [memoryview(row) for row in self._copies]
+        self._places = self._copies.ctypes.data + np.arange(rows, dtype=np.uint64) * np.uint64(ROW)
+        self._plans.clear()
+
+    # --- legs --------------------------------------------------------------------------------------------------------
+    def open(self, slot: int, address: str) -> int:
+        """Bind a pair of ports on a local address; the RTP port, which in one-port mode is everybody's."""
+        if self._ports is not None:
+            port = self._ports.open(slot, address)
+            self._on_ports.add(slot)
+            return port
+        assert self._shared is not None
+        if slot not in self._on_shared:
+            self._on_shared.add(slot)
+            self._shared.open_plain(slot)
+        return self._shared.port
+
+    def connect(
+        self, slot: int, remote: Address | None, remote_rtcp: Address | None, rtcp_mux: bool, restart: bool
+    ) -> None:
+        """Where a telephone's leg sends to."""
+        if self._ports is not None:
+            self._ports.connect(slot, remote, remote_rtcp, rtcp_mux, restart)
+        elif self._shared is not None:
+            self._shared.connect_plain(slot, remote, remote_rtcp, rtcp_mux, restart)
+
+    def open_checked(self, slot: int, ufrag: str, password: str, now: float) -> int:
+        """Answer the connectivity checks of a leg on the shared port; its number. Raises NoSharedPort."""
+        if self._shared is None:
+            raise NoSharedPort("this server has no port for browsers")
+        self._shared.open(slot, Credentials(ufrag, password), now)
+        self._on_shared.add(slot)
+        return self._shared.port
+
+    def choose(self, slot: int, ufrag: str, password: str, remote_ufrag: str, now: float) -> None:
+        """The leg is that peer's, on the shared port, and says nothing in the clear; its own ports are given back."""
+        assert self._shared is not None
+        self._srtp.guard(slot)
+        self._leave_ports(slot)
+        self._shared.choose(slot, Credentials(ufrag, password), remote_ufrag, now)
+        self._plans.clear()
+
+    def leave_shared(self, slot: int) -> None:
+        """The leg's checks are not answered any more; a telephone stays where it is."""
+        if self._shared is not None and slot in self._on_shared:
+            self._shared.stop_checks(slot)
+            if self._ports is not None:
+                self._on_shared.discard(slot)
+
+    def _leave_ports(self, slot: int) -> None:
+        if self._ports is not None and slot in self._on_ports:
+            self._on_ports.discard(slot)
+            self._ports.close(slot)
+
+    def secure(self, slot: int, profile: str, rx: bytes, tx: bytes) -> None:
+        """Encrypt a leg with these keys from now on. Raises KeysError."""
+        self._srtp.set_keys(slot, profile, rx, tx)
+        self._plans.clear()
+
+    def close(self, slot: int) -> None:
+        """The slot's ports are free, its keys gone."""
+        self._leave_ports(slot)
+        if self._shared is not None and slot in self._on_shared:
+            self._on_shared.discard(slot)
+            self._shared.close(slot)
+        self._srtp.forget(slot)
+        self._plans.clear()
+
+    def close_all(self) -> None:
+        """Close every socket."""
+        if self._ports is not None:
+            self._ports.close_all()
+        if self._shared is not None:
+            self._shared.close_all()
+
+    # --- in ----------------------------------------------------------------------------------------------------------
+    def drain(self, now: float) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:
+        """What has come for all legs: slots int (P,), block uint8 (P, ROW), lengths int (P,)."""
+        if self._ports is None or self._shared is None:
+            source = self._ports or self._shared
+            assert source is not None
+            slots, block, lengths = source.drain(now)
+        else:
+            slots, block, lengths = self._ports.drain(now)
+            if self._on_shared:
+                more, rows, sizes = self._shared.drain(now)
+                if len(more) and len(slots):
+                    block = self._ports.extend(len(slots), rows, sizes)
+                    slots, lengths = np.concatenate([slots, more]), np.concatenate([lengths, sizes])
+                elif len(more):
+                    slots, block, lengths = more, rows, sizes
+        if self._srtp.count and len(slots):
+            self._srtp.unprotect(slots, block, lengths)
+        return slots, block, lengths
+
+    def drain_rtcp(self, now: float) -> list[tuple[int, bytes]]:
+        """(slot, datagram) of what waited on RTCP ports."""
+        return self._ports.drain_rtcp(now) if self._ports is not None else []
+
+    def take_pairs(self) -> list[tuple[int, Address]]:
+        """(slot, peer's address) of legs on the shared port whose pair has been chosen or has changed."""
+        return self._shared.take_pairs() if self._shared is not None else []
+
+    def take_handshakes(self) -> list[tuple[int, bytes]]:
+        """(slot, DTLS datagram) that came from legs' chosen pairs."""
+        return self._shared.take_handshakes() if self._shared is not None else []
+
+    def take_lost(self, now: float) -> list[int]:
+        """Slots whose peers have withdrawn their consent to be sent anything."""
+        return self._shared.take_lost(now) if self._shared is not None else []
+
+    # --- out ---------------------------------------------------------------------------------------------------------
+    def send(self, slots: Sequence[int], packets: Sequence[memoryview]) -> None:
+        """One RTP packet from each slot to its peer."""
+        if not self._srtp.count and not self._on_shared and self._ports is not None:
+            self._ports.send(slots, packets)
+            return
+        version = self._shared.version if self._shared is not None else 0
+        for plan in self._plans:
+            if plan.slots is slots and plan.packets is packets and plan.version == version:
+                break
+        else:
+            plan = self._plan(version, slots, packets)
+        if plan.plain[0] and self._ports is not None:
+            self._ports.send(*plan.plain)
+        if plan.copied:
+            self._send_copies(plan)
+
+    def _plan(self, version: int, slots: Sequence[int], packets: Sequence[memoryview]) -> _Plan:
+        plan = _Plan(version, slots, packets)
+        encrypted: list[tuple[int, memoryview]] = []
+        telephones: list[tuple[int, memoryview]] = []
+        for slot, packet in zip(slots, packets, strict=True):
+            on_shared = slot in self._on_shared
+            if on_shared and self._shared is not None and not self._shared.can_send(slot):
+                continue
+            if self._srtp.is_guarded(slot):
+                if self._srtp.has_keys(slot):
+                    encrypted.append((slot, packet))
+            elif on_shared:
+                telephones.append((slot, packet))
+            else:
+                plan.plain[0].append(slot)
+                plan.plain[1].append(packet)
+        together = encrypted + telephones
+        if len(together) > len(self._copies):
+            self._allocate(2 * len(together))
+        plan.copied_slots, plan.copied = [slot for slot, _ in encrypted], [packet for _, packet in together]
+        places = {row: slot for row, (slot, _) in enumerate(together)}
+        plan.shared_rows = np.array([row for row, slot in places.items() if slot in self._on_shared], np.intp)
+        plan.shared = np.array([places[row] for row in plan.shared_rows.tolist()], np.intp)
+        plan.own_rows = [row for row, slot in places.items() if slot not in self._on_shared]
+        plan.own = [places[row] for row in plan.own_rows]
+        self._plans = [*self._plans[1 - _KNOWN_PLANS :], plan]
+        return plan
+
+    def _send_copies(self, plan: _Plan) -> None:
+        """Encrypt copies of packets, for their own rows are the mixer's, and send them."""
+        lines, views = self._lines, self._views
+        sizes = list(map(len, plan.copied))
+        for view, packet, size in zip(views, plan.copied, sizes, strict=False):
+            view[:size] = packet
+        lines.lengths[: len(sizes)] = sizes
+        if plan.copied_slots and not self._srtp.protect(plan.copied_slots, lines):
+            self._plans.remove(plan)  # what could not be encrypted has no length and stays here
+            rows = plan.shared_rows[lines.lengths[plan.shared_rows] > 0]
+            plan.shared, plan.shared_rows = plan.shared[np.isin(plan.shared_rows, rows)], rows
+        if len(plan.shared) and self._shared is not None:
+            self._shared.send(plan.shared, self._places[plan.shared_rows], lines.lengths[plan.shared_rows])
+        if plan.own and self._ports is not None:
+            lengths = lines.lengths[plan.own_rows].tolist()
+            if lengths != [len(view) for view in plan.own_views]:
+                plan.own_views = [views[row][:size] for row, size in zip(plan.own_rows, lengths, strict=True)]
+            self._ports.send(plan.own, plan.own_views)
+
+    def send_rtcp(self, slot: int, data: bytes) -> None:
+        """One RTCP packet from a slot to its peer."""
+        if self._srtp.is_guarded(slot):
+            protected = self._srtp.protect_rtcp(slot, data)
+            if protected is None:
+                return
+            data = protected
+        if slot in self._on_shared and self._shared is not None:
+            self._shared.send_rtcp(slot, data)
+        elif self._ports is not None:
+            self._ports.send_rtcp(slot, data)

@@ -1,0 +1,141 @@
+"""Many datagrams of one socket with one system call: recvmmsg and sendmmsg through ctypes on NumPy-laid-out headers.
+
+An address is the socket's own: the octets of a sockaddr_in6, or of a sockaddr_in and zeros behind it, comparable as
+they are. Not here: whose datagrams they are (shared_port).
+"""
+
+import ctypes
+import ipaddress
+import socket
+import struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sipconf.rtp.packet import ROW
+from sipconf.rtp.stun import Address
+
+NAME_BYTES = 28
+"""Octets of a sockaddr_in6, the longer of the two."""
+_NAME = np.dtype(f"V{NAME_BYTES}")
+_IPV4_NAME_BYTES = 16
+_TRUNCATED = 0x20  # MSG_TRUNC: the datagram was longer than its row
+_MAPPED = bytes(10) + b"\xff\xff"
+
+_PIECE = np.dtype([("base", "u8"), ("len", "u8")])  # struct iovec
+_HEADER = np.dtype(
+    [
+        ("name", "u8"), ("name_len", "<u4"), ("", "<u4"), ("pieces", "u8"), ("piece_count", "u8"), ("control", "u8"),
+        ("control_len", "u8"), ("flags", "<i4"), ("_", "<u4"), ("len", "<u4"), ("__", "<u4"),
+    ]
+)  # fmt: skip
+"""struct mmsghdr of 64-bit Linux."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+for _call in (_libc.recvmmsg, _libc.sendmmsg):
+    _call.restype = ctypes.c_int
+_libc.recvmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p]
+_libc.sendmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int]
+
+
+class _Headers:
+    """One header and one piece for each of so many datagrams."""
+
+    def __init__(self, count: int) -> None:
+        self._pieces = np.zeros(count, _PIECE)
+        self._headers = np.zeros(count, _HEADER)
+        self._headers["pieces"] = self._pieces.ctypes.data + np.arange(count, dtype=np.uint64) * _PIECE.itemsize
+        self._headers["piece_count"] = 1
+        self._place = self._headers.ctypes.data
+
+
+class Inbox(_Headers):
+    """Room for so many datagrams. block: uint8 (rows, ROW); lengths: of what came, -1 of what was too long."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(rows)
+        self._rows = rows
+        self.block = np.zeros((rows, ROW), np.uint8)
+        self._names = np.zeros((rows, NAME_BYTES), np.uint8)
+        places = np.arange(rows, dtype=np.uint64)
+        self._pieces["base"] = self.block.ctypes.data + places * ROW
+        self._pieces["len"] = ROW
+        self._headers["name"] = self._names.ctypes.data + places * NAME_BYTES
+        self._keys = self._names.view(_NAME)[:, 0]
+        self.lengths = np.zeros(0, np.int64)
+
+    def receive(self, fd: int) -> int:
+        """Read what waits in a non-blocking socket; how many datagrams."""
+        self._headers["name_len"] = NAME_BYTES
+        count = _libc.recvmmsg(fd, self._place, self._rows, socket.MSG_DONTWAIT, None)
+        if count <= 0:  # nothing, or an error of an earlier send, which its caller has not waited for
+            return 0
+        self.lengths = self._headers["len"][:count].astype(np.int64)
+        truncated = self._headers["flags"][:count] & _TRUNCATED
+        if np.count_nonzero(truncated):
+            self.lengths[truncated != 0] = -1
+        return count
+
+    def sources(self, count: int) -> list[bytes]:
+        """Where the first count datagrams came from."""
+        return self._keys[:count].tolist()
+
+
+class Outbox(_Headers):
+    """Sends to addresses kept by slot. errors: what the network refused."""
+
+    def __init__(self, family: int, capacity: int = 64) -> None:
+        super().__init__(capacity)
+        self._capacity = capacity
+        self._name_bytes = NAME_BYTES if family == socket.AF_INET6 else _IPV4_NAME_BYTES
+        self._names = np.zeros((capacity, NAME_BYTES), np.uint8)
+        self.errors = 0
+
+    def aim(self, slot: int, name: bytes) -> None:
+        """What is sent for this slot goes there."""
+        if slot >= len(self._names):
+            self._names = np.concatenate([self._names, np.zeros((slot + 1, NAME_BYTES), np.uint8)])
+        self._names[slot] = np.frombuffer(name, np.uint8)
+
+    def send(self, fd: int, slots: NDArray[np.intp], places: NDArray[np.uint64], lengths: NDArray[np.integer]) -> None:
+        """One datagram for each of the slots, all aimed: places, lengths of their octets in memory."""
+        count = len(slots)
+        if count > self._capacity:
+            self._capacity = 2 * count
+            super().__init__(self._capacity)
+        headers = self._headers[:count]
+        headers["name"] = self._names.ctypes.data + slots.astype(np.uint64) * np.uint64(NAME_BYTES)
+        headers["name_len"] = self._name_bytes
+        self._pieces["base"][:count] = places
+        self._pieces["len"][:count] = lengths
+        done = 0
+        while done < count:
+            sent = _libc.sendmmsg(fd, self._place + done * _HEADER.itemsize, count - done, 0)
+            if sent <= 0:  # the first of these cannot be sent; the others may
+                self.errors += 1
+                sent = 1
+            done += sent
+
+
+def packed(address: Address, family: int) -> bytes:
+    """An address (IPv4 or IPv6 literal, port) as a socket of the family has it. Raises ValueError for any other."""
+    literal, _, scope = address[0].partition("%")
+    host = ipaddress.ip_address(literal)
+    if family == socket.AF_INET:
+        if host.version != 4:
+            raise ValueError(f"{host} cannot be reached from an IPv4 socket")
+        return (struct.pack("=H", family) + struct.pack("!H", address[1]) + host.packed).ljust(NAME_BYTES, b"\0")
+    octets = _MAPPED + host.packed if host.version == 4 else host.packed
+    number = int(scope) if scope.isdigit() else 0
+    return struct.pack("=H", family) + struct.pack("!HI", address[1], 0) + octets + struct.pack("=I", number)
+
+
+def unpacked(name: bytes, family: int) -> Address:
+    """The address (host, port) of those octets; an IPv4-mapped host as IPv4."""
+    port = int.from_bytes(name[2:4])
+    if family == socket.AF_INET:
+        return str(ipaddress.IPv4Address(name[4:8])), port
+    octets, scope = name[8:24], int.from_bytes(name[24:28], "little" if struct.pack("=H", 1)[0] else "big")
+    if octets[:12] == _MAPPED:
+        return str(ipaddress.IPv4Address(octets[12:])), port
+    return str(ipaddress.IPv6Address(octets)) + (f"%{scope}" if scope else ""), port

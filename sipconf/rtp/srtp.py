@@ -1,0 +1,327 @@
+"""SRTP and SRTCP of all legs, in place on the block's rows (RFC 3711, RFC 7714), by libsrtp.
+
+A leg that is guarded sends and takes nothing in the clear, with keys or yet without them. Failures are counted and
+change nothing: a replayed or forged packet is one that never came. Not here: where keys come from (RFC 4568: the
+signalling; RFC 5764: the DTLS handshake of the front process) and sockets (edge).
+"""
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pylibsrtp import Policy, Session
+from pylibsrtp._binding import ffi, lib
+
+from sipconf.errors import SipconfError
+from sipconf.rtp.packet import HEADER_BYTES, RTCP_TYPES
+
+PROFILES = {
+    "AES_CM_128_HMAC_SHA1_80": (Policy.SRTP_PROFILE_AES128_CM_SHA1_80, 16 + 14),
+    "AES_CM_128_HMAC_SHA1_32": (Policy.SRTP_PROFILE_AES128_CM_SHA1_32, 16 + 14),
+    "AEAD_AES_128_GCM": (Policy.SRTP_PROFILE_AEAD_AES_128_GCM, 16 + 12),
+    "AEAD_AES_256_GCM": (Policy.SRTP_PROFILE_AEAD_AES_256_GCM, 32 + 12),
+}
+"""Profile -> (libsrtp's number, octets of master key and salt joined). _32 means 80 bits in SRTCP (RFC 4568 section
+6.2), which libsrtp sees to."""
+WINDOW = 1024
+"""Packets behind the newest one that may still come, once each: 20 s of speech."""
+TRAILER = 32
+"""Octets that protection may add: a tag of 16, in SRTCP an index of 4 too."""
+MOST_SOURCES = 16
+"""SSRCs that one leg may bring: libsrtp keeps each one's window as long as the keys live."""
+
+_REPLAYED = frozenset({9, 10})  # srtp_err_status_replay_fail, _replay_old
+
+
+class KeysError(SipconfError):
+    """Keys that no session can be made of."""
+
+
+@dataclass(slots=True)
+class _Sessions:
+    """Both directions of one leg. profile, rx, tx: what they were made of; sources: SSRCs that have proven authentic;
+    judged: a packet that was decrypted when its source was judged, as (protected header, clear octets)."""
+
+    profile: str
+    rx: bytes = field(repr=False)
+    tx: bytes = field(repr=False)
+    inbound: Session = field(repr=False)
+    outbound: Session = field(repr=False)
+    sources: set[int] = field(default_factory=set)
+    judged: tuple[bytes, bytes] | None = field(default=None, repr=False)
+
+
+class Lines:
+    """Pointers to the rows of a block uint8 (rows, octets) and to as many int32 lengths, for calls into libsrtp."""
+
+    def __init__(self, block: NDArray[np.uint8]) -> None:
+        rows, stride = len(block), block.strides[0]
+        self.place = block.ctypes.data, rows
+        first = ffi.cast("unsigned char *", self.place[0])
+        self.pointers = [first + row * stride for row in range(rows)]
+        self.lengths = np.zeros(rows, np.int32)
+        length = ffi.cast("int *", self.lengths.ctypes.data)
+        self.length_pointers = [length + row for row in range(rows)]
+
+
+class SrtpColumns:
+    """Sessions by slot. guarded: bool by slot, nothing passes in the clear; forged, replayed, early: packets by slot
+    that failed their tag, that had come before, that came before there were keys. count: guarded legs."""
+
+    def __init__(self, capacity: int = 64) -> None:
+        self.guarded = np.zeros(capacity, bool)
+        self.forged = np.zeros(capacity, np.int64)
+        self.replayed = np.zeros(capacity, np.int64)
+        self.early = np.zeros(capacity, np.int64)
+        self._sessions: list[_Sessions | None] = [None] * capacity
+        self._inbound: list[Any] = [None] * capacity  # srtp_t of each session, for whole batches
+        self._outbound: list[Any] = [None] * capacity
+        self._ssrc = np.full(capacity, -1, np.int64)  # whose packets came last
+        self._lines: Lines | None = None
+        self._scratch = np.zeros((1, 2048), np.uint8)
+        self._scratch_lines = Lines(self._scratch)
+        self.count = 0
+
+    # --- slots -------------------------------------------------------------------------------------------------------
+    def reserve(self, slot: int) -> None:
+        """Make sure that a slot exists."""
+        more = max(slot + 1, 2 * len(self.guarded)) - len(self.guarded) if slot >= len(self.guarded) else 0
+        if not more:
+            return
+        for name in ("guarded", "forged", "replayed", "early", "_ssrc"):
+            column = getattr(self, name)
+            setattr(self, name, np.concatenate([column, np.zeros(more, column.dtype)]))
+        for columns in (self._sessions, self._inbound, self._outbound):
+            columns += [None] * more
+
+    def guard(self, slot: int) -> None:
+        """From now on nothing of this leg passes in the clear."""
+        self.reserve(slot)
+        if not self.guarded[slot]:
+            self.guarded[slot] = True
+            self.forged[slot] = self.replayed[slot] = self.early[slot] = 0
+            self._ssrc[slot] = -1
+            self.count += 1
+
+    def set_keys(self, slot: int, profile: str, rx: bytes, tx: bytes) -> None:
+        """Guard a leg with these keys: master key and salt joined, of what comes and of what goes. The same keys again
+        change nothing: their sessions go on. Raises KeysError."""
+        known = PROFILES.get(profile)
+        if known is None or len(rx) != known[1] or len(tx) != known[1]:
+            raise KeysError(f"no SRTP keys of profile {profile}")
+        self.guard(slot)
+        old = self._sessions[slot]
+        same_rx = old is not None and old.profile == profile and hmac.compare_digest(old.rx, rx)
+        same_tx = old is not None and old.profile == profile and hmac.compare_digest(old.tx, tx)
+        if same_rx and same_tx:
+            return
+        sessions = _Sessions(
+            profile, rx, tx,
+            old.inbound if old and same_rx else _session(known[0], rx, Policy.SSRC_ANY_INBOUND),
+            old.outbound if old and same_tx else _session(known[0], tx, Policy.SSRC_ANY_OUTBOUND),
+        )  # fmt: skip
+        if old and same_rx:
+            sessions.sources = old.sources
+        self._sessions[slot] = sessions
+        self._inbound[slot] = sessions.inbound._srtp[0]
+        self._outbound[slot] = sessions.outbound._srtp[0]
+        self._ssrc[slot] = -1
+
+    def is_guarded(self, slot: int) -> bool:
+        """Whether nothing of a leg passes in the clear."""
+        return slot < len(self.guarded) and bool(self.guarded[slot])
+
+    def has_keys(self, slot: int) -> bool:
+        """Whether a leg's packets can be protected."""
+        return slot < len(self._sessions) and self._sessions[slot] is not None
+
+    def forget(self, slot: int) -> None:
+        """The leg is closed: its keys are freed."""
+        if slot < len(self.guarded) and self.guarded[slot]:
+            self.guarded[slot] = False
+            self._sessions[slot] = self._inbound[slot] = self._outbound[slot] = None
+            self.count -= 1
+
+    # --- in ----------------------------------------------------------------------------------------------------------
+    def unprotect(self, slots: NDArray[np.intp], block: NDArray[np.uint8], lengths: NDArray[np.int64]) -> None:
+        """Decrypt the rows of guarded legs in place. slots, lengths: int (P,); block: uint8 (P or more, octets), the
+        octets a multiple of 4. The length of a row that fails becomes 0."""
+        self.reserve(int(slots.max(initial=0)))
+        mine = self.guarded.take(slots)
+        mine &= lengths > 0
+        rows = np.flatnonzero(mine)
+        if not len(rows):
+            return
+        lines = self._lines_of(block)
+        legs = slots[rows].tolist()
+        handles = [self._inbound[slot] for slot in legs]
+        if None in handles:
+            rows, legs, handles = self._drop_early(rows, legs, handles, lengths)
+        second = block[rows, 1]
+        rtcp = (second >= RTCP_TYPES.start) & (second < RTCP_TYPES.stop)
+        if np.count_nonzero(rtcp):
+            for i in np.flatnonzero(rtcp).tolist():
+                row = int(rows[i])
+                self._unprotect_one(lib.srtp_unprotect_rtcp, legs[i], row, lines, lengths)
+            rows = rows[~rtcp]
+            legs = slots[rows].tolist()
+            handles = [self._inbound[slot] for slot in legs]
+        if len(rows):
+            self._unprotect_rtp(rows, legs, handles, block, lines, lengths)
+
+    def _unprotect_rtp(
+        self, rows: NDArray[np.intp], legs: list[int], handles: list[Any], block: NDArray[np.uint8], lines: Lines,
+        lengths: NDArray[np.int64],
+    ) -> None:  # fmt: skip
+        ssrc = block[: len(lengths)].view(">u4")[rows, 2].astype(np.int64)
+        slots = np.array(legs, np.intp)
+        known = ssrc == self._ssrc.take(slots)
+        if np.count_nonzero(known) != len(known):
+            keep = np.array([self._admits(*pair) for pair in zip(legs, ssrc.tolist(), strict=True)])
+            lengths[rows[~keep]] = 0
+            rows, slots, ssrc = rows[keep], slots[keep], ssrc[keep]
+            legs, handles = slots.tolist(), [self._inbound[slot] for slot in slots.tolist()]
+        places = rows.tolist()
+        lines.lengths[rows] = lengths[rows]
+        pointers, length_pointers = lines.pointers, lines.length_pointers
+        status = list(
+            map(lib.srtp_unprotect, handles, [pointers[i] for i in places], [length_pointers[i] for i in places])
+        )
+        lengths[rows] = lines.lengths[rows]
+        failed = np.flatnonzero(status)
+        for i in failed.tolist():
+            self._fail(legs[i], status[i], places[i], lengths, block)
+        if np.count_nonzero(known) != len(known):
+            for i, (slot, source) in enumerate(zip(legs, ssrc.tolist(), strict=True)):
+                if not status[i]:
+                    self._believe(slot, source)
+
+    def _admits(self, slot: int, source: int) -> bool:
+        """Whether a leg may bring this SSRC: one that is known, or one more."""
+        sessions = self._sessions[slot]
+        assert sessions is not None
+        if source in sessions.sources or len(sessions.sources) < MOST_SOURCES:
+            return True
+        self.forged[slot] += 1
+        return False
+
+    def _believe(self, slot: int, source: int) -> None:
+        sessions = self._sessions[slot]
+        assert sessions is not None
+        sessions.sources.add(source)
+        self._ssrc[slot] = source
+
+    def _drop_early(
+        self, rows: NDArray[np.intp], legs: list[int], handles: list[Any], lengths: NDArray[np.int64]
+    ) -> tuple[NDArray[np.intp], list[int], list[Any]]:
+        """Rows of legs that have keys; the others hold nothing."""
+        early = [i for i, handle in enumerate(handles) if handle is None]
+        for i in early:
+            self.early[legs[i]] += 1
+        lengths[rows[early]] = 0
+        kept = [i for i, handle in enumerate(handles) if handle is not None]
+        return rows[kept], [legs[i] for i in kept], [handles[i] for i in kept]
+
+    def _unprotect_one(
+        self, call: Any, slot: int, row: int, lines: Lines, lengths: NDArray[np.int64]
+    ) -> None:
+        lines.lengths[row] = lengths[row]
+        status = call(self._inbound[slot], lines.pointers[row], lines.length_pointers[row])
+        lengths[row] = 0 if status else lines.lengths[row]
+        if status:
+            self._count(slot, status)
+
+    def _fail(
+        self, slot: int, status: int, row: int, lengths: NDArray[np.int64], block: NDArray[np.uint8]
+    ) -> None:
+        """A packet that fails holds nothing, unless it is the one by which its source was judged."""
+        sessions = self._sessions[slot]
+        assert sessions is not None
+        if status in _REPLAYED and sessions.judged is not None:
+            header, clear = sessions.judged
+            if block[row, :HEADER_BYTES].tobytes() == header:
+                block[row, : len(clear)] = np.frombuffer(clear, np.uint8)
+                lengths[row] = len(clear)
+                sessions.judged = None
+                return
+        lengths[row] = 0
+        self._count(slot, status)
+
+    def _count(self, slot: int, status: int) -> None:
+        (self.replayed if status in _REPLAYED else self.forged)[slot] += 1
+
+    def is_authentic(self, slot: int, datagram: memoryview | bytes) -> bool:
+        """Whether an RTP packet is its leg's peer's, which only a guarded leg can tell: asked once, before its source
+        is believed. The row that holds the packet is decrypted with the others."""
+        if not self.is_guarded(slot):
+            return True
+        sessions = self._sessions[slot]
+        if sessions is None:
+            self.early[slot] += 1
+            return False
+        header = bytes(datagram[:HEADER_BYTES])
+        clear = self._one(lib.srtp_unprotect, slot, self._inbound[slot], datagram)
+        if clear is None or len(header) < HEADER_BYTES:
+            return False
+        self._believe(slot, int.from_bytes(header[8:12]))
+        sessions.judged = header, clear
+        return True
+
+    def unprotect_rtcp(self, slot: int, datagram: bytes) -> bytes | None:
+        """RTCP in the clear; None where it is not the peer's of a guarded leg, or came before."""
+        if not self.is_guarded(slot):
+            return datagram
+        if self._inbound[slot] is None:
+            self.early[slot] += 1
+            return None
+        return self._one(lib.srtp_unprotect_rtcp, slot, self._inbound[slot], datagram)
+
+    # --- out ---------------------------------------------------------------------------------------------------------
+    def protect(self, slots: Sequence[int], lines: Lines) -> bool:
+        """Encrypt the first rows of lines, a packet of each of the slots, which must all have keys, with TRAILER octets
+        behind each; lines.lengths grow. Whether all could be; the length of one that could not becomes 0."""
+        count = len(slots)
+        status = list(
+            map(lib.srtp_protect, map(self._outbound.__getitem__, slots), lines.pointers, lines.length_pointers)
+        )
+        if not any(status):
+            return True
+        lines.lengths[:count][np.array(status) != 0] = 0
+        return False
+
+    def protect_rtcp(self, slot: int, datagram: bytes) -> bytes | None:
+        """A guarded leg's RTCP as it is sent; None before there are keys."""
+        if self._outbound[slot] is None:
+            return None
+        return self._one(lib.srtp_protect_rtcp, None, self._outbound[slot], datagram)
+
+    def _one(self, call: Any, slot: int | None, handle: Any, datagram: memoryview | bytes) -> bytes | None:
+        """One call on a copy. slot: whose failure is counted."""
+        size, lines = len(datagram), self._scratch_lines
+        if size + TRAILER > self._scratch.shape[1]:
+            return None
+        self._scratch[0, :size] = np.frombuffer(datagram, np.uint8)
+        lines.lengths[0] = size
+        status = call(handle, lines.pointers[0], lines.length_pointers[0])
+        if status:
+            if slot is not None:
+                self._count(slot, status)
+            return None
+        return self._scratch[0, : lines.lengths[0]].tobytes()
+
+    def _lines_of(self, block: NDArray[np.uint8]) -> Lines:
+        lines = self._lines
+        if lines is None or lines.place[0] != block.ctypes.data or lines.place[1] < len(block):
+            whole = block.base  # the rows of many drains
+            lines = self._lines = Lines(whole if isinstance(whole, np.ndarray) and whole.ndim == 2 else block)
+        return lines
+
+
+def _session(profile: int, key: bytes, ssrc_type: int) -> Session:
+    policy = Policy(key=key, ssrc_type=ssrc_type, srtp_profile=profile)
+    policy.window_size = WINDOW
+    policy.allow_repeat_tx = False
+    return Session(policy)
