@@ -25,6 +25,7 @@ if [ -n "$missing$browser" ]; then
 fi
 
 cd tests/browsers
-if command -v npm >/dev/null 2>&1 && ! [ node_modules/.package-lock.json -nt package-lock.json ]; then
+if command -v npm >/dev/null 2>&1 && ! cmp -s package-lock.json node_modules/installed.json; then
   npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+  cp package-lock.json node_modules/installed.json
 fi

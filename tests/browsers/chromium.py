@@ -8,6 +8,7 @@ import base64
 import functools
 import http.server
 import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from tests.clients.telephones import wait_for
 from tests.clients.tones import voice, write_wav
 
 HERE = Path(__file__).parent
+PAGES = HERE / "pages"
 PACKAGES = HERE / "node_modules"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 RATE = 48000
@@ -47,7 +49,7 @@ def chromium() -> str:
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
         pytest.skip("chromium is not installed (run `make clients` as root)")
-    if not (PACKAGES / ".package-lock.json").is_file():
+    if not (PACKAGES / "installed.json").is_file():
         pytest.skip("the packages of tests/browsers are not installed (run `make clients`; it needs npm)")
     return program
 
@@ -84,9 +86,13 @@ class _Files(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def website() -> Iterator[str]:
-    """Serves this folder on loopback, as Odoo would its own scripts; its URL."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Files, directory=str(HERE)))
+def website(folder: Path) -> Iterator[str]:
+    """Serves the pages on loopback, each with its script in one piece, as Odoo would its own; their URL."""
+    chromium()
+    shutil.copytree(PAGES, folder, dirs_exist_ok=True)
+    subprocess.run([PACKAGES / ".bin/esbuild", *(str(PAGES / f"{page.stem}.js") for page in PAGES.glob("*.html")),
+                    "--bundle", "--allow-overwrite", "--log-level=warning", f"--outdir={folder}"], check=True)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Files, directory=str(folder)))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -104,9 +110,9 @@ class WebPhone:
     def __init__(self, page: Page, url: str) -> None:
         self.page, self.url = page, url
         self.errors: list[str] = []
-        self.messages: list[str] = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda message: self.messages.append(message.text))
+        # Shown where a test fails: the SIP of it.
+        page.on("console", lambda message: print(message.text))
         page.goto(url)
         page.wait_for_function("window.phone !== undefined")
 
@@ -128,22 +134,20 @@ class WebPhone:
         """Wait until its call is in this state."""
         def there() -> dict[str, Any] | None:
             now = self.state()
+            if now["state"] == "ended" != state:
+                pytest.fail(f"the page's call should be {state} and has ended: {now}")
             return now if now["state"] == state else None
 
-        try:
-            return wait_for(f"the page's call to be {state}", there)  # type: ignore[return-value]
-        except BaseException:
-            print("\n".join([*self.errors, *self.messages])[-20000:])
-            raise
+        return wait_for(f"the page's call to be {state}", there)  # type: ignore[return-value]
 
     def call(self, number: str) -> dict[str, Any]:
         """Dial and wait for the answer."""
         self.do("dial", number)
         return self.wait_state("talking")
 
-    def press(self, digits: str) -> None:
-        """Key digits by RTCDTMFSender."""
-        assert self.do("sendDtmf", digits) is True, "the browser sent no digit"
+    def press(self, digits: str, *transport: str) -> None:
+        """Key digits by RTCDTMFSender, or as the page's own words for a transport say."""
+        assert self.do("sendDtmf", digits, *transport) is True, "the browser sent no digit"
 
     def position(self) -> int:
         """How far its recording is, in pieces of 10 ms."""

@@ -8,7 +8,7 @@ from playwright.sync_api import BrowserContext
 
 from tests.browsers.chromium import WebPhone, browsing, chromium, pin, website
 from tests.clients.conftest import Server
-from tests.clients.telephones import free_port
+from tests.clients.telephones import free_port, wait_for
 from tests.sim.certificates import Authority
 
 Open = Callable[[str], WebPhone]
@@ -51,9 +51,9 @@ def context(tmp_path_factory: pytest.TempPathFactory, server: WebServer) -> Iter
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[str]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of the pages."""
-    with website() as url:
+    with website(tmp_path_factory.mktemp("pages")) as url:
         yield url
 
 
@@ -63,9 +63,17 @@ def open_page(context: BrowserContext, site: str) -> Iterator[Open]:
     opened: list[WebPhone] = []
 
     def open_one(name: str) -> WebPhone:
-        opened.append(WebPhone(context.new_page(), f"{site}/pages/{name}.html"))
+        opened.append(WebPhone(context.new_page(), f"{site}/{name}.html"))
         return opened[-1]
 
     yield open_one
     for page in opened:
         page.close()
+
+
+def registered(page: WebPhone, server: WebServer, extension: str, scheme: str = "ws") -> WebPhone:
+    """The page, registered as this user."""
+    answer = page.connect(server.url(scheme), "127.0.0.1", extension, f"secret-{extension}")
+    assert answer["status"] == 200, answer
+    wait_for("the page to believe it", lambda: page.do("registered"))
+    return page

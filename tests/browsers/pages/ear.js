@@ -13,7 +13,7 @@ export class Ear {
   async listen(stream) {
     if (!this.context) {
       this.context = new AudioContext({ sampleRate: RATE });
-      await this.context.audioWorklet.addModule("/pages/recorder.js");
+      await this.context.audioWorklet.addModule("recorder.js");
     }
     await this.context.resume();
     this.source?.disconnect();
@@ -60,4 +60,24 @@ export class Ear {
     }
     return btoa(text);
   }
+}
+
+// Speak with a voice of one's own instead of the microphone's: a tone that swings like syllables.
+export function speak(frequency) {
+  navigator.mediaDevices.getUserMedia = async () => {
+    const context = new AudioContext({ sampleRate: RATE });
+    const [tone, swing, depth, level] = [context.createOscillator(), context.createOscillator(), context.createGain(),
+      context.createGain()];
+    tone.frequency.value = frequency;
+    swing.frequency.value = 5;
+    level.gain.value = 0.2;
+    depth.gain.value = 0.12;
+    swing.connect(depth).connect(level.gain);
+    const out = context.createMediaStreamDestination();
+    tone.connect(level).connect(out);
+    tone.start();
+    swing.start();
+    await context.resume();
+    return out.stream;
+  };
 }

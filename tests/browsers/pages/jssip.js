@@ -1,13 +1,15 @@
 // A telephone on JsSIP, with JsSIP's own defaults: session timers, trickle never, DTMF by RTP or by INFO.
 
-import { Ear } from "./ear.js";
+import JsSIP from "jssip";
 
-const JsSIP = window.requireFrom("/pages/")("jssip");
+import { Ear, speak } from "./ear.js";
+
 const KEY_MS = 300;
 const ear = new Ear();
 
 class Phone {
   ear = ear;
+  speak = speak;
   call = { state: "none" };
   answers = [];
 

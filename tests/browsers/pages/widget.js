@@ -1,9 +1,9 @@
 // A telephone on SIP.js 0.21 with the options and the manners of Odoo's VoIP widget: one call at a time, no trickle,
 // digits by RTCDTMFSender only, hold by a re-INVITE with the tracks disabled, transfer by a REFER in the dialog.
 
-import { Inviter, Registerer, RegistererState, SessionState, TransportState, UserAgent }
-  from "/node_modules/sip.js/lib/index.js";
-import { Ear } from "./ear.js";
+import { Inviter, Registerer, RegistererState, SessionState, TransportState, UserAgent } from "sip.js";
+
+import { Ear, speak } from "./ear.js";
 
 const EXPIRES = 600;
 const PATIENCE = 1000;
@@ -15,6 +15,7 @@ const tell = ({ message }) => ({ status: message.statusCode, reason: message.rea
 
 class Widget {
   ear = ear;
+  speak = speak;
   call = { state: "none" };
   muted = false;
   held = false;
