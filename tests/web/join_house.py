@@ -56,7 +56,7 @@ class JoinHouse:
             web.reloader.apply()
         self.web = web
         clock = Clock(lambda: self.sim.now, lambda: self.sim.now)
-        self.app = build_app(web, Door(clock), self.visitors)
+        self.app = build_app(web, Door(clock), visitors=self.visitors)
 
     def act(self, action: Callable[[float], None]) -> None:
         action(self.sim.now)
