@@ -6,6 +6,7 @@ Only clients open them, so what is lost cannot be opened again from here. The ha
 
 import asyncio
 import logging
+import struct
 from collections.abc import Callable
 from itertools import count
 
@@ -28,6 +29,7 @@ class WebSocketPeer:
         self.source = network_of(flow.remote[0])
         self.in_call = False
         self.proven = False  # a message has come
+        self.has_left = False  # and will not be back
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._carrier = carrier
         self._limits = carrier.floor.limits
@@ -125,6 +127,8 @@ class WebSocketPeer:
             case Opcode.PING if self._may_answer():
                 self._write(written(Opcode.PONG, frame.payload))
             case Opcode.CLOSE:
+                # What browsers send for a page that is closed or left (RFC 6455 section 7.4.1)
+                self.has_left = frame.payload[:2] == struct.pack("!H", CloseCode.GOING_AWAY)
                 self.close("the client has ended it")
 
     def _hear(self, data: bytes) -> None:
@@ -253,4 +257,4 @@ class WebSocketCarrier:
         known = self._peers.pop(peer.flow.connection or 0, None) is not None
         self.floor.crowd.leave(peer)
         if known and peer.proven and not self._stopped:  # of any other nobody has heard
-            self.floor.failed(peer.flow)
+            self.floor.failed(peer.flow, peer.has_left)
