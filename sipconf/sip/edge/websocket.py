@@ -19,6 +19,8 @@ from sipconf.sip.websocket_frames import CloseCode, Frame, FrameFault, FrameRead
 log = logging.getLogger(__name__)
 
 PING = written(Opcode.PING, b"")
+LINGER = 0.5
+"""Seconds for which what a peer still sends is thrown away, after it was told what was wrong."""
 
 
 class WebSocketPeer:
@@ -66,6 +68,12 @@ class WebSocketPeer:
         if self._closing:  # it does not read
             return
         self._closing = True
+        if code in (CloseCode.NORMAL, CloseCode.GOING_AWAY):
+            self._hang_up()
+        else:  # it may be sending still, and what is unread at the end takes our last word with it
+            self._set_timer(LINGER, self._hang_up)
+
+    def _hang_up(self) -> None:
         self._transport.close()
         self._set_timer(self._limits.message, self._transport.abort)  # a peer that reads nothing keeps it for ever
 

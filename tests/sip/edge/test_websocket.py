@@ -111,6 +111,12 @@ async def test_what_nobody_may_send_ends_the_connection_and_no_other(tmp_path: P
         assert all(data == OPTIONS for data, _, _ in house.agent.heard)
 
 
+async def test_who_goes_on_sending_is_told_why_it_ends(tmp_path: Path) -> None:
+    async with echoing(tmp_path) as house, connect(house.port) as client:
+        client.writer.write(head(BINARY, 100 << 20) + b"mask" + b"x" * (8 << 20))
+        assert await client.closed() == 1009
+
+
 async def test_the_agent_can_close_a_connection_and_the_end_of_the_server_too(tmp_path: Path) -> None:
     async with echoing(tmp_path) as house, connect(house.port) as one, connect(house.port) as other:
         one.send(b"close me")
