@@ -95,12 +95,12 @@ class UserAgent:
                 self._stateless.refuse_bad(message, flow, error, now)
         self._settle(now)
 
-    def flow_failed(self, flow: Flow, now: float) -> None:
-        """A connection is gone, or a datagram was refused."""
+    def flow_failed(self, flow: Flow, now: float, for_good: bool = False) -> None:
+        """A connection is gone, or a datagram was refused. for_good: its peer said that it will not come back."""
         self._transactions.flow_failed(flow, now)
         if flow.reliable:
             self._registrar.forget_flow(flow, now)
-        self._stranded.lose(flow, now)
+        self._stranded.lose(flow, now, for_good)
         self._settle(now)
 
     def handle_timer(self, now: float) -> None:

@@ -1,7 +1,7 @@
 """Calls whose WebSocket is lost. Only their peer can open another (RFC 7118 section 5), so they wait for it.
 
-The sound does not go by that connection: people talk on while a proxy restarts. A page that was closed or loaded anew
-does not take its call up again; the silence of its media tells that sooner, where it does not the patience here ends.
+The sound does not go by that connection: people talk on while a proxy restarts. A page that is closed or loaded anew
+takes no call up again; browsers say so when they close its connection, and then nobody waits.
 """
 
 from collections.abc import Collection
@@ -43,12 +43,12 @@ class Stranded:
         self._deadlines.set(session, None)
         self._waiting.pop(session, None)
 
-    def lose(self, flow: Flow, now: float) -> None:
-        """A connection is gone."""
+    def lose(self, flow: Flow, now: float, for_good: bool) -> None:
+        """A connection is gone. for_good: no other will follow."""
         for session in sorted(self._riders.get((flow.transport, flow.connection), ())):
             if session not in self._waiting:
                 self._waiting[session] = None
-                self._deadlines.set(session, now + PATIENCE)
+                self._deadlines.set(session, now if for_good else now + PATIENCE)
 
     def waiting(self) -> Collection[str]:
         """Calls that have lost their connection and not found another."""

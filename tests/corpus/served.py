@@ -57,8 +57,8 @@ class _Side:
     def receive(self, data: bytes, flow: Any, now: float) -> None:
         self._agent.receive(data, flow, now)
 
-    def flow_failed(self, flow: Any, now: float) -> None:
-        self._agent.flow_failed(flow, now)
+    def flow_failed(self, flow: Any, now: float, for_good: bool = False) -> None:
+        self._agent.flow_failed(flow, now, for_good)
 
     def handle_timer(self, now: float) -> None:
         if not self._real:

@@ -11,10 +11,12 @@ from tests.fuzz.sip_agent import SipAgent
 from tests.fuzz.sip_digest import SipDigest
 from tests.fuzz.sip_parser import SipParser
 from tests.fuzz.sip_stream import SipStream
+from tests.fuzz.websocket import WebSocketFrames
 
 TARGETS: dict[str, type[Target]] = {
     each.name: each
     for each in (
-        SipParser, SipAgent, SipStream, SipAddress, SipDigest, SdpOffer, RtpBlock, RtcpCompound, Plane, ConfigText
+        SipParser, SipAgent, SipStream, WebSocketFrames, SipAddress, SipDigest, SdpOffer, RtpBlock, RtcpCompound, Plane,
+        ConfigText,
     )
 }

@@ -139,6 +139,15 @@ def test_a_request_by_the_new_connection_is_as_good() -> None:
     desk.rest()
 
 
+def test_the_call_of_a_page_that_was_closed_ends_at_once() -> None:
+    desk = Desk()
+    call(desk)
+    desk.agent.flow_failed(WS, desk.now, True)
+    run(desk, 0.0)
+    desk.take()
+    assert [end.reason for end in desk.told(events.CallEnded)] == ["connection lost"]
+
+
 @pytest.mark.parametrize("flow", [AGAIN, ELSEWHERE])
 def test_whoever_registers_something_else_does_not_take_the_call(flow: Flow) -> None:
     desk = Desk()

@@ -5,6 +5,7 @@ import json
 import ssl
 from pathlib import Path
 
+import aiohttp
 import pytest
 from web_house import PASSWORD
 
@@ -65,6 +66,22 @@ async def test_a_handshake_that_is_none(tmp_path: Path, change: tuple[str, str],
         answered, head, problem = await refused(house, handshake().replace(*change))
         assert answered == status and says in problem["detail"]
         assert status != 426 or "\r\nSec-WebSocket-Version: 13\r\n" in head
+
+
+async def test_somebody_elses_client(tmp_path: Path) -> None:
+    async with echoing(tmp_path) as house, aiohttp.ClientSession() as session:
+        url = f"http://127.0.0.1:{house.port}/"
+        async with session.ws_connect(url, protocols=("xmpp", "sip"), compress=15, origin="https://odoo") as client:
+            assert client.protocol == "sip" and not client.compress
+            for length in (200, 70, 125, 126, 65_535, 65_536):
+                text = "\u00e9" * (length // 2) + "x" * (length % 2)
+                await client.send_str(text)
+                assert await client.receive_str() == text
+            await client.send_bytes(b"\xff" * 300)
+            assert await client.receive_bytes() == b"\xff" * 300
+            await client.ping()
+            assert await client.close(code=1000)
+            assert client.close_code == 1000
 
 
 async def test_the_protocol_among_others(tmp_path: Path) -> None:

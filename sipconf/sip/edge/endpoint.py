@@ -36,7 +36,7 @@ class Agent(Protocol):
     """The user agent's doors."""
 
     def receive(self, data: bytes, flow: Flow, now: float) -> None: ...
-    def flow_failed(self, flow: Flow, now: float) -> None: ...
+    def flow_failed(self, flow: Flow, now: float, for_good: bool = False) -> None: ...
     def handle_timer(self, now: float) -> None: ...
     def next_timer(self) -> float | None: ...
     def take_outputs(self) -> Sequence[Output]: ...
@@ -167,13 +167,13 @@ class Endpoint:
             self._note_fault("agent_exception", f"{len(data)} bytes from {flow.transport} {flow.remote}", now)
         self.pump(now)
 
-    def flow_failed(self, flow: Flow) -> None:
-        """Nothing can be sent on this flow any more."""
+    def flow_failed(self, flow: Flow, for_good: bool = False) -> None:
+        """Nothing can be sent on this flow any more. for_good: its peer said that it will not come back."""
         if not self._running:
             return
         now = self._clock.monotonic()
         try:
-            self._agent.flow_failed(flow, now)
+            self._agent.flow_failed(flow, now, for_good)
         except Exception:
             self._note_fault("agent_exception", f"the loss of {flow.transport} {flow.remote}", now)
         self.pump(now)

@@ -26,12 +26,13 @@ Context = Callable[[], ssl.SSLContext]
 class Floor:
     """What all carriers of an endpoint share, and whom they tell.
 
-    receive: takes each message and its flow; failed: is told each flow that can carry nothing any more; is_used: does
-    the floor above need this connection although nothing is said on it? count: notes a metric.
+    receive: takes each message and its flow; failed: is told each flow that can carry nothing any more, and whether the
+    peer has left for good; is_used: does the floor above need this connection although nothing is said on it? count:
+    notes a metric.
     """
 
     receive: Callable[[bytes, Flow], None]
-    failed: Callable[[Flow], None]
+    failed: Callable[..., None]
     is_used: Callable[[Flow], bool]
     count: Callable[[str], None]
     clock: Clock

@@ -6,6 +6,7 @@ Only clients open them, so what is lost cannot be opened again from here. The ha
 
 import asyncio
 import logging
+import struct
 from collections.abc import Callable
 from itertools import count
 
@@ -18,6 +19,8 @@ from sipconf.sip.websocket_frames import CloseCode, Frame, FrameFault, FrameRead
 log = logging.getLogger(__name__)
 
 PING = written(Opcode.PING, b"")
+LINGER = 0.5
+"""Seconds for which what a peer still sends is thrown away, after it was told what was wrong."""
 
 
 class WebSocketPeer:
@@ -28,6 +31,7 @@ class WebSocketPeer:
         self.source = network_of(flow.remote[0])
         self.in_call = False
         self.proven = False  # a message has come
+        self.has_left = False  # and will not be back
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._carrier = carrier
         self._limits = carrier.floor.limits
@@ -64,6 +68,12 @@ class WebSocketPeer:
         if self._closing:  # it does not read
             return
         self._closing = True
+        if code in (CloseCode.NORMAL, CloseCode.GOING_AWAY):
+            self._hang_up()
+        else:  # it may be sending still, and what is unread at the end takes our last word with it
+            self._set_timer(LINGER, self._hang_up)
+
+    def _hang_up(self) -> None:
         self._transport.close()
         self._set_timer(self._limits.message, self._transport.abort)  # a peer that reads nothing keeps it for ever
 
@@ -125,6 +135,8 @@ class WebSocketPeer:
             case Opcode.PING if self._may_answer():
                 self._write(written(Opcode.PONG, frame.payload))
             case Opcode.CLOSE:
+                # What browsers send for a page that is closed or left (RFC 6455 section 7.4.1)
+                self.has_left = frame.payload[:2] == struct.pack("!H", CloseCode.GOING_AWAY)
                 self.close("the client has ended it")
 
     def _hear(self, data: bytes) -> None:
@@ -253,4 +265,4 @@ class WebSocketCarrier:
         known = self._peers.pop(peer.flow.connection or 0, None) is not None
         self.floor.crowd.leave(peer)
         if known and peer.proven and not self._stopped:  # of any other nobody has heard
-            self.floor.failed(peer.flow)
+            self.floor.failed(peer.flow, peer.has_left)

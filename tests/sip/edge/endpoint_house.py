@@ -21,6 +21,7 @@ class Echo:
     def __init__(self) -> None:
         self.heard: list[tuple[bytes, Flow, float]] = []
         self.failed: list[Flow] = []
+        self.left: list[Flow] = []
         self.outputs: list[Output] = []
         self.due: float | None = None
         self.rung: list[float] = []
@@ -38,8 +39,9 @@ class Echo:
         else:
             self.outputs.append(Send(flow, data))
 
-    def flow_failed(self, flow: Flow, now: float) -> None:
+    def flow_failed(self, flow: Flow, now: float, for_good: bool = False) -> None:
         self.failed.append(flow)
+        self.left += [flow] if for_good else []
         self.changed.set()
 
     def handle_timer(self, now: float) -> None:

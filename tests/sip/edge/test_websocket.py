@@ -82,12 +82,16 @@ async def test_what_came_before_the_end_is_heard(tmp_path: Path) -> None:
         assert len(house.endpoint.floor.crowd) == 0 and len(house.carriers["ws"]) == 0
 
 
-async def test_a_close_is_answered(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("payload", "left"), [(b"\x03\xe8bye", False), (b"", False), (b"\x03\xe9", True)])
+async def test_a_close_is_answered_and_a_page_that_is_left_does_not_come_back(
+    tmp_path: Path, payload: bytes, left: bool
+) -> None:
     async with echoing(tmp_path) as house, connect(house.port) as client:
         await echoed(client)
-        client.send(b"\x03\xe8bye", CLOSE)
+        client.send(payload, CLOSE)
         assert await client.closed() == 1000
         await house.agent.until(lambda: house.agent.failed)
+        assert bool(house.agent.left) == left
 
 
 @pytest.mark.parametrize(("data", "code"), [
@@ -105,6 +109,12 @@ async def test_what_nobody_may_send_ends_the_connection_and_no_other(tmp_path: P
         await counts(house, "websocket_frames")
         await echoed(other)
         assert all(data == OPTIONS for data, _, _ in house.agent.heard)
+
+
+async def test_who_goes_on_sending_is_told_why_it_ends(tmp_path: Path) -> None:
+    async with echoing(tmp_path) as house, connect(house.port) as client:
+        client.writer.write(head(BINARY, 100 << 20) + b"mask" + b"x" * (8 << 20))
+        assert await client.closed() == 1009
 
 
 async def test_the_agent_can_close_a_connection_and_the_end_of_the_server_too(tmp_path: Path) -> None:
