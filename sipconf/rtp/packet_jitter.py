@@ -52,12 +52,12 @@ class TakenPackets:
 
     data: uint8 (places, ROW): the payload of place p is data[p, :length]. begun: the packets of this frame. covered:
     uint8 (n, 2), 1 for each half that a packet fills which begins there or has something left; where it is 0, whatever
-    is left of a packet is void. following: int64 (n,),
-    for rows with a half that nothing covers the place of the packet that begins a frame behind that half, -1 where it
-    is not here (its in-band FEC may tell of what is missing), following_lengths: its octets. levels: uint8 (n,), what
-    the packets of this frame say of its loudness (RFC 6464): 0 to 127, in -dBov, so 127 is the quietest, NO_LEVEL if
-    they do not say. moves: None but seldom: packets of `first` come before those of begun; a row that is repeated
-    begins nothing, and nothing of what is left of its last packet is to be used up.
+    is left of a packet is void. following: int64 (n,), for rows with a half that nothing covers the place of the packet
+    that begins a frame behind that half, -1 where it is not here (its in-band FEC may tell of what is missing),
+    following_lengths: its octets. levels: uint8 (n,), what the packets of this frame say of its loudness (RFC 6464): 0
+    to 127, in -dBov, so 127 is the quietest, NO_LEVEL if they do not say. moves: None but seldom: packets of `first`
+    come before those of begun; a row that is repeated begins nothing, and nothing of what is left of its last packet is
+    to be used up.
     """
 
     data: NDArray[np.uint8]
