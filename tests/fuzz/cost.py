@@ -26,7 +26,7 @@ from sipconf.sip.parser import parse_message
 from sipconf.sip.registrar import NoBindings, Registrar, RegistrarSettings
 from sipconf.sip.sdp import SessionDescription
 from sipconf.sip.uri import SipUri
-from tests.fuzz.sdp_offer import CAPABILITIES
+from tests.fuzz.sdp_offer import CAPABILITIES, PROTECTIONS
 from tests.sim.desk import PHONE, Desk, request
 from tests.sim.rtcp_reports import build_report
 
@@ -77,11 +77,13 @@ DESCRIPTIONS: dict[str, Shape] = {
     f"{line!r} after {head!r}": _filled(line + "\r\n", "v=0\r\n" + head)
     for head in ("", "m=audio 1 RTP/AVP 0\r\n")
     for line in ("a=x", "a=rtpmap:0 PCMU/8000", "a=fmtp:0 a", "a=sendonly", "m=audio 1 RTP/AVP 0", "c=IN IP4 1.2.3.4",
-                 "t=0 0", "o=a 0 0 IN IP4 b", "i=x")
+                 "t=0 0", "o=a 0 0 IN IP4 b", "i=x", "a=candidate:1 1 udp 1 a.local 9 typ host", "a=crypto:1 a b",
+                 "a=fingerprint:sha-256 AB")
 } | {
     f"{before!r} and {piece!r}": _filled(piece, "v=0\r\nm=audio 1 RTP/AVP 0\r\n" + before, "\x0b")
-    for before in ("m=audio 1 RTP/AVP", "m=", "a=rtpmap:", "a=rtpmap:0 a", "a=fmtp:", "c=IN IP4 ", "o=", "a=ptime:",
-                   "a=rtcp:")
+    for before in ("a=crypto:1 ", "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:A", "a=fingerprint:sha-256 AB",
+                   "a=extmap:1", "m=audio 1 RTP/AVP", "m=", "a=rtpmap:", "a=rtpmap:0 a", "a=fmtp:", "c=IN IP4 ", "o=",
+                   "a=ptime:", "a=rtcp:")
     for piece in (" ", " 0", "0", "/", "a", "\t", ":")
 }
 CREDENTIALS: dict[str, Shape] = {
@@ -126,7 +128,7 @@ def _cut(data: bytes) -> None:
 
 def agree(data: bytes) -> None:
     SessionDescription.parse(data).encode()
-    choose(data, CAPABILITIES)
+    choose(data, CAPABILITIES, None, PROTECTIONS[1])
 
 
 def _headers(data: bytes) -> None:

@@ -30,8 +30,21 @@ RICH = (
     "m=audio 4000/2 RTP/AVPF 0 18 97\r\na=rtpmap:97 L16/16000\r\na=recvonly\r\na=maxptime:150\r\na=ptime:30\r\n"
     "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\r\n"
 )
+BROWSER = (
+    "v=0\r\no=- 4611 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n"
+    "m=audio 9 UDP/TLS/RTP/SAVPF 96 0 110\r\nc=IN IP4 0.0.0.0\r\n"
+    "a=candidate:1 1 udp 2122260223 a.local 40000 typ host\r\na=ice-ufrag:EsAw\r\n"
+    "a=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\na=fingerprint:sha-256 " + ":".join(["AB"] * 32) + "\r\na=setup:active\r\n"
+    "a=mid:0\r\na=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\na=rtcp-mux\r\na=rtpmap:96 opus/48000/2\r\n"
+    "a=rtpmap:110 telephone-event/48000\r\nm=video 9 UDP/TLS/RTP/SAVPF 120\r\na=mid:1\r\n"
+)
+SECURE = (
+    "v=0\r\no=- 1 1 IN IP4 203.0.113.9\r\ns=-\r\nc=IN IP4 203.0.113.9\r\nt=0 0\r\nm=audio 4000 RTP/SAVP 0 8\r\n"
+    "a=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj|2^31 WSH=64\r\n"
+    "a=crypto:4 AES_CM_128_HMAC_SHA1_32 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj|2^20|1:4\r\n"
+)
 LINE_FEEDS = "v=0\no=- 0 0 IN IP4 203.0.113.9\ns=-\nc=IN IP4 203.0.113.9\nt=0 0\nm=audio 4000 RTP/AVP 0\n"
-DESCRIPTIONS = tuple(text.encode() for text in (OFFER, HELD, RICH, LINE_FEEDS))
+DESCRIPTIONS = tuple(text.encode() for text in (OFFER, HELD, RICH, BROWSER, SECURE, LINE_FEEDS))
 
 ADDRESS = (
     '"Alice \\"A\\" M\u00fcller" <sip:+32%2D475:pw@203.0.113.9:5062;transport=udp;lr;ob?Subject=x>;tag=88sja8x;q=0.7;'
