@@ -1,5 +1,6 @@
 """Legs on the shared port, over real sockets: checks, handshakes, keys, sound, and what strangers get."""
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -106,3 +107,101 @@ def test_forged_checks_get_nothing_and_the_call_loses_nothing(rig: Rig) -> None:
     assert len(other.heard) - heard == 334
     assert rig.streams.lost([0, 1]).tolist() == lost == [0, 0]
     assert browser.number not in [event.leg for event in of_kind(rig.events, protocol.LegSilent)]
+
+
+def test_a_restart_moves_the_call_to_another_network_and_loses_nothing(rig: Rig) -> None:
+    browser, other = rig.join(0, 500), rig.join(1, 900)
+    rig.run(50)
+    browser.ours, browser.password, browser.theirs = "restarted", "another-password-00000000", "renewed"
+    rig.connect(browser)
+    browser.checks = False
+    rig.run(10)  # on the old pair until one of the new ones is nominated
+    old, browser.socket = browser.socket, rig.stranger()
+    browser.check(nominate=False)
+    browser.talks = False
+    rig.run(1)
+    assert not of_kind(rig.run(1), protocol.PairChosen) and len(read_all(old)) == 2
+    browser.check()
+    browser.talks = True
+    assert of_kind(rig.run(1), protocol.PairChosen) == [protocol.PairChosen(0, browser.address)]
+    heard = len(other.heard), len(browser.heard)
+    rig.run(50)
+    assert (len(other.heard), len(browser.heard)) == (heard[0] + 50, heard[1] + 50)
+    assert rig.streams.lost([0, 1]).tolist() == [0, 0] and not rig.srtp.forged.any()
+    browser.send(check("ufrag0:peer0", "password-of-0-0000000000"))
+    answers = len(browser.answers)
+    rig.run(1)
+    assert len(browser.answers) == answers
+    old.close()
+
+
+def test_who_checks_no_more_is_sent_nothing_and_is_lost(rig: Rig) -> None:
+    browser = rig.join(0, 500)
+    rig.run(20)
+    browser.checks = False
+    events = rig.run(29 * 50)
+    assert not of_kind(events, protocol.LegSilent)
+    assert of_kind(rig.run(100), protocol.LegSilent) == [protocol.LegSilent(0)]
+    heard = len(browser.heard)
+    rig.run(50)
+    assert len(browser.heard) == heard
+    browser.check()  # it is back before it was hung up
+    rig.run(10)
+    assert len(browser.heard) > heard
+
+
+def test_hold_and_resume(rig: Rig) -> None:
+    browser, other = rig.join(0, 500), rig.join(1, 900)
+    rig.run(30)
+    rig.connect(browser, "inactive")
+    rig.run(5)
+    heard = len(browser.heard)
+    rig.run(30)
+    assert len(browser.heard) == heard
+    rig.connect(browser)
+    rig.run(60)
+    assert len(browser.heard) >= heard + 58 and not browser.others
+    assert loudness(other.sound()[-4000:], 500, 8000) > 1500
+
+
+def test_of_several_telephones_that_ring_the_one_that_answers_is_chosen(rig: Rig) -> None:
+    ringing = [Browser(0, 500, FIRST, rig.rng) for _ in range(3)]
+    rig.open(ringing[0])
+    rig.run(1)
+    for number, browser in enumerate(ringing):
+        browser.theirs = f"telephone{number}"
+        browser.check()
+    assert not of_kind(rig.run(1), protocol.PairChosen)
+    rig.connect(ringing[1])
+    assert of_kind(rig.run(1), protocol.PairChosen) == [protocol.PairChosen(0, ringing[1].address)]
+    ringing[2].check()
+    ringing[2].send(b"\x16\xfe\xfd" + bytes(60))
+    assert not of_kind(rig.run(2), (protocol.PairChosen, protocol.DtlsReceived))  # type: ignore[arg-type]
+    rig.browsers += ringing
+    for browser in ringing:
+        browser.talks = browser.checks = False
+
+
+def test_both_kinds_of_ip_reach_the_one_socket(rig: Rig) -> None:
+    browser = Browser(0, 500, FIRST, rig.rng)
+    browser.socket.close()
+    try:
+        browser.socket = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        browser.socket.bind(("::1", 0))
+    except OSError:
+        pytest.skip("no IPv6 here")
+    browser.socket.setblocking(False)
+    browser.send = lambda data: browser.socket.sendto(data, ("::1", FIRST))  # type: ignore[method-assign]
+    rig.browsers.append(browser)
+    rig.open(browser)
+    rig.connect(browser)
+    rig.run(1)
+    message = check("ufrag0:peer0", browser.password)
+    browser.send(message)
+    rig.run(1)
+    answer = stun.parse_message(browser.answers[0])
+    assert answer.attributes["XOR-MAPPED-ADDRESS"] == browser.address[:2]
+    rig.plane.send(protocol.SecureLeg(0, browser.keys))
+    rig.run(20)
+    assert len(browser.heard) > 15
+    assert of_kind(rig.events, protocol.PairChosen) == [protocol.PairChosen(0, browser.address[:2])]

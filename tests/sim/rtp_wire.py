@@ -18,7 +18,7 @@ from sipconf.rtp.streams import Streams, Verdict
 from sipconf.sip.flow import Address
 from tests.sim.network import CLEAR, Weather
 
-FIRST_PORT = 10_000
+FIRST_PORT, SHARED_PORT = 10_000, 9_000
 
 
 class NoPorts(SipconfError):
@@ -101,7 +101,33 @@ class RtpWire:
             if peer is not None:
                 table[slot] = peer
 
+    def open_checked(self, slot: int, ufrag: str, password: str, now: float) -> int:
+        """A port for browsers, of whom none is simulated: no check ever comes."""
+        return SHARED_PORT
+
+    def choose(self, slot: int, ufrag: str, password: str, remote_ufrag: str, now: float) -> None:
+        self._leave_ports(slot)
+
+    def leave_shared(self, slot: int) -> None: ...
+
+    def secure(self, slot: int, profile: str, rx: bytes, tx: bytes) -> None:
+        """All stays in the clear here: ciphers are tested over real sockets."""
+
+    def take_pairs(self) -> list[tuple[int, Address]]:
+        return []
+
+    def take_handshakes(self) -> list[tuple[int, bytes]]:
+        return []
+
+    def take_lost(self, now: float) -> list[int]:
+        return []
+
     def close(self, slot: int) -> None:
+        self._leave_ports(slot)
+
+    def _leave_ports(self, slot: int) -> None:
+        if slot not in self._port_of_slot:
+            return
         del self._slot_of_port[self._port_of_slot.pop(slot)]
         self._peers.pop(slot, None)
         self._rtcp_peers.pop(slot, None)
