@@ -1,6 +1,6 @@
 """Shared encoders: who is sent which, how many run, and that no receiver hears a change-over."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from sipconf.mixer.codecs.g722 import G722, G722Decoder
 from sipconf.mixer.codecs.opus import LOSS_CLASSES, Opus, OpusDecoder, OpusSettings, to_int16_scale
 from sipconf.mixer.encoders import ALIKE_FRAMES, LOSS_BOUNDS, Encoders
+from sipconf.mixer.legs import NOWHERE
 
 SECOND = 50
 
@@ -19,6 +20,7 @@ class Shared:
     own: np.ndarray
     slots: np.ndarray
     common: np.ndarray
+    numbers: np.ndarray = field(default_factory=lambda: np.array([0, NOWHERE]))
 
 
 class Receivers:
@@ -50,7 +52,7 @@ class Receivers:
         pcm = np.full((len(self.rooms), self.codec.samples), np.nan, np.float32)
         for row, frame in own.items():
             pcm[row] = frame
-        self.encoders.run(pcm, self._share, self.rooms, self.sending, self.payload, self.lengths)  # type: ignore[arg-type]
+        self.encoders.run(pcm, self._share, self.sending, self.payload, self.lengths)  # type: ignore[arg-type]
         self.at += 1
         played = np.zeros_like(pcm)
         for row, decoder in enumerate(self.decoders):
