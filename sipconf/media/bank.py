@@ -162,7 +162,7 @@ class Bank:
         payload, sending = self.sender.payload(size), self.sending[:size]
         if self.codec is None:
             assert self.encoders is not None and share is not None
-            self.encoders.run(pcm, share, self.mix.room[:size], sending, payload, self.sender.lengths)
+            self.encoders.run(pcm, share, sending, payload, self.sender.lengths)
         elif share is None:
             self.codec.encode(pcm, payload)
         else:

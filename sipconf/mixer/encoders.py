@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sipconf.mixer.codecs.catalogue import StreamCodec, StreamEncoder
 from sipconf.mixer.frame import Codes, Pcm, grown
+from sipconf.mixer.legs import NOWHERE
 from sipconf.mixer.sharing import Share
 
 ALIKE_FRAMES = 5
@@ -88,18 +89,19 @@ class Encoders:
             self.loss_class[row] = wanted
             self._stale = True
 
-    def run(self, pcm: Pcm, share: Share, rooms: NDArray[np.int64], sending: NDArray[np.bool_], out: Codes,
-            lengths: NDArray[np.int64]) -> None:  # fmt: skip
-        """Encode a frame: pcm float32 (n, samples) of the rows of share.own, share.common for the others. rooms: int64
-        (n,), each row's, less than 0 for none. sending: bool (n,). Written are the rows of out, uint8 (n, frame_bytes),
-        that send, and how many octets of them count, int64 (n,)."""
+    def run(
+        self, pcm: Pcm, share: Share, sending: NDArray[np.bool_], out: Codes, lengths: NDArray[np.int64]
+    ) -> None:
+        """Encode a frame: pcm float32 (n, samples) of the rows of share.own, share.common for the others. sending: bool
+        (n,). Written are the rows of out, uint8 (n, frame_bytes), that send, and how many octets of them count, int64
+        (n,)."""
         plan = self._plan
         self._frame += 1
         if (
             self._stale or plan.share is not share or (plan.due is not None and self._frame >= plan.due)
             or not np.array_equal(plan.sending, sending)
         ):  # fmt: skip
-            plan = self._replan(share, rooms, sending)
+            plan = self._replan(share, sending)
         count = len(plan.encoders)
         if not count:
             return
@@ -113,9 +115,10 @@ class Encoders:
         out[plan.rows, :longest] = packets[plan.which, :longest]
         lengths[plan.rows] = octets[plan.which]
 
-    def _replan(self, share: Share, rooms: NDArray[np.int64], sending: NDArray[np.bool_]) -> _Plan:
+    def _replan(self, share: Share, sending: NDArray[np.bool_]) -> _Plan:
         n = len(sending)
-        key = np.where(sending, (rooms + 1) * (len(LOSS_BOUNDS) + 1) + self.loss_class[:n], NONE)
+        rooms = share.numbers[share.slots] - NOWHERE
+        key = np.where(sending, rooms * (len(LOSS_BOUNDS) + 1) + self.loss_class[:n], NONE)
         has_own_sound = np.zeros(n, bool)
         has_own_sound[share.own] = True
         self._leave_shared(key, has_own_sound)

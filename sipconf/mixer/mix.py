@@ -67,7 +67,7 @@ class Mixer:
             self._plan()
         weights = [bank.weights() for bank in self._banks]
         self.shares = [None] * len(pcm) if played is None else [
-            sharing.choose(weights[b], plan.slots, plan.rooms, played[b])
+            sharing.choose(weights[b], plan.slots, self._rooms[self._banks[b].clock_rate], played[b])
             for b, (sharing, plan) in enumerate(zip(self._sharings, self._plans, strict=True))
         ]  # fmt: skip
         totals = self._sum([self._talk(b, block, weights[b]) for b, block in enumerate(pcm)])
@@ -175,7 +175,6 @@ class _BankPlan:
         inside = room != NOWHERE
         self.slots = np.where(inside, np.searchsorted(rooms, room), len(rooms))
         self.everyone = bool(inside.all())
-        self.rooms = len(rooms)
         self._size = bank.size
         self._product = room_product(self.slots, len(rooms))
 

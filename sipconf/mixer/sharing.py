@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 
 from sipconf.mixer.codecs.catalogue import Codec
 from sipconf.mixer.frame import Codes, Pcm, Rows
-from sipconf.mixer.legs import Weights
+from sipconf.mixer.legs import NOWHERE, Weights
 
 LEAST_SPARED = 128
 """Rows that sharing must spare an encoder run, or its own array calls cost more (measured)."""
@@ -35,15 +35,17 @@ class Share:
     """A bank's frame in which most rows share what they hear; good until weights or rooms change.
 
     own: the rows that have a frame of their own, ascending. common: float32 (rooms + 1, samples), what each room
-    hears, the last row being silence; row r hears common[slots[r]] unless it is one of own.
+    hears, the last row being silence; row r hears common[slots[r]] unless it is one of own. numbers: int64 (rooms +
+    1,), the room of each row of common, NOWHERE for the last.
     """
 
-    def __init__(self, weights: Weights, slots: Rows, rooms: int, own: Rows) -> None:
+    def __init__(self, weights: Weights, slots: Rows, rooms: NDArray[np.int64], own: Rows) -> None:
         self.own = own
+        self.numbers = np.append(rooms, NOWHERE)
         self.common: Pcm = np.zeros((0, 0), np.float32)
         self.slots, self._own_slots = slots, slots[own]
-        self._everyone_alike = rooms == 1 and not np.count_nonzero(slots)
-        self._product = room_product(self._own_slots, rooms)
+        self._everyone_alike = len(rooms) == 1 and not np.count_nonzero(slots)
+        self._product = room_product(self._own_slots, len(rooms))
         talk = np.ones(len(slots), np.float32)
         talk[weights.silent] = 0
         talk[weights.scaled] = weights.factor[:, 0]
@@ -98,10 +100,10 @@ class Sharing:
         self._seen: tuple[object, ...] = ()
         self._share: Share | None = None
 
-    def choose(self, weights: Weights, slots: Rows, rooms: int, played: Rows) -> Share | None:
+    def choose(self, weights: Weights, slots: Rows, rooms: NDArray[np.int64], played: Rows) -> Share | None:
         """How to share this frame; None: the plain way. weights: of the bank in this frame. slots: int64 (size,), the
-        room of each row among the `rooms` of its rate, `rooms` for none. played: rows that hear something over the
-        mix. While all of them are the same objects so is the answer."""
+        place of each row's room among those of its rate, rooms, behind the last for none. played: rows that hear
+        something over the mix. While all of them are the same objects so is the answer."""
         if 2 * len(weights.silent) < len(slots) and not self._always:
             return None  # most talk
         if len(self._seen) != 3 or self._seen[0] is not weights or self._seen[1] is not slots or (
@@ -109,7 +111,7 @@ class Sharing:
         ):
             self._seen = (weights, slots, played)
             own = _own_rows(weights, len(slots), played)
-            spared = len(slots) - len(own) - rooms
+            spared = len(slots) - len(own) - len(rooms)
             worth_it = self._always or (2 * len(own) <= len(slots) and spared >= LEAST_SPARED)
             self._share = Share(weights, slots, rooms, own) if worth_it else None
         return self._share

@@ -4,11 +4,15 @@ import struct
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from sipconf.media import protocol
 from sipconf.mixer.codecs.opus import OpusSettings
-from tests.media.conftest import House
+from sipconf.mixer.prompts import ClipLibrary
+from tests.media.conftest import House, Telephone
 from tests.media.wideband import fitted, g722, opus, rate_of
+from tests.mixer import keyed
+from tests.sim.voice import loudness
 
 PITCHES = {1: 700.0, 2: 1100.0, 3: 1900.0, 4: 2600.0}
 AMPLITUDE = 4000.0 * np.sqrt(0.6**2 + 0.4**2 / 2)
@@ -143,3 +147,66 @@ def test_what_receivers_lose_decides_how_they_are_guarded(house: Callable[..., H
     home.run(0.5, silent=(4, 5, 6))
     assert bank.encoders.loss_class.tolist()[:3] == [0, 2, 0] and bank.encoders.running == 2
     listen(home, 5, 0.3)  # no packet is missing
+
+
+@pytest.mark.parametrize("traits", [g722(), opus()], ids=["g722", "opus"])
+def test_keys_in_the_voice_of_a_wideband_leg_are_told_once(house: Callable[..., House], traits: dict) -> None:
+    home = house()
+    phone = home.phone(1, room=1, connect=False, amplitude=20.0, **traits)
+    home.connect(phone, telephone_event=None)
+    home.run(0.5)
+    rng, samples = np.random.default_rng(3), phone.sound_rate // 50
+    told = ""
+    for key in "159#":
+        tone = keyed.tone(key, 100, rng, rate=phone.sound_rate)
+        for frame in (*tone.reshape(-1, samples), *np.zeros((10, samples))):
+            phone.packet(phone.payload_type, phone.payload(frame), home.now)
+            phone.timestamp += phone.clock_rate // 50
+            home.events.clear()
+            home.tick()
+            told += "".join(event.digit for event in home.of_kind(protocol.DigitReceived))
+    assert told == "159#"
+
+
+def tone_of(phone: Telephone, pitch: float, seconds: float) -> float:
+    """Amplitude of a steady tone in what was heard last."""
+    return loudness(phone.heard()[-int(seconds * rate_of(phone)) :], pitch, rate_of(phone))
+
+
+def test_what_is_played_comes_at_the_best_rate_of_each_leg(house: Callable[..., House]) -> None:
+    high = (6000 * np.sin(2 * np.pi * 6000 * np.arange(16000) / 16000)).astype(np.float32)
+    home = house(clips=ClipLibrary({"high": (16000, high)}), opus=OpusSettings(bit_rate=64000))
+    home.phone(1, room=1)
+    home.phone(3, room=1, **g722())
+    home.phone(4, room=1, **opus())
+    for command in (protocol.PlayToRoom(1, ("high",)), protocol.PlayToLeg(1, 1, ("high",), False),
+                    protocol.PlayToLeg(3, 2, ("high",), False), protocol.PlayToLeg(4, 3, ("high",), False)):
+        home.run(0.3, silent=(1, 3, 4))
+        home.plane.send(command)
+        home.run(0.8, silent=(1, 3, 4))
+        wanted = [command.leg] if isinstance(command, protocol.PlayToLeg) else [1, 3, 4]
+        for number, phone in home.phones.items():
+            level = tone_of(phone, 2000.0 if number == 1 else 6000.0, 0.5)  # 2000: where it would fold back to
+            assert 5000 < level < 7000 if number in wanted and number != 1 else level < 30
+        home.run(0.5, silent=(1, 3, 4))
+
+
+def test_music_on_hold_of_a_browser_is_taken_out_of_the_room(house: Callable[..., House]) -> None:
+    home = house()
+    home.phone(1, room=1)
+    home.phone(4, room=1, **opus(pitch=PITCHES[4]))
+    home.plane.send(protocol.TreatLeg(4, True, True))
+    events = home.run(10.0, silent=(1,))
+    assert [(e.leg, e.reason) for e in events if isinstance(e, protocol.GuardChanged)] == [(4, "hold music")]
+    home.run(0.5, silent=(1,))
+    assert not home.phones[1].heard()[-3200:].any()
+
+
+def test_browsers_with_open_microphones_are_silent_together(house: Callable[..., House]) -> None:
+    home = house()
+    for number in range(1, 9):
+        home.phone(number, room=1, **opus(amplitude=25.0))
+    home.run(1.0)
+    (bank,) = home.plane._banks
+    assert bank.encoders is not None and bank.encoders.running == 1
+    assert np.abs(home.phones[3].heard()[-24000:]).max() < 3

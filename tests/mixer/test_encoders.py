@@ -1,13 +1,15 @@
 """Shared encoders: who is sent which, how many run, and that no receiver hears a change-over."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
 from sipconf.mixer.codecs.g722 import G722, G722Decoder
+from sipconf.mixer.codecs.limiter import CEILING, limit, soft_limit
 from sipconf.mixer.codecs.opus import LOSS_CLASSES, Opus, OpusDecoder, OpusSettings, to_int16_scale
 from sipconf.mixer.encoders import ALIKE_FRAMES, LOSS_BOUNDS, Encoders
+from sipconf.mixer.legs import NOWHERE
 
 SECOND = 50
 
@@ -19,6 +21,7 @@ class Shared:
     own: np.ndarray
     slots: np.ndarray
     common: np.ndarray
+    numbers: np.ndarray = field(default_factory=lambda: np.array([0, NOWHERE]))
 
 
 class Receivers:
@@ -50,7 +53,7 @@ class Receivers:
         pcm = np.full((len(self.rooms), self.codec.samples), np.nan, np.float32)
         for row, frame in own.items():
             pcm[row] = frame
-        self.encoders.run(pcm, self._share, self.rooms, self.sending, self.payload, self.lengths)  # type: ignore[arg-type]
+        self.encoders.run(pcm, self._share, self.sending, self.payload, self.lengths)  # type: ignore[arg-type]
         self.at += 1
         played = np.zeros_like(pcm)
         for row, decoder in enumerate(self.decoders):
@@ -147,6 +150,16 @@ def test_a_loss_class_is_kept_until_the_loss_is_half_of_what_began_it() -> None:
         seen.append(int(encoders.loss_class[0]))
     assert seen == [0, 0, 1, 1, 0, 2, 2, 1, 2, 0]
     assert len(LOSS_BOUNDS) + 1 == len(LOSS_CLASSES)
+
+
+def test_frames_are_limited_as_tables_are() -> None:
+    frames = np.random.default_rng(3).normal(0, 25000, (9, 320)).astype(np.float32)
+    frames[4] *= 0.1
+    frames[5, 0] = -1e6
+    expected = soft_limit(frames)
+    limit(frames)
+    assert np.abs(frames - expected).max() < 0.02 and np.abs(frames).max() <= CEILING
+    limit(np.zeros((0, 320), np.float32))
 
 
 def test_what_is_too_loud_is_bent_not_broken() -> None:

@@ -102,7 +102,7 @@ def test_the_plain_way_is_taken_where_most_talk_or_little_is_spared() -> None:
     nobody, slots = np.zeros(0, np.intp), np.zeros(size, np.int64)
 
     def share(silent: int, rooms: int = 1) -> sharing.Share | None:
-        return sharing.Sharing().choose(silent_rows(np.arange(silent)), slots, rooms, nobody)
+        return sharing.Sharing().choose(silent_rows(np.arange(silent)), slots, np.arange(rooms), nobody)
 
     assert share(0) is None and share(size // 2 - 2) is None
     chosen = share(size - 3)
@@ -115,8 +115,9 @@ def test_the_choice_is_made_anew_only_when_something_has_changed() -> None:
     nobody = np.zeros(0, np.intp)
     weights, slots = silent_rows(np.arange(size)), np.zeros(size, np.int64)
     chooser = sharing.Sharing()
-    first = chooser.choose(weights, slots, 1, nobody)
-    assert first is chooser.choose(weights, slots, 1, np.zeros(0, np.intp)) and first is not None
-    played = chooser.choose(weights, slots, 1, np.array([5]))
+    room = np.array([7])
+    first = chooser.choose(weights, slots, room, nobody)
+    assert first is chooser.choose(weights, slots, room, np.zeros(0, np.intp)) and first is not None
+    played = chooser.choose(weights, slots, room, np.array([5]))
     assert played is not None and played.own.tolist() == [5]
-    assert chooser.choose(weights, slots.copy(), 1, nobody) is not first
+    assert chooser.choose(weights, slots.copy(), room, nobody) is not first

@@ -26,10 +26,20 @@ def soft_limit(samples: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def limit(pcm: Pcm) -> None:
-    """Bend frames, (k, samples), that go beyond the knee, in place."""
-    if len(pcm) and max(pcm.max(), -pcm.min()) > KNEE:
-        loud = np.flatnonzero(np.abs(pcm).max(axis=1) > KNEE)
-        pcm[loud] = soft_limit(pcm[loud])
+    """The same for frames, float32 (k, samples), in place and at their own precision, which is several times as
+    fast."""
+    if not len(pcm) or max(pcm.max(), -pcm.min()) <= KNEE:
+        return
+    loud = np.flatnonzero(np.abs(pcm).max(axis=1) > KNEE)
+    frames, room = pcm[loud], np.float32(CEILING - KNEE)
+    over = np.abs(frames)
+    bent = np.minimum(over, np.float32(KNEE))
+    over -= bent
+    over /= room
+    np.tanh(over, out=over)
+    over *= room
+    bent += over
+    pcm[loud] = np.copysign(bent, frames, out=bent)
 
 
 def limited_table(codes_of_int16: NDArray, step: int = 1) -> NDArray:
