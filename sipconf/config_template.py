@@ -125,7 +125,7 @@ ports = "10000-19999"                          # one port, "10000": everything o
 # dtx = false                                  # true: silence is not sent
 
 [http]
-listen = "127.0.0.1:8080"                      # API /api, /healthz, /metrics
+listen = "127.0.0.1:8080"                      # join page /, API /api, /healthz, /metrics
 # tls_listen = "0.0.0.0:8443"                  # the same over TLS; SIP over WebSocket is on both (wss://HOST:8443/ws)
 admin_password = $admin_password # the API's bearer token; left out: one is made and printed at start
 # trusted_proxies = ["127.0.0.1"]              # reverse proxies: they are believed where a request came from

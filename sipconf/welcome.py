@@ -21,9 +21,9 @@ def welcome(config: Config, file: Path, here: str, own_password: str, names: Seq
     there is room."""
     lines = ["sipconf is ready.", "",
              f"  telephones   {'  '.join(config.sip.listen)}",
-             f"  HTTP         http://{config.http.listen}/healthz  /metrics  /api"]
+             f"  HTTP         http://{config.http.listen}/ (join a conference)  /api  /metrics  /healthz"]
     if config.http.tls_listen is not None:
-        lines.append(f"  HTTPS        https://{config.http.tls_listen}/healthz  /metrics  /api")
+        lines.append(f"  HTTPS        https://{config.http.tls_listen}/ (join a conference)  /api  /metrics  /healthz")
     if names:
         lines.append(f"  TLS          the certificate is for {', '.join(names)}: telephones use that name")
     if room:

@@ -123,6 +123,7 @@ function begin() {
   notice(null);
   own = { id: '', state: '', muted: false, guard: null };
   showKeyed(0);
+  at('card').dataset.state = '';
   setTitle(TEXTS.conference('', extension));
   show('call');
   testMeter.stop();
@@ -150,6 +151,7 @@ function stateChanged(told) {
   const before = own.state;
   if (told.state !== 'steady') own = told;
   if (own.state && own.state !== 'connecting') attempts = 0;
+  at('card').dataset.state = own.state;
   say(TEXTS.states[own.state] ?? TEXTS.states.connecting);
   if (own.conference) setTitle(own.conference);
   at('people-part').hidden = own.state !== 'talking';
@@ -315,7 +317,7 @@ function start() {
   show('join');
   const missing = mic.whatIsMissing();
   if (missing) {
-    notice(TEXTS.notices[missing]);
+    notice(missing === 'insecure' ? TEXTS.notices.insecure(location.hostname) : TEXTS.notices[missing]);
     at('join-view').hidden = true;
     return;
   }

@@ -10,7 +10,7 @@ export const TEXTS = {
   name: 'Your name',
   nameHint: 'The others see it. You may leave it out.',
   microphone: 'Microphone',
-  microphoneDefault: 'The usual one',
+  microphoneDefault: 'Default of this device',
   microphoneUnnamed: (number) => `Microphone ${number}`,
   test: 'Test',
   testing: 'Stop',
@@ -58,13 +58,13 @@ export const TEXTS = {
 
   // --- what can be missing, and what to do about it
   notices: {
-    insecure: {
+    insecure: (host) => ({
       title: 'This page cannot use a microphone',
       text: 'Browsers give microphones to secure pages only: to addresses that begin with https, and to localhost.',
       more: 'If you look after this server: give it a certificate and an https address in its file, then open '
-        + 'https://HOST:8443/ instead.',
+        + `https://${host}:8443/ instead.`,
       code: '[http]\ntls_listen = "0.0.0.0:8443"\n\n[tls]\ncertificate = "fullchain.pem"\nkey = "privkey.pem"',
-    },
+    }),
     unable: {
       title: 'This browser cannot make calls',
       text: 'It has no WebRTC. Any recent Firefox, Chrome, Edge or Safari has.',
