@@ -197,7 +197,7 @@ class Visitors:
             self._tell_own(visit, event, person)
         told, seen = ("left", {"id": person["id"]})
         if event != "left" and person["state"] == "talking":
-            told, seen = ("participant", _seen(person))
+            told, seen = ("participant", seen(person))
         for other in room.values():
             if other.inside:
                 other.feed.publish(told, seen)
@@ -218,7 +218,7 @@ class Visitors:
 
     def _roster(self, visit: Visit) -> dict[str, Any]:
         people = self._calls.participants(visit.extension)
-        return {"participants": [_seen(person) for person in people if person["state"] == "talking"]}
+        return {"participants": [seen(person) for person in people if person["state"] == "talking"]}
 
     # --- limits and ends ---------------------------------------------------------------------------------------------
     def _check(self, source: str, now: float) -> None:
@@ -269,7 +269,7 @@ def _problem(refused: Refused) -> Problem:
     return Problem(status, f"{refused.reason}.", headers=headers)
 
 
-def _seen(person: Mapping[str, Any]) -> dict[str, Any]:
+def seen(person: Mapping[str, Any]) -> dict[str, Any]:
     """What one participant may know of another. A telephone number is nobody's business: it shows its last digits."""
     number, name = person["number"], person["name"]
     if name and not _is_telephone_number(name):

@@ -13,7 +13,7 @@ from sipconf.conference.service import ConferenceSettings
 from sipconf.growing_waits import WaitLimits
 from sipconf.sip.sources import Rate
 from sipconf.web.join import NAMELESS, clean_name
-from sipconf.web.visitors import VisitorLimits
+from sipconf.web.visitors import VisitorLimits, seen
 from tests.sim.secure_phones import SHARED_PORT, SecureHouse
 
 CODED = ConferenceSpec("Stand-up", "2001", "4321", administrator_code="9876")
@@ -120,6 +120,18 @@ async def test_who_waits_is_told_of_nobody(tmp_path) -> None:
             (_, told), (_, roster) = await read_events(events, 2)
             assert told["state"] == "talking"
             assert {each["name"] for each in roster["participants"]} == {NAMELESS, "User 101"}
+
+
+@pytest.mark.parametrize(("name", "number", "shown"), [
+    ("Alice Martin", "101", ("Alice Martin", "")), ("", "101", ("101", "")), ("", "+3225551234", ("", "34")),
+    ("+32 2 555 12 34", "+3225551234", ("", "34")), ("Bob", "+3225551234", ("Bob", "")), ("", "", ("", "")),
+    ("", "anonymous", ("anonymous", "")),
+])
+def test_telephone_numbers_are_nobodys_business(name: str, number: str, shown: tuple[str, str]) -> None:
+    flags = dict.fromkeys(("speaking", "muted", "administrator", "guest", "held"), False)
+    told = seen({"id": "p-1", "name": name, "number": number, "level_db": -20.0, "transport": "udp", **flags})
+    assert (told["name"], told["number_ending"]) == shown
+    assert told.keys() == {"id", "name", "number_ending", *flags}
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,151 @@
+"""The join page in Chromium against the running server: by link and by number, the code by keyboard and by keypad, who
+is heard and who is shown, and what a visitor reads where something is missing or refused."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import BrowserContext, Page
+
+from tests.browsers.chromium import MICROPHONE_HZ
+from tests.browsers.conftest import WebServer
+from tests.clients.telephones import wait_for
+
+HEARD_DB, UNHEARD_DB = -50.0, -75.0
+"""Of the one tone among all that a page plays, in dBFS."""
+LEVEL = """(frequency) => {
+  const voices = document.getElementById('voices').srcObject;
+  if (!voices) return -200;
+  if (!window.ear) {
+    const context = new AudioContext();
+    const analyser = new AnalyserNode(context, { fftSize: 16384, smoothingTimeConstant: 0 });
+    context.createMediaStreamSource(voices).connect(analyser);
+    window.ear = { context, analyser };
+  }
+  const { context, analyser } = window.ear;
+  const levels = new Float32Array(analyser.frequencyBinCount);
+  analyser.getFloatFrequencyData(levels);
+  const bin = Math.round(frequency / context.sampleRate * analyser.fftSize);
+  return Math.max(-200, ...levels.slice(bin - 2, bin + 3));
+}"""
+UNTRUE = "Object.defineProperty(window, 'isSecureContext', { value: false });"
+DENIED = "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('no', 'NotAllowedError'); };"
+
+
+class Visitor:
+    """A page that joins, as a person sees it."""
+
+    def __init__(self, page: Page, server: WebServer) -> None:
+        self.page, self.server = page, server
+        self.faults: list[str] = []
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+
+    def open(self, path: str = "/") -> "Visitor":
+        self.page.goto(f"http://127.0.0.1:{self.server.http}{path}")
+        return self
+
+    def join(self, name: str, extension: str | None = None) -> "Visitor":
+        if extension is not None:
+            self.page.fill("#extension", extension)
+        self.page.fill("#name", name)
+        self.page.click("#join")
+        return self
+
+    def reads(self, element: str, words: str) -> None:
+        """Wait until a part of the page says so."""
+        wait_for(f"the page to say {words!r} in #{element}", lambda: words in self.text(element))
+
+    def text(self, element: str) -> str:
+        return self.page.inner_text(f"#{element}")
+
+    def type(self, keys: str) -> None:
+        """On the keyboard, wherever the page has put the focus itself."""
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def people(self) -> list[str]:
+        return self.page.locator("#people b").all_inner_texts()
+
+    def level(self) -> float:
+        return self.page.evaluate(LEVEL, MICROPHONE_HZ)
+
+
+@pytest.fixture
+def visitor(context: BrowserContext, server: WebServer) -> Iterator[Callable[[], Visitor]]:
+    """Pages of visitors; none outlives its test, nor does its call."""
+    opened: list[Visitor] = []
+
+    def open_one() -> Visitor:
+        opened.append(Visitor(context.new_page(), server))
+        return opened[-1]
+
+    yield open_one
+    for each in opened:
+        each.page.close()
+        assert not each.faults
+    for extension in ("2000", "2001"):
+        server.wait_empty(extension)
+
+
+def test_visitors_key_the_code_and_hear_each_other_and_not_themselves(visitor, server) -> None:
+    vera = visitor().open("/join/2001").join("Vera Maes")
+    vera.reads("state", "Key the access code")
+    vera.type("1111#")
+    vera.reads("state", "That code is not right")
+    vera.type("4321#")
+    vera.reads("title", "Weekly stand-up")
+    assert vera.people() == ["Vera Maes"]
+    time.sleep(1.0)
+    assert vera.level() < UNHEARD_DB, "nobody hears himself"
+
+    tom = visitor().open().join("<b>Tom</b> \u202e", "2001")
+    tom.reads("state", "Key the access code")
+    for key in "4321#":
+        tom.page.click(f"#keys button:text-is('{key}')")
+    tom.reads("people-title", "2 people are here")
+    assert vera.people() == ["Vera Maes", "<b>Tom</b>"] and tom.people() == ["<b>Tom</b>", "Vera Maes"]
+    for each in (vera, tom):
+        wait_for("the other's voice", lambda each=each: each.level() > HEARD_DB)
+        each.page.wait_for_selector("#people li:last-child.speaking")
+
+    tom.page.click("#mute")
+    wait_for("silence", lambda: vera.level() < UNHEARD_DB)
+    assert tom.text("own-word") == "You are muted" and tom.level() > HEARD_DB
+    tom.type("m")
+    wait_for("the other's voice again", lambda: vera.level() > HEARD_DB)
+
+    for person in server.ask("GET", "/api/conferences/2001/participants"):
+        assert person["guest"] and person["number"] == "web" and person["transport"] == "http"
+        if person["name"] == "<b>Tom</b>":
+            server.ask("DELETE", f"/api/conferences/2001/participants/{person['id']}")
+    tom.reads("over-text", "The call has ended: removed by the administrator.")
+    wait_for("one less", lambda: vera.people() == ["Vera Maes"])
+    vera.page.click("#hang-up")
+    vera.reads("over-text", "You have hung up.")
+    server.wait_empty("2001")
+
+
+def test_a_page_that_goes_away_hangs_up(visitor, server) -> None:
+    vera = visitor().open("/join/2001").join("Vera")
+    vera.reads("state", "Key the access code")
+    vera.page.goto("about:blank")
+    server.wait_empty("2001")
+
+
+def test_what_is_refused_is_read_in_plain_words(visitor) -> None:
+    vera = visitor().open().join("Vera", "2000")
+    vera.reads("notice", "This conference takes no guests from the web page")
+    vera.join("Vera", "2999")
+    vera.reads("notice", "There is no conference with this number")
+    vera.join("Vera", " ")
+    vera.reads("notice", "Type the number of the conference")
+
+
+@pytest.mark.parametrize(("script", "words"), [(UNTRUE, 'tls_listen = "0.0.0.0:8443"'), (DENIED, "is not allowed")])
+def test_what_is_missing_is_said(visitor, script: str, words: str) -> None:
+    vera = visitor()
+    vera.page.add_init_script(script)
+    vera.open("/join/2001")
+    if script is DENIED:
+        vera.join("Vera")
+    vera.reads("notice", words)
