@@ -157,16 +157,6 @@ async def test_a_slow_frame(tmp_path: Path) -> None:
         await counts(house, "message_unfinished")
 
 
-async def test_half_a_message_of_who_is_gone_is_nobodys_fault(tmp_path: Path) -> None:
-    async with echoing(tmp_path) as house, connect(house.port) as client:
-        await echoed(client)
-        (peer,) = house.carriers["ws"]._peers.values()
-        peer.feed_data(frame(OPTIONS)[:50])
-        peer.feed_eof()  # before the first half had its turn
-        await house.agent.until(lambda: house.agent.failed)
-        assert peer._timer.cancelled() and house.counted() == []
-
-
 async def test_silence_is_pinged_and_the_dead_are_dropped(tmp_path: Path) -> None:
     limits = StreamLimits(ping=0.05, pong=0.2)
     async with echoing(tmp_path, limits=limits) as house, connect(house.port) as dead, connect(house.port) as alive:
