@@ -199,21 +199,15 @@ class SharedPort:
             media &= slots != _NOBODY
             self.strangers += int(np.count_nonzero(slots[unknown] == _NOBODY))
         rows = np.flatnonzero(media)
-        return self._in_rounds(slots[rows], rows, lengths[rows], inbox.block)
+        return self._sort(slots[rows], rows, lengths[rows], inbox.block)
 
-    def _in_rounds(
+    def _sort(
         self, slots: NDArray[np.intp], rows: NDArray[np.intp], lengths: NDArray[np.int64], block: NDArray[np.uint8]
     ) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:
-        """Copy rows so that those floors above find every slot at most once in a round."""
+        """Copy rows into the order in which the floors above take them."""
         if not len(rows):
             return _NO_SLOTS, self._sorted[:0], _NO_SLOTS
-        order = np.argsort(slots, kind="stable")
-        ascending = slots[order]
-        again = ascending[1:] == ascending[:-1]
-        if np.count_nonzero(again):
-            begins = np.flatnonzero(np.concatenate([[True], ~again]))
-            turn = np.arange(len(order)) - np.repeat(begins, np.diff(np.append(begins, len(order))))
-            order = order[np.argsort(turn, kind="stable")]
+        order = in_rounds(slots)
         count = len(order)
         if count > len(self._sorted):
             self._sorted = np.zeros((2 * count, ROW), np.uint8)
@@ -302,6 +296,19 @@ class SharedPort:
             self._socket.sendto(data, (host, port))
         except OSError:
             self._outbox.errors += 1
+
+
+def in_rounds(slots: NDArray[np.intp]) -> NDArray[np.intp]:
+    """An order of positions, int (P,): rounds of ascending slots that hold every slot at most once, each slot's own in
+    the order in which they came."""
+    order = np.argsort(slots, kind="stable")
+    ascending = slots[order]
+    again = ascending[1:] == ascending[:-1]
+    if np.count_nonzero(again):
+        begins = np.flatnonzero(np.concatenate([[True], ~again]))
+        turn = np.arange(len(order)) - np.repeat(begins, np.diff(np.append(begins, len(order))))
+        order = order[np.argsort(turn, kind="stable")]
+    return order
 
 
 def bind_shared(port: int) -> socket.socket:
