@@ -175,7 +175,7 @@ def test_silence_that_is_not_sent_is_no_loss_and_the_next_word_is_whole() -> Non
     sound = voice(3.0)
     sound[48000:96000] *= 0
     sent: list[bytes | None] = [
-        payload if len(payload) > 2 or number % 20 == 0 else None
+        payload or (b"\x78" if number % 20 == 0 else None)
         for number, payload in enumerate(packets(sound, OpusSettings(dtx=True)))
     ]
     assert sent.count(None) > 20
@@ -189,22 +189,34 @@ def test_silence_that_is_not_sent_is_no_loss_and_the_next_word_is_whole() -> Non
     assert loudness(begin) > 0.5 * loudness(sound[96400:98320])
 
 
-def test_a_row_that_says_that_it_is_silent_is_not_decoded_and_its_words_are_whole() -> None:
+@pytest.mark.parametrize("told", [True, False], ids=["level told", "marked as no voice"])
+def test_a_row_that_is_silent_is_not_decoded_and_its_words_are_whole(told: bool) -> None:
     rng = np.random.default_rng(4)
     sound = np.concatenate([30 * rng.standard_normal(96000), voice(0.6), 30 * rng.standard_normal(96000)])
     sent = packets(sound, OpusSettings())
-    frames = sound.reshape(-1, SAMPLES)
-    levels = [min(127, round(-20 * np.log10(loudness(frame) / 32768))) for frame in frames]
-    told, plain = Row(), Row()
-    heard, expected = told.play(list(sent), levels).reshape(-1, SAMPLES), plain.play(list(sent)).reshape(-1, SAMPLES)
-    assert told.decoding.skipped > 150 and plain.decoding.skipped == 0
+    levels = [min(127, round(-20 * np.log10(loudness(frame) / 32768))) for frame in sound.reshape(-1, SAMPLES)]
+    row, plain = Row(), Row(listened=np.array([0]))
+    heard = row.play(list(sent), levels if told else None).reshape(-1, SAMPLES)
+    expected = plain.play(list(sent)).reshape(-1, SAMPLES)
+    assert row.decoding.skipped > 120 and plain.decoding.skipped == 0
     # The quiet frames are in the noise all the same.
-    assert 0.5 < told.levels.floor[0] / plain.levels.floor[0] < 2
+    assert 0.5 < row.levels.floor[0] / plain.levels.floor[0] < 2
     spoken = [number for number, frame in enumerate(expected) if loudness(frame) > 1000]
     first = spoken[0]
     assert loudness(heard[first] - expected[first]) < 0.1 * loudness(expected[first])
     assert loudness(heard[spoken] - expected[spoken]) < 0.05 * loudness(expected[spoken])
     assert loudness(heard[first - 1]) < 200
+
+
+def test_what_is_wrongly_marked_as_no_voice_is_heard_after_a_fifth_of_a_second() -> None:
+    rng = np.random.default_rng(5)
+    rustle = packets(np.float64(1000) * rng.standard_normal(4 * 48000), OpusSettings())[-50:]
+    marked = [payload for payload in rustle if payload[0] < 0x80 and payload[1] < 0x80]
+    assert len(marked) > 30
+    row = Row()
+    heard = row.play(list(marked)).reshape(-1, SAMPLES)
+    assert row.decoding.skipped > 0 and row.levels.talking[0]
+    assert all(loudness(frame) > 100 for frame in heard[13:])
 
 
 def test_who_is_listened_to_for_keys_is_decoded_all_the_same() -> None:
