@@ -2,6 +2,7 @@
 
 from tests.fuzz.config_text import ConfigText
 from tests.fuzz.driver import Target
+from tests.fuzz.dtls_handshake import DtlsHandshake
 from tests.fuzz.media_plane import Plane
 from tests.fuzz.rtcp_compound import RtcpCompound
 from tests.fuzz.rtp_block import RtpBlock
@@ -15,6 +16,7 @@ from tests.fuzz.sip_stream import SipStream
 TARGETS: dict[str, type[Target]] = {
     each.name: each
     for each in (
-        SipParser, SipAgent, SipStream, SipAddress, SipDigest, SdpOffer, RtpBlock, RtcpCompound, Plane, ConfigText
+        SipParser, SipAgent, SipStream, SipAddress, SipDigest, SdpOffer, RtpBlock, RtcpCompound, Plane, ConfigText,
+        DtlsHandshake,
     )
 }
