@@ -1,5 +1,5 @@
-"""Target: DTLS, to a handshake that waits for its hello and to one that is done. Nothing escapes, nothing heard elsewhere
-gives keys, and a done one ends by its peer's farewell alone."""
+"""Target: DTLS, to a handshake that waits for its hello and to one that is done. Nothing escapes, what was heard
+elsewhere gives no keys, and a done one ends by its peer's farewell alone."""
 
 import random
 
