@@ -55,6 +55,7 @@ class Calls:
     def __init__(self, server: Server, legs: int, later: int, rate: int) -> None:
         self.server, self.legs, self.later, self.rate = server, legs, later, rate
         self.failed = 0
+        self.over = False  # the generator has its figures
 
     async def run(self, warm: float, seconds: float, load_core: int | None) -> Row:
         telephones = [self.server.telephone(number, own_host(number)) for number in range(self.legs + self.later)]
@@ -83,6 +84,7 @@ class Calls:
         await asyncio.sleep(warm)
         before = self.server.metrics()
         result = await generators.hear(generator)
+        self.over = True
         after = self.server.metrics()
         await more
         ticks, late = (after[name] - before[name] for name in ("sipconf_media_ticks_total",
@@ -104,8 +106,9 @@ class Calls:
             except Exception:
                 self.failed += 1
                 return
-            generators.tell(generator, [place(number, call.sdp)])
-            await asyncio.sleep(STAY)
+            if not self.over:
+                generators.tell(generator, [place(number, call.sdp)])
+                await asyncio.sleep(STAY)
             await telephones[number].hang_up(call)
 
         visits = []
