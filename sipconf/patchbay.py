@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 BROWSER_TRANSPORTS = ("ws", "wss")
 PRIVATE_TRANSPORTS = ("tls", "wss")
+JOIN_TRANSPORTS = ("http", "https")
 
 
 def _nowhere(flow: Flow) -> tuple[str, ...]:
@@ -45,8 +46,10 @@ class Settings:
     encrypted: bool = False
 
     def protection(self, flow: Flow, encrypted: bool = False) -> Protection:
-        """What a call by this flow may have. encrypted: its room takes nothing less."""
-        return Protection(plain=not (self.encrypted or encrypted), sdes=flow.transport in PRIVATE_TRANSPORTS,
+        """What a call by this flow may have. encrypted: its room takes nothing less. Who has come by the join page has
+        proven nothing, and a leg that sends only to a checked pair can be aimed at nobody."""
+        plain = not (self.encrypted or encrypted or flow.transport in JOIN_TRANSPORTS)
+        return Protection(plain=plain, sdes=flow.transport in PRIVATE_TRANSPORTS,
                           webrtc=self.fingerprint is not None)
 
     def kinds(self, flow: Flow, encrypted: bool = False) -> tuple[Kind, ...]:

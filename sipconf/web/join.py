@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from aiohttp import web
 
 from sipconf.sip.flow import Flow
-from sipconf.web.door import DOOR, client_address
+from sipconf.web.door import DOOR, client_address, comes_by_tls
 from sipconf.web.events import follow
 from sipconf.web.problems import Problem
 from sipconf.web.visitors import Visit, Visitors
@@ -160,7 +160,7 @@ def flow_of(request: web.Request) -> Flow:
     address = client_address(request)
     through_proxy = peer is None or address != _plain(peer[0])
     return Flow(
-        "https" if request.secure else "http",
+        "https" if comes_by_tls(request) else "http",
         (address, peer[1] if peer is not None and not through_proxy else 0),
         ("0.0.0.0", 0) if through_proxy or local is None else (_plain(local[0]), local[1]),
     )

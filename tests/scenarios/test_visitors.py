@@ -29,7 +29,7 @@ def test_a_visitor_keys_the_code_and_talks_with_a_telephone() -> None:
         assert_everyone_hears_the_others([phone, visitor])
         shown = house.participant("web")
         assert (shown["name"], shown["guest"], shown["transport"], shown["administrator"]) == (
-            "Vera", True, "https", False)
+            "Vera", True, "ws", False)
         house.settle()
 
 

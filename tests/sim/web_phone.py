@@ -1,4 +1,8 @@
-"""A visitor of the join page in the simulation: calls by WebCalls, speaks and listens as an RtpPhone does."""
+"""A visitor of the join page in the simulation: calls by WebCalls, speaks and listens as an RtpPhone does.
+
+Over "https" nothing but WebRTC passes (tests/web, tests/browsers); what the rooms make of a visitor is shown with plain
+RTP, for which the flow has to call itself something else.
+"""
 
 from typing import Any
 
@@ -19,7 +23,7 @@ class WebPhone(RtpPhone):
         self.comes_for_events = True
 
     def offer(self, extension: str) -> None:
-        flow = Flow("https", self.address, SERVER_SIDE)
+        flow = Flow("ws", self.address, SERVER_SIDE)
         self._house.web_calls.arrive(self.session, extension, self.name, self.sdp().encode(), flow)
         self._house.pump()
 

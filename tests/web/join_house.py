@@ -15,11 +15,11 @@ from sipconf.operations import VisitorCalls
 from sipconf.web.app import build_app
 from sipconf.web.door import Door
 from sipconf.web.visitors import VisitorLimits, Visitors
-from tests.sim.house import House
+from tests.sim.secure_phones import Browser, SecureHouse
 
-SDP = ("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
-       "m=audio 4000 RTP/AVP 0\r\na=sendrecv\r\n")
-"""What stands for a browser's offer here."""
+SDP = Browser(("127.0.0.1", 0), ("127.0.0.1", 0), "", "", 1).sdp()
+PLAIN_SDP = ("v=0\r\no=- 1 1 IN IP4 203.0.113.9\r\ns=-\r\nc=IN IP4 203.0.113.9\r\nt=0 0\r\n"
+             "m=audio 4000 RTP/AVP 0\r\na=sendrecv\r\n")
 TYPE = {"Content-Type": "application/sdp"}
 
 
@@ -39,7 +39,7 @@ class Alarm:
 class JoinHouse:
     """sim: the house; stalled: its media plane does not answer. alarms: timers running now."""
 
-    sim: House
+    sim: SecureHouse
     folder: Path
     limits: VisitorLimits = field(default_factory=VisitorLimits)
     stalled: bool = False

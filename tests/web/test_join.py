@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from join_house import SDP, TYPE, JoinHouse, read_events
+from join_house import PLAIN_SDP, SDP, TYPE, JoinHouse, read_events
 
 from sipconf.conference.directory import ConferenceSpec
 from sipconf.conference.lockouts import LockoutSettings
@@ -14,7 +14,7 @@ from sipconf.growing_waits import WaitLimits
 from sipconf.sip.sources import Rate
 from sipconf.web.join import NAMELESS, clean_name
 from sipconf.web.visitors import VisitorLimits
-from tests.sim.house import House
+from tests.sim.secure_phones import SHARED_PORT, SecureHouse
 
 CODED = ConferenceSpec("Stand-up", "2001", "4321", administrator_code="9876")
 OPEN = ConferenceSpec("Open", "2002")
@@ -23,7 +23,7 @@ WELCOMING = ConferenceSpec("Welcoming", "2003", guests=True)
 
 @pytest.fixture
 def join(tmp_path):
-    return JoinHouse(House(CODED, OPEN, WELCOMING), tmp_path)
+    return JoinHouse(SecureHouse(CODED, OPEN, WELCOMING), tmp_path)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ async def test_an_offer_becomes_a_call_and_its_answer_comes_back(join, page) -> 
     assert response.status == 201 and response.content_type == "application/sdp"
     answer = await response.text()
     (line,) = join.sim.switchboard.lines
-    assert f"m=audio {line.local.port} RTP/AVP 0" in answer and "c=IN IP4" in answer
+    assert f"m=audio {SHARED_PORT} UDP/TLS/RTP/SAVPF " in answer and "a=ice-lite" in answer
     assert response.headers["Cache-Control"] == "no-store"
     call = response.headers["Location"]
     assert call.startswith("/join/2001/") and len(call.removeprefix("/join/2001/")) >= 32
@@ -104,7 +104,7 @@ async def test_who_is_kicked_is_told_so_and_a_page_that_comes_back_is_told_all(j
 
 async def test_who_waits_is_told_of_nobody(tmp_path) -> None:
     spec = ConferenceSpec("Board", "2001", "4321", None, "9876", wait_for_administrator=True)
-    join = JoinHouse(House(spec), tmp_path)
+    join = JoinHouse(SecureHouse(spec), tmp_path)
     async with TestClient(TestServer(join.app)) as page:
         call = (await page.post("/join/2001", data=SDP, headers=TYPE)).headers["Location"]
         async with page.get(f"{call}/events") as events:
@@ -138,7 +138,8 @@ async def test_where_nobody_may_come_by_link(join, page, extension, status, deta
 @pytest.mark.parametrize(("body", "kind", "status"), [
     (SDP, "text/plain", 415), (SDP, "application/json", 415), ("", "application/sdp", 400),
     ("hello", "application/sdp", 400), ("v=0\r\nhello", "application/sdp", 400),
-    (SDP.replace("AVP 0", "AVP 18"), "application/sdp", 422), (SDP.replace("audio", "video"), "application/sdp", 422),
+    (SDP.replace(" 0 8 126", " 18"), "application/sdp", 422),
+    (PLAIN_SDP, "application/sdp", 422), (SDP.replace("audio", "video"), "application/sdp", 422),
     (SDP + "a=x\r\n" * 13_200, "application/sdp", 413),
 ])
 async def test_what_is_no_offer(join, page, body, kind, status) -> None:
@@ -189,7 +190,7 @@ async def open_calls(page, count: int, **headers: str) -> list[int]:
 
 
 async def test_calls_of_one_source(tmp_path) -> None:
-    join = JoinHouse(House(CODED), tmp_path, VisitorLimits(calls=2), config='trusted_proxies = ["127.0.0.1"]')
+    join = JoinHouse(SecureHouse(CODED), tmp_path, VisitorLimits(calls=2), config='trusted_proxies = ["127.0.0.1"]')
     async with TestClient(TestServer(join.app)) as page:
         def at(host: str) -> dict[str, str]:
             return {"X-Forwarded-For": host}
@@ -203,7 +204,7 @@ async def test_calls_of_one_source(tmp_path) -> None:
 
 
 async def test_offers_come_at_a_pace(tmp_path) -> None:
-    join = JoinHouse(House(CODED), tmp_path, VisitorLimits(offers=Rate(1.0, 3)))
+    join = JoinHouse(SecureHouse(CODED), tmp_path, VisitorLimits(offers=Rate(1.0, 3)))
     async with TestClient(TestServer(join.app)) as page:
         assert (await open_calls(page, 5))[:2] == [201, 201] and (await open_calls(page, 1)) == [429]
         join.run(5.0)
@@ -212,7 +213,7 @@ async def test_offers_come_at_a_pace(tmp_path) -> None:
 
 
 async def test_who_tries_numbers_waits_ever_longer(tmp_path) -> None:
-    join = JoinHouse(House(CODED), tmp_path, VisitorLimits(guesses=WaitLimits(free=2, first_wait=8.0)))
+    join = JoinHouse(SecureHouse(CODED), tmp_path, VisitorLimits(guesses=WaitLimits(free=2, first_wait=8.0)))
     async with TestClient(TestServer(join.app)) as page:
         tried = [(await page.post(f"/join/{number}", data=SDP, headers=TYPE)).status for number in range(5)]
         assert tried == [404, 404, 404, 429, 429]
@@ -224,7 +225,7 @@ async def test_who_tries_numbers_waits_ever_longer(tmp_path) -> None:
 
 async def test_offers_that_wait_for_an_answer(tmp_path) -> None:
     limits = VisitorLimits(waiting=2, all_waiting=3, answer_within=0.2)
-    join = JoinHouse(House(CODED), tmp_path, limits, config='trusted_proxies = ["127.0.0.1"]')
+    join = JoinHouse(SecureHouse(CODED), tmp_path, limits, config='trusted_proxies = ["127.0.0.1"]')
     join.stalled = True
     async with TestClient(TestServer(join.app)) as page:
         async def ask(host: str):
@@ -243,7 +244,7 @@ async def test_offers_that_wait_for_an_answer(tmp_path) -> None:
 
 
 async def test_all_offers_that_wait_have_a_limit(tmp_path) -> None:
-    join = JoinHouse(House(CODED), tmp_path, VisitorLimits(all_waiting=0))
+    join = JoinHouse(SecureHouse(CODED), tmp_path, VisitorLimits(all_waiting=0))
     async with TestClient(TestServer(join.app)) as page:
         assert await open_calls(page, 1) == [503]
 
@@ -283,7 +284,7 @@ async def test_streams_of_one_call(join, page) -> None:
 
 async def test_guessed_codes_are_paid_for_by_address(tmp_path) -> None:
     settings = ConferenceSettings(lockouts=LockoutSettings(failures_to_lock=1))
-    join = JoinHouse(House(CODED, settings=settings), tmp_path)
+    join = JoinHouse(SecureHouse(CODED, settings=settings), tmp_path)
     async with TestClient(TestServer(join.app)) as page:
         call = (await page.post("/join/2001", data=SDP, headers=TYPE)).headers["Location"]
         async with page.get(f"{call}/events") as events:
