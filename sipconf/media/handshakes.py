@@ -144,6 +144,10 @@ class Handshakes:
         events, self._events = self._events, []
         return events
 
+    def together(self, leg: int, other: int) -> bool:
+        """Whether two legs live in one worker."""
+        return self._workers.together(leg, other)
+
     # --- what the two sides say --------------------------------------------------------------------------------------
     def _hear(self) -> None:
         for event in self._workers.take_events():

@@ -102,6 +102,10 @@ class MediaPlane:
         events, self._events = self._events, []
         return events
 
+    def together(self, leg: int, other: int) -> bool:
+        """All legs of a plane can be placed in one room."""
+        return True
+
     def tick(self, now: float) -> None:
         """One frame in and out. now: monotonic seconds, 20 ms after the last call."""
         self._apply_changes(now)
