@@ -1,11 +1,12 @@
 """The jitter buffer of a bank whose frames vary in length: whole packets in, out again in the tick in which they begin.
 
 What `jitter` is for codecs whose packets can be cut into halves of a frame (10 ms). Here a half holds the packet that
-begins in it, and how many halves that is long is told by the packet itself; whoever decodes it keeps what is left over
-for the ticks to come, and this room keeps count of that: a packet begun earlier covers a half as well as one that
-begins there. Where a packet begins while an earlier one has something left, the new one takes its place. A gap in which
-nothing comes looks like silence that was not sent (DTX): what was last decoded tells. Packets of less than 10 ms, or of
-no whole number of halves, are dropped and counted as malformed.
+begins in it, and how many halves that is long is told by the packet itself; whoever decodes it keeps what is left
+over for the ticks to come, and this room keeps count of that: a packet begun earlier covers a half as well as one
+that begins there. Where a packet begins while an earlier one has something left, the new one takes its place, but for
+one that has much left: nobody can have us decode several times what we play. A gap in which nothing comes looks like
+silence that was not sent (DTX): what was last decoded tells. Packets of less than 10 ms, or of no whole number of
+halves, are dropped and counted as malformed.
 """
 
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from sipconf.rtp.ring import MAX_PACKET, JitterRing, Moves
 Durations = Callable[[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int64]], NDArray[np.int64]]
 """Samples in packets, int64 (Q,), 0 where malformed, from their first two octets, uint8 (Q,), and sizes, int64 (Q,)."""
 
+MOST_LEFT = FRAME
+"""Halves of a packet that the next one may cut off: a frame was left out between them."""
 _STEP = 64
 """Octets: lengths of what is copied at once are multiples, so that few kinds of copies are made."""
 _FIRST_AND_SECOND = np.arange(FRAME)
@@ -48,12 +51,13 @@ class TakenPackets:
     """One tick's packets of rows 0..n-1, good until packets are put again.
 
     data: uint8 (places, ROW): the payload of place p is data[p, :length]. begun: the packets of this frame. covered:
-    uint8 (n, 2), 1 for each half that a packet fills which begins there or has something left. following: int64 (n,),
-    for rows with a half that nothing covers the place of the packet that begins a frame behind that half, -1 where it
-    is not here (its in-band FEC may tell of what is missing), following_lengths: its octets. levels: uint8 (n,), what
-    the packets of this frame say of its loudness (RFC 6464): 0 to 127, in -dBov, so 127 is the quietest, NO_LEVEL if
-    they do not say. moves: None but seldom: packets of `first` come before those of begun; a row that is repeated
-    begins nothing, and nothing of what is left of its last packet is to be used up.
+    uint8 (n, 2), 1 for each half that a packet fills which begins there or has something left; where it is 0, whatever
+    is left of a packet is void. following: int64 (n,), for rows with a half that nothing covers the place of the packet
+    that begins a frame behind that half, -1 where it is not here (its in-band FEC may tell of what is missing),
+    following_lengths: its octets. levels: uint8 (n,), what the packets of this frame say of its loudness (RFC 6464): 0
+    to 127, in -dBov, so 127 is the quietest, NO_LEVEL if they do not say. moves: None but seldom: packets of `first`
+    come before those of begun; a row that is repeated begins nothing, and nothing of what is left of its last packet is
+    to be used up.
     """
 
     data: NDArray[np.uint8]
@@ -78,6 +82,7 @@ class PacketJitter(JitterRing[Begun]):
     ) -> None:
         self._durations = durations
         self._told = False  # some packet has told its level
+        self._some_long = False  # some packet is so long that much of it may be left
         super().__init__(format, capacity, max_delay_ms)
         self.data: NDArray[np.uint8]
 
@@ -149,6 +154,9 @@ class PacketJitter(JitterRing[Begun]):
         self._halves[at] = halves
         self._levels[at] = batch.levels
         self._told = self._told or bool(np.count_nonzero(batch.levels != NO_LEVEL))
+        self._some_long = self._some_long or bool(np.count_nonzero(halves > MOST_LEFT + 1))
+        if np.count_nonzero(batch.fresh):  # what is left is another's
+            self._left[rows[batch.fresh]] = 0
         self._copy(at, octets, begins, batch.sizes)
 
     def _copy(
@@ -205,36 +213,37 @@ class PacketJitter(JitterRing[Begun]):
         begins = self._stamps.take(starts, mode="clip")
         begins -= play[:, None]
         begins = begins == _FIRST_AND_SECOND
-        # A playing point may move back later: what has been played must not be played again.
-        self._stamps[starts] = -1
         lengths, halves = self._lengths.take(starts, mode="clip"), self._halves.take(starts, mode="clip")
         begun = Begun(starts, lengths, np.zeros(starts.shape, np.int64))
-        self._begin_late(rows, play, begins, halves, begun)
-        told = self._levels.take(starts, mode="clip") if self._told else None
-        np.copyto(starts, -1, where=~begins)
-        lengths *= begins
         left = self._left[rows]
+        self._begin_late(rows, play, left, begins, halves, begun)
         covered = np.empty(starts.shape, bool)
         for half in range(FRAME):
+            if self._some_long:
+                begins[:, half] &= left <= MOST_LEFT
             np.copyto(left, halves[:, half], where=begins[:, half])
             np.greater(left, 0, out=covered[:, half])
             left -= covered[:, half]
         self._left[rows] = left
-        if told is None:
-            return begun, covered, np.full(len(rows), NO_LEVEL, np.uint8)
-        return begun, covered, self._loudest(rows, begins, covered, told)
+        # A playing point may move back later: what has been played must not be played again.
+        self._stamps[starts[begins]] = -1
+        levels = self._loudest(rows, starts, begins, covered)
+        np.copyto(starts, -1, where=~begins)
+        lengths *= begins
+        return begun, covered, levels
 
     def _begin_late(
         self,
         rows: NDArray[np.intp],
         play: NDArray[np.int64],
+        left: NDArray[np.int64],
         begins: NDArray[np.bool_],
         halves: NDArray[np.int64],
         begun: Begun,
     ) -> None:
         """Where a packet should have begun before this frame, because it came late or the begin was left out, begin it
         now as far as it is not over. Seldom."""
-        late = (self.playout.end.take(rows) > play) & ~begins[:, 0] & (self._left.take(rows) == 0)
+        late = (self.playout.end.take(rows) > play) & ~begins[:, 0] & (left == 0)
         if not np.count_nonzero(late):
             return
         late = np.flatnonzero(late)
@@ -245,24 +254,25 @@ class PacketJitter(JitterRing[Begun]):
             i, over = late[k], int(here[k].argmax())
             place = at[k, over]
             over += 1
-            self._stamps[place] = -1
             begins[i, 0] = True
             begun.starts[i, 0], begun.lengths[i, 0], begun.over[i, 0] = place, self._lengths[place], over
             halves[i, 0] = self._halves[place] - over
 
     def _loudest(
-        self, rows: NDArray[np.intp], begins: NDArray[np.bool_], covered: NDArray[np.bool_], told: NDArray[np.uint8]
+        self, rows: NDArray[np.intp], starts: NDArray[np.int64], begins: NDArray[np.bool_], covered: NDArray[np.bool_]
     ) -> NDArray[np.uint8]:
-        """The level of the loudest packet of each frame, NO_LEVEL if one of them does not tell. told: uint8 (k, 2)."""
-        # One more than the level, so that who does not tell has the least, 0, and wins like the loudest.
-        level = self._level[rows]
+        """The level of the loudest packet of each frame, NO_LEVEL if one of them does not tell."""
         loudest = np.full(len(rows), NO_LEVEL, np.uint8)
+        if not self._told:
+            return loudest
+        told, level = self._levels.take(starts, mode="clip"), self._level[rows]
         for half in range(FRAME):
             np.copyto(level, told[:, half], where=begins[:, half])
+            # One more than the level, so that who does not tell has the least, 0, and wins like the loudest.
             np.minimum(loudest, level + np.uint8(1), out=loudest, where=covered[:, half])
         self._level[rows] = level
         loudest -= np.uint8(1)
-        loudest[~covered.any(axis=1)] = NO_LEVEL
+        loudest[~(covered[:, 0] | covered[:, 1])] = NO_LEVEL
         return loudest
 
     def _look_ahead(
@@ -289,7 +299,8 @@ class PacketJitter(JitterRing[Begun]):
             play, left = self.playout.play_of(row), int(self._left[row])
             for place in range(play, play + 2 * FRAME):
                 at = (place & self._halves_each - 1) * self._capacity + row
-                left = int(self._halves[at]) if self._stamps[at] == place else left
+                if self._stamps[at] == place and left <= MOST_LEFT:
+                    left = int(self._halves[at])
                 in_hand[i] &= left > 0
                 left -= 1
         return in_hand

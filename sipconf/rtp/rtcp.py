@@ -29,6 +29,8 @@ DUE_AT_ONCE = 64
 """Reports sent at one time at most: what is left over is sent the next time."""
 PATIENCE = 0.5
 """Seconds that a report waits for company: composing one alone costs as much as composing fifty."""
+LOSS_WEIGHT = 0.25
+"""Of the newest report in the mean of a peer's losses: browsers report every second or so."""
 _MIDDLE = 0xFFFFFFFF
 _NOBODY = -1
 
@@ -43,12 +45,12 @@ class Sent:
 
 
 class Reports:
-    """Reports of all legs. rtt: round trip in s by slot, nan while unknown; peer_fraction_lost: 0 to 1, as the peer
-    reported of what we send; bad: datagrams that were no valid compound."""
+    """Reports of all legs. rtt: round trip in s by slot, nan while unknown; loss_fraction: float32, 0 to 1, of what we
+    send lately, as the peer reports it, smoothed; bad: datagrams that were no valid compound."""
 
     def __init__(self, capacity: int, rng: random.Random, interval: float = 5.0) -> None:
         self.rtt = np.full(capacity, np.nan)
-        self.peer_fraction_lost = np.zeros(capacity)
+        self.loss_fraction = np.zeros(capacity, np.float32)
         self.bad = 0
         self._rng = rng
         self._interval = interval
@@ -78,7 +80,7 @@ class Reports:
         self._ssrc[slot] = ssrc
         self._source[slot] = self._sender[slot] = _NOBODY
         self._sent[slot] = 0
-        self.rtt[slot], self.peer_fraction_lost[slot] = math.nan, 0.0
+        self.rtt[slot], self.loss_fraction[slot] = math.nan, 0.0
         # The first after half the interval (RFC 3550 section 6.2).
         self._plan(slot, now, self._interval / 2)
 
@@ -174,7 +176,7 @@ class Reports:
 
     def _hear_of_us(self, slot: int, block: ReportBlock, now: float) -> None:
         """A peer's view of what we send. Its LSR is our own clock's, so the round trip needs no other (6.4.1)."""
-        self.peer_fraction_lost[slot] = block.fraction / 256
+        self.loss_fraction[slot] += LOSS_WEIGHT * (block.fraction / 256 - self.loss_fraction[slot])
         if not block.last_report:
             return
         trip = ((_ntp(now + self._wall_ahead) >> 16) - block.last_report - block.since_last) & _MIDDLE

@@ -72,7 +72,7 @@ class RtcpCompound(Target):
         expect(bye == said, "BYE that was not said, or not heard")
         for packet in packets:
             _judge_packet(packet)
-        rtt, lost = float(self._reports.rtt[0]), float(self._reports.peer_fraction_lost[0])
+        rtt, lost = float(self._reports.rtt[0]), float(self._reports.loss_fraction[0])
         expect(math.isnan(rtt) or 0 <= rtt < 32768, "a round trip out of sense")
         expect(0 <= lost <= 1, "a loss out of sense")
 
@@ -81,7 +81,7 @@ class RtcpCompound(Target):
         (written,) = self._reports.compose([0], self._now, 1.8e9, streams=self._streams, sent=NOTHING_SENT)
         (report, _) = parse_compound(written)
         expect(isinstance(report, ReceiverReport) and report.ssrc == OURS, "another report")
-        expect(bool(np.all(np.isfinite(self._reports.peer_fraction_lost))), "figures out of sense")
+        expect(bool(np.all(np.isfinite(self._reports.loss_fraction))), "figures out of sense")
 
 
 def _judge_packet(packet: SenderReport | ReceiverReport | SourceDescription | Bye) -> None:

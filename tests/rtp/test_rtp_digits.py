@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
+from sipconf.rtp.formats import lookup
 from sipconf.rtp.packet import ROW, parse
+from sipconf.rtp.packet_jitter import PacketJitter
 from sipconf.rtp.streams import Streams
 from sipconf.rtp.telephone_event import OVER_AFTER, EventReceiver
 from tests.corpus.index import Row, rows
@@ -19,32 +21,43 @@ EVENT, AUDIO, SSRC = 101, 0, 0x1234
 
 
 class Line:
-    """One leg's receive path. say: packets into it, 20 ms apart, and the digits that come out."""
+    """One leg's receive path. say: packets into it (None: one is lost), 20 ms apart, and the digits that come out.
+    jitter: of whole packets, where the leg has one."""
 
-    def __init__(self, event_type: int | None = EVENT, audio: Sequence[int] = (AUDIO,)) -> None:
-        self.streams, self.events, self.now = Streams(1), EventReceiver(), 100.0
+    def __init__(
+        self, event_type: int | None = EVENT, audio: Sequence[int] = (AUDIO,), jitter: PacketJitter | None = None
+    ) -> None:
+        self.streams, self.events, self.now, self.jitter = Streams(1), EventReceiver(), 100.0, jitter
+        rate = jitter.format.clock_rate if jitter else 8000
         self.streams.open(0)
         self.streams.connect(
-            0, remote=HOME, signalling_host=HOME[0], clock_rate=8000, kinds=dict.fromkeys(audio, 0),
+            0, remote=HOME, signalling_host=HOME[0], clock_rate=rate, kinds=dict.fromkeys(audio, 0),
             telephone_event=event_type, remote_rtcp=None, now=self.now,
         )  # fmt: skip
 
-    def say(self, packets: Sequence[bytes], gap: float = 0.02) -> str:
+    def say(self, packets: Sequence[bytes | None], gap: float = 0.02) -> str:
         heard = ""
         for data in packets:
+            data = data or b""  # lost
             block = np.zeros((1, ROW), np.uint8)
             block[0, : len(data)] = np.frombuffer(data, np.uint8)
             slots, parsed = np.zeros(1, np.intp), parse(block, np.array([len(data)]))
             received = self.streams.receive(slots, parsed, self.now)
+            if self.jitter is not None:
+                for batch in received.batches:
+                    self.jitter.put(slots, batch, block)
+                if gap:
+                    self.jitter.take(1)
             heard += "".join(d for _, d in self.events.receive(slots, received.events, parsed, block, self.now))
             self.now += gap
         return heard
 
 
 class Handset:
-    """Makes audio and presses of one stream."""
+    """Makes audio and presses of one stream. samples: of a frame, on the stream's clock."""
 
-    def __init__(self, seed: int = 1) -> None:
+    def __init__(self, seed: int = 1, samples: int = 160, frame: bytes = bytes(160)) -> None:
+        self.samples, self.frame = samples, frame
         rng = random.Random(seed)
         self.sequence, self.timestamp = rng.getrandbits(16), rng.getrandbits(32)
 
@@ -55,17 +68,18 @@ class Handset:
     def audio(self, count: int) -> list[bytes]:
         made = []
         for _ in range(count):
-            made.append(self.packet(AUDIO, bytes(160), self.timestamp))
-            self.timestamp += 160
+            made.append(self.packet(AUDIO, self.frame, self.timestamp))
+            self.timestamp += self.samples
         return made
 
-    def press(self, key: str, packets: int = 5, event_type: int = EVENT) -> list[bytes]:
-        """So many packets of 20 ms, and the last one twice more."""
-        code, begin, made = KEYS.index(key), self.timestamp, []
+    def press(self, key: str, packets: int = 5, event_type: int = EVENT, samples: int = 0) -> list[bytes]:
+        """So many packets of 20 ms, and the last one twice more. samples: of 20 ms in durations, if not those of a
+        frame."""
+        code, begin, made, step = KEYS.index(key), self.timestamp, [], samples or self.samples
         for n in [*range(packets), packets - 1, packets - 1]:
             end = 0x80 if n == packets - 1 else 0
-            made.append(self.packet(event_type, struct.pack("!BBH", code, end | 10, 160 * (n + 1)), begin))
-        self.timestamp += 160 * packets
+            made.append(self.packet(event_type, struct.pack("!BBH", code, end | 10, step * (n + 1)), begin))
+        self.timestamp += self.samples * packets
         return made
 
 
@@ -74,6 +88,25 @@ def begun() -> tuple[Line, Handset]:
     line, handset = Line(), Handset()
     line.say(handset.audio(10))
     return line, handset
+
+
+@pytest.mark.parametrize("lost", [0.0, 0.2])
+def test_keys_of_a_browser_come_at_either_clock_and_delay_nothing(lost: float) -> None:
+    """Opus at 48000, events at the same clock or with durations at 8000. The end packets that are said again count in
+    the sequence and take no time."""
+    rng, jitter = random.Random(4), PacketJitter(lookup("opus", 48000), 1)
+    jitter.open(0)
+    line, handset = Line(jitter=jitter), Handset(samples=960, frame=b"\x08" + bytes(30))
+    line.say(handset.audio(300))
+    before, heard = float(jitter.delay_ms(0)), ""
+    for n, key in enumerate(KEYS + "1155##"):
+        packets = handset.press(key, packets=rng.choice((5, 10, 60)), samples=(160, 960)[n % 2])
+        heard += line.say([one if rng.random() >= lost else None for one in packets[:-2]])
+        heard += line.say(packets[-2:], gap=0.0)
+        heard += line.say(handset.audio(50))
+    assert heard == KEYS + "1155##"
+    assert float(jitter.delay_ms(0)) <= before + 1 and jitter.playout.grown[0] == 0
+    assert jitter.playout.resynced[0] == 0 and jitter.late[0] == 0
 
 
 @pytest.mark.parametrize("dropped", range(7))

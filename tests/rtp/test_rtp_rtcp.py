@@ -8,7 +8,7 @@ import pytest
 
 from sipconf.errors import PeerError
 from sipconf.rtp.packet import ROW, parse
-from sipconf.rtp.rtcp import NTP_EPOCH, PATIENCE, Reports, Sent
+from sipconf.rtp.rtcp import LOSS_WEIGHT, NTP_EPOCH, PATIENCE, Reports, Sent
 from sipconf.rtp.rtcp_packets import (
     Bye,
     ReceiverReport,
@@ -90,7 +90,25 @@ def test_a_sender_report_and_the_round_trip_it_brings_back():
     answer = bytes.fromhex("81c9000700000009") + block
     assert math.isnan(reports.rtt[2])
     reports.receive(2, answer, 101.25, streams)
-    assert reports.rtt[2] == pytest.approx(0.25, abs=1e-3) and reports.peer_fraction_lost[2] == 0.25
+    assert reports.rtt[2] == pytest.approx(0.25, abs=1e-3) and reports.loss_fraction[2] == 0.25 * LOSS_WEIGHT
+
+
+def test_the_losses_of_a_leg_are_what_its_peer_says_of_our_stream_smoothed():
+    rng = random.Random(3)
+    streams, reports, by_hand = Streams(4), Reports(1, random.Random(1)), 0.0
+    reports.open(3, 0.0, "x", 77)
+    for n in range(40):
+        blocks = []
+        for ssrc in rng.choices((77, 78, 9), k=rng.randrange(3)):
+            blocks.append(ReportBlock(ssrc, rng.randrange(256), 5, 1, 0, 0, 0))
+            if ssrc == 77:
+                by_hand += (blocks[-1].fraction / 256 - by_hand) / 4
+        info = rng.choice((None, SenderInfo(1, 2, 3, 4)))
+        reports.receive(3, build_report(9, info, tuple(blocks)), n, streams)
+        assert reports.loss_fraction[3] == pytest.approx(by_hand, abs=1e-6)
+    assert by_hand > 0.1 and reports.loss_fraction.dtype == np.float32
+    reports.open(3, 50.0, "x", 78)
+    assert reports.loss_fraction[3] == 0
 
 
 def test_many_at_once_read_as_one_by_one():

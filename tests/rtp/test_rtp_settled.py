@@ -93,6 +93,24 @@ def test_every_packet_reaches_its_own_peer_and_the_rest_is_handed_back(
         pairs[3][1].recv(2000)
 
 
+def test_what_is_sent_again_stays_prepared_beside_packets_that_are_others_every_time(
+    settled: Settled, pairs: list[tuple[socket.socket, socket.socket]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for leg, (ours, _) in enumerate(pairs):
+        settled.add(leg, ours.fileno())
+    planned: list[int] = []
+    plan = settled._plan
+    monkeypatch.setattr(settled, "_plan", lambda slots, packets: planned.append(len(slots)) or plan(slots, packets))
+    buffer = np.zeros((LEGS, 172), np.uint8)
+    fixed = [0, 1, 2], [memoryview(row) for row in buffer[:3]]
+    for turn in range(1, 21):
+        settled.send(*fixed)
+        for leg in (3, 4):
+            settled.send([leg], [memoryview(buffer[leg])[:turn]])
+            assert len(pairs[leg][1].recv(2000)) == turn
+    assert planned.count(3) == 1 and planned.count(1) == 40
+
+
 def test_a_closed_peer_is_counted_and_does_not_stop_the_others(
     settled: Settled, pairs: list[tuple[socket.socket, socket.socket]]
 ) -> None:

@@ -23,10 +23,12 @@ falls just before or just behind ours. Who brings nothing twice running is asked
 ROWS_PER_SOCKET = 3
 """Rows that the block should have for each socket."""
 _KNOWN_BUFFERS = 4096
+_PLANS = 8
+"""Sends that are kept prepared; banks whose packets vary in length bring a new one every tick."""
 _NONE = np.zeros(0, np.int64)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Sends:
     slots: Sequence[int]
     packets: Sequence[memoryview]
@@ -159,6 +161,9 @@ class Settled:
         the same two objects, whose buffers it may have filled anew, and nobody has come or gone."""
         for known in self._sends:
             if known.slots is slots and known.packets is packets:
+                if known is not self._sends[-1]:  # those of last use are forgotten last
+                    self._sends.remove(known)
+                    self._sends.append(known)
                 break
         else:
             known = self._plan(slots, packets)
@@ -189,5 +194,5 @@ class Settled:
             WRITE, np.array(fds, np.int64), np.array(addresses, np.uint64), np.array(sizes, np.int64)
         )
         plan = _Sends(slots, packets, requests, others)
-        self._sends = [*self._sends[-7:], plan]
+        self._sends = [*self._sends[1 - _PLANS :], plan]
         return plan
