@@ -165,6 +165,8 @@ class PacketDecoding:
         for half, start in enumerate(starts):
             if start >= 0:
                 self._begin(row, rest, start, int(begun.lengths[k, half]), int(begun.over[k, half]))
+            elif taken is not None and not taken.covered[row, half]:
+                rest.begin = rest.end  # void
             part = out[half * _HALF : (half + 1) * _HALF]
             if rest.begin < rest.end:
                 part[:] = rest.samples[rest.begin : rest.begin + _HALF]

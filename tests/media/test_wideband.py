@@ -142,7 +142,7 @@ def test_what_receivers_lose_decides_how_they_are_guarded(house: Callable[..., H
     leg = home.plane._legs.get(5)
     assert leg is not None
     phone = home.phones[5]
-    report = struct.pack("!BBHIIIIIII", 0x81, 201, 7, phone.ssrc & 0xFFFFFFFF, leg.ssrc, 51 << 24, 0, 0, 0, 0)
+    report = struct.pack("!BBHIIIIIII", 0x81, 201, 7, phone.ssrc & 0xFFFFFFFF, leg.ssrc, 255 << 24, 0, 0, 0, 0)
     home.network.throw((phone.address[0], 4001), phone.port + 1, report, home.now)
     home.run(0.5, silent=(4, 5, 6))
     assert bank.encoders.loss_class.tolist()[:3] == [0, 2, 0] and bank.encoders.running == 2
