@@ -102,7 +102,13 @@ class PacketDecoding:
         odd[self._decode_plain(np.flatnonzero(plain), pcm, taken.begun)] = True
         for row in np.flatnonzero(odd).tolist():
             self._decode_any(row, pcm[row], taken.begun, row, taken, talking=bool(levels.talking[row]))
-        to_int16_scale(pcm)
+        rows = np.flatnonzero(concerned)
+        if 2 * len(rows) > n:
+            to_int16_scale(pcm)
+        else:
+            decoded = pcm[rows]
+            to_int16_scale(decoded)
+            pcm[rows] = decoded
         return taken.covered, slips
 
     def conceal(self, pcm: Pcm) -> None:
@@ -165,6 +171,8 @@ class PacketDecoding:
         for half, start in enumerate(starts):
             if start >= 0:
                 self._begin(row, rest, start, int(begun.lengths[k, half]), int(begun.over[k, half]))
+            elif taken is not None and not taken.covered[row, half]:
+                rest.begin = rest.end  # void
             part = out[half * _HALF : (half + 1) * _HALF]
             if rest.begin < rest.end:
                 part[:] = rest.samples[rest.begin : rest.begin + _HALF]
