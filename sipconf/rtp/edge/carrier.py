@@ -85,9 +85,8 @@ class Carrier:
             self._on_ports.add(slot)
             return port
         assert self._shared is not None
-        if slot not in self._on_shared:
-            self._on_shared.add(slot)
-            self._shared.open_plain(slot)
+        self._on_shared.add(slot)
+        self._shared.open_plain()
         return self._shared.port
 
     def connect(

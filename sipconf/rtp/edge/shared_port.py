@@ -22,7 +22,7 @@ from sipconf.rtp.stun import Address
 
 ROWS = 2048
 """Datagrams read in one tick; the rest wait in the socket."""
-STRANGERS_READ, STRANGERS_VERIFIED, PEERS_READ = 400, 100, 200
+STRANGERS_READ, STRANGERS_VERIFIED, PEERS_READ = 200, 100, 200
 """Checks of one tick from addresses that are no pair: those that are read, which takes some 5 us each, and those whose
 password is verified, some 25 us; and those read from addresses that are. A flood of forged ones must not keep the
 running legs' consent waiting."""
@@ -70,7 +70,8 @@ class SharedPort:
     # --- legs --------------------------------------------------------------------------------------------------------
     def open(self, slot: int, credentials: Credentials, now: float) -> None:
         """Answer the leg's checks."""
-        self._open_inbox()
+        if self._inbox is None:
+            self._inbox = Inbox(ROWS)
         self._checked.add(slot)
         self.agent.open(slot, credentials, now)
 
@@ -82,12 +83,8 @@ class SharedPort:
         self.agent.choose(slot, credentials, remote_ufrag, now)
         self._follow()
 
-    def open_plain(self, slot: int) -> None:
-        """A telephone's leg, whose peer is found by its address alone."""
-        self._open_inbox()
-        self._plain.wait(slot, None, "")
-
-    def _open_inbox(self) -> None:
+    def open_plain(self) -> None:
+        """There will be a telephone's leg, whose peer is found by its address alone."""
         if self._inbox is None:
             self._inbox = Inbox(ROWS)
 
