@@ -265,6 +265,15 @@ def test_a_private_call_comes_into_a_conference(at, asked_in):
     assert not at.service.guests and not at.service.private
 
 
+def test_nobody_is_put_into_an_encrypted_conference_unseen(house, callers):
+    at = house(ConferenceSpec("Vault", "2001", encrypted=True))
+    at.user, _ = callers
+    at.dial("a", "2001", at.user("101"))
+    bob = talk(at, "b")
+    refer(at, "a", "102", takes_over="b")
+    assert at.news[-1][2] == 403 and "encrypted" in at.news[-1][3] and at.room[bob] == at.room["b"] != "2001"
+
+
 def test_whose_second_call_it_is_not(at):
     talk(at, "a")
     other = talk(at, "b", caller="104", called="103")
