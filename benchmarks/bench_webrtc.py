@@ -6,19 +6,20 @@ the same legs served by aiortc's RTCPeerConnection. `python -m benchmarks.bench_
 """
 
 import asyncio
-import json
 import os
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from benchmarks import generators, webrtc_calls
+from benchmarks.generators import hear, tell
 from benchmarks.placement import cores, described
 from benchmarks.plane import FIRST_PORT, LAST_PORT, PCMU, Row, run_floor, tick_figures
 from sipconf.media import protocol
 from sipconf.media.handshakes import Handshakes
-from sipconf.media.supervisor import MediaSupervisor, WorkerSettings, worker_environment
+from sipconf.media.supervisor import MediaSupervisor, WorkerSettings
 from sipconf.rtp.edge import dtls
 
 SECONDS, QUICK_SECONDS, WARM_SECONDS = 10.0, 3.0, 4.0
@@ -30,7 +31,6 @@ ALSO_CALLING = 1.5
 """Seconds of calls beyond the measured ones, so that their rate is the same all along."""
 OPEN_TIMEOUT = 30.0
 ROOM = 1
-Call = tuple[int, str, str, tuple[str, str]]
 OPUS = protocol.RtpFormat("opus", 48_000, 111, "useinbandfec=1")
 LEVEL_ID, TELEPHONE_EVENT = 1, 101
 
@@ -108,8 +108,8 @@ class Bench:
             leg, None, None, host, (rtp,), rtp, TELEPHONE_EVENT, True, "sendrecv", webrtc=terms,
             audio_level=LEVEL_ID if self.case.levels else None))  # fmt: skip
 
-    def _where(self, leg: int, ice: protocol.IceCredentials) -> Call:
-        return self.ports[leg], ice.ufrag, ice.password, self.certificate.fingerprint()
+    def _where(self, leg: int, ice: protocol.IceCredentials) -> webrtc_calls.Place:
+        return leg, self.ports[0], ice.ufrag, ice.password, self.certificate.fingerprint()
 
     async def run(self) -> Row:
         case = self.case
@@ -121,10 +121,11 @@ class Bench:
             assert pid is not None
             if core is not None:
                 os.sched_setaffinity(pid, {core})
-            generator = await start(
-                {"legs": case.legs, "more": case.later, "codec": case.codec, "talking": case.talking,
-                 "level": LEVEL_ID if case.levels else None, "core": load_core, "warm": WARM_SECONDS,
-                 "seconds": case.seconds})  # fmt: skip
+            generator = await generators.start("webrtc_generator")
+            tell(generator, {
+                "legs": case.legs, "more": case.later, "codec": case.codec, "talking": case.talking,
+                "level": LEVEL_ID if case.levels else None, "core": load_core, "warm": WARM_SECONDS,
+                "seconds": case.seconds})  # fmt: skip
             peers = await hear(generator)
             opened = {leg: self._open(leg) for leg in range(case.legs)}
             await self._until(lambda: len(self.ports) == case.legs)
@@ -142,7 +143,7 @@ class Bench:
             await more
         finally:
             if generator is not None:
-                await end(generator)
+                await generators.end(generator)
             await self.media.stop()
         return {**result, **tick_figures([self.events], case.seconds), "setup_ms_per_leg": setup / case.legs * 1e3,
                 "refused": len(self.failed)}  # fmt: skip
@@ -156,85 +157,32 @@ class Bench:
             await asyncio.sleep(max(0.0, begin + number / self.case.calls - loop.time()))
             ice = self._open(leg)
             self._connect(leg, ice, peers)
-            tell(generator, [self._where(0, ice)])
+            tell(generator, [self._where(leg, ice)])
             if number >= self.case.calls:
                 self.media.send(protocol.CloseLeg(leg - self.case.calls))
 
 
-async def start(plan: Row) -> Process:
-    """A load generator that has its plan."""
-    generator = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.webrtc_generator", stdin=PIPE, stdout=PIPE, env=worker_environment(),
-        limit=1 << 22,
-    )  # fmt: skip
-    tell(generator, plan)
-    return generator
-
-
-def tell(generator: Process, what: object) -> None:
-    assert generator.stdin
-    generator.stdin.write(json.dumps(what).encode() + b"\n")
-
-
-async def hear(generator: Process) -> Row:
-    assert generator.stdout
-    line = await generator.stdout.readline()
-    if not line:
-        raise RuntimeError("the load generator failed; its own message is above")
-    return json.loads(line)
-
-
-async def end(generator: Process) -> None:
-    if generator.stdin:
-        generator.stdin.close()
-    if generator.returncode is None:
-        try:
-            await asyncio.wait_for(generator.wait(), 5.0)
-        except TimeoutError:
-            generator.kill()
-            await generator.wait()
-
-
 # --- aiortc's RTCPeerConnection --------------------------------------------------------------------------------------
-OFFER = "\r\n".join((
-    "v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0", "a=ice-lite", "a=group:BUNDLE 0",
-    "m=audio {port} UDP/TLS/RTP/SAVPF 0", "c=IN IP4 {host}", "a=mid:0", "a=sendrecv", "a=rtcp-mux",
-    "a=rtpmap:0 PCMU/8000", "a=ice-ufrag:{ufrag}", "a=ice-pwd:{password}",
-    "a=candidate:1 1 udp 2130706431 {host} {port} typ host", "a=end-of-candidates",
-    "a=fingerprint:{fingerprint[0]} {fingerprint[1]}", "a=setup:active", "",
-))  # fmt: skip
-
-
-def attribute(sdp: str, name: str) -> str:
-    """The value of the first such line."""
-    return next(line.partition(":")[2] for line in sdp.splitlines() if line.startswith(f"a={name}:"))
-
-
 async def run_aiortc(legs: int, seconds: float, apart: bool) -> Row:
     """The same legs, each a RTCPeerConnection of one process."""
     core, load_core = cores(apart)
-    where = [] if core is None else [str(core)]
-    server = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.aiortc_server", *where, stdin=PIPE, stdout=PIPE, env=worker_environment(),
-        limit=1 << 22,
-    )  # fmt: skip
-    generator = await start({"legs": legs, "codec": "PCMU", "core": load_core, "warm": WARM_SECONDS,
-                             "seconds": seconds, "lite": True})  # fmt: skip
+    server = await generators.start("aiortc_server", *([] if core is None else [str(core)]))
+    generator = await generators.start("webrtc_generator")
     try:
+        tell(generator, {"legs": legs, "codec": "PCMU", "core": load_core, "warm": WARM_SECONDS, "seconds": seconds,
+                         "lite": True})  # fmt: skip
         peers = await hear(generator)
-        tell(server, [OFFER.format(ufrag=ufrag, password=password, host=host, port=port,
-                                   fingerprint=peers["fingerprint"])
-                      for ufrag, password, (host, port) in peers["peers"]])  # fmt: skip
+        tell(server, [webrtc_calls.offer(peers, leg, "active").replace("t=0 0", "t=0 0\r\na=ice-lite")
+                      for leg in range(legs)])  # fmt: skip
         answers = await hear(server)
-        calls = [(int(attribute(sdp, "candidate").split()[5]), attribute(sdp, "ice-ufrag"), attribute(sdp, "ice-pwd"),
-                  attribute(sdp, "fingerprint").split()) for sdp in answers]  # fmt: skip
-        tell(generator, {"calls": calls, "pids": [server.pid]})
+        tell(generator, {"calls": [webrtc_calls.place(leg, sdp) for leg, sdp in enumerate(answers)],
+                         "pids": [server.pid]})  # fmt: skip
         await hear(generator)
         tell(generator, {})
         return await hear(generator)
     finally:
-        await end(generator)
-        await end(server)
+        await generators.end(generator)
+        await generators.end(server)
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------
@@ -279,10 +227,11 @@ def run(quick: bool = False, apart: bool = True) -> list[Row]:
                            (Case(legs, "opus", seconds=seconds, apart=apart), "all talk")):  # fmt: skip
             add(compare(case, f"webrtc Opus N={legs} {kind}"))
     legs = QUICK_HANDSHAKE_LEGS if quick else HANDSHAKE_LEGS
-    case = Case(legs, calls=HANDSHAKES_PER_SECOND, seconds=seconds, apart=apart)
-    row = measure(case)
+    row = measure(Case(legs, calls=HANDSHAKES_PER_SECOND, seconds=seconds, apart=apart))
     add({"name": f"webrtc handshakes, {legs} mixed", **row,
          "handshakes_per_second": row["handshakes"] / (WARM_SECONDS + seconds - ALSO_CALLING)})  # fmt: skip
+    add({"name": f"webrtc calls, {legs} mixed",
+         **webrtc_calls.run(legs, HANDSHAKES_PER_SECOND, WARM_SECONDS, seconds, apart)})  # fmt: skip
     return rows
 
 

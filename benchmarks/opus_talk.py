@@ -1,4 +1,4 @@
-"""Packets of Opus to repeat: what a leg of the load generator says, encoded once by PyAV's libopus."""
+"""What a leg of the load generator says in Opus, packets to repeat, and what it hears; by PyAV's libopus."""
 
 from functools import cache
 
@@ -29,3 +29,17 @@ def opus_loop(voice: int | None) -> list[bytes]:
         frame.sample_rate, frame.pts = RATE, first
         packets += [bytes(packet) for packet in context.encode(frame)]
     return packets[-PACKETS:]  # the encoder has settled
+
+
+class Decoder:
+    """Of one stream, at 48 kHz."""
+
+    def __init__(self) -> None:
+        self._context = av.CodecContext.create("libopus", "r")
+        self._context.sample_rate, self._context.layout = RATE, "mono"
+
+    def decode(self, payload: bytes) -> np.ndarray:
+        """Float samples at int16 scale."""
+        frames = self._context.decode(av.Packet(payload))
+        sound = np.concatenate([frame.to_ndarray().ravel() for frame in frames]) if frames else np.zeros(1)
+        return sound.astype(np.float32) * (32768 if sound.dtype.kind == "f" else 1)

@@ -70,14 +70,16 @@ class Asked:
 
 @dataclass(slots=True)
 class Call:
-    """A call that is up. media: where its RTP goes. ended: set when the server says BYE. The delays are seconds
-    from a request out to its answer in: the INVITE without credentials to 401, the one with them to 200."""
+    """A call that is up. media: where its RTP goes; sdp: the whole answer. ended: set when the server says BYE. The
+    delays are seconds from a request out to its answer in: the INVITE without credentials to 401, the one with them to
+    200."""
 
     call_id: str
     tag: str
     to: str
     target: str
     media: Address
+    sdp: str
     challenge_delay: float
     answer_delay: float
     cseq: int = FIRST_AUTHORIZED
@@ -134,11 +136,12 @@ class Telephone(asyncio.DatagramProtocol):
         """The next request goes out without credentials."""
         self._challenge = {}
 
-    async def call(self, dialled: str, media_port: int = SILENT_PORT, media_host: str | None = None) -> Call:
-        """Call until answered, and acknowledge. Raises Refused."""
+    async def call(self, dialled: str, media_port: int = SILENT_PORT, media_host: str | None = None,
+                   offer: str | None = None) -> Call:  # fmt: skip
+        """Call until answered, and acknowledge. offer: another than that of a telephone. Raises Refused."""
         call_id, tag = f"{self.token()}@{self.host}", self.token()
         uri = f"sip:{dialled}@{self.domain}"
-        offer = SDP.format(host=media_host or self.host, port=media_port)
+        offer = offer or SDP.format(host=media_host or self.host, port=media_port)
         began = time.monotonic()
         answer = await self.ask("INVITE", uri, f"<{uri}>", call_id, tag, 1, "", offer)
         challenged = time.monotonic()
@@ -154,7 +157,7 @@ class Telephone(asyncio.DatagramProtocol):
         if target is None or where is None or port is None:
             raise Refused(200, "an answer that nobody can use")
         call = Call(call_id, tag, answer.header("To"), target[1], (where[1], int(port[1])),
-                    challenged - began, answer.heard_at - challenged)  # fmt: skip
+                    answer.body, challenged - began, answer.heard_at - challenged)  # fmt: skip
         self._calls[call_id] = call
         return call
 

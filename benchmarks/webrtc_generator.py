@@ -20,13 +20,13 @@ import numpy as np
 from pylibsrtp._binding import ffi, lib
 
 from benchmarks.load_generator import HEADER, HEADER_BYTES, LOOP_PACKETS, MULAW, SLOTS, processor_seconds, talk
-from benchmarks.opus_talk import opus_loop
+from benchmarks.opus_talk import Decoder, opus_loop
 from benchmarks.placement import settle
 from benchmarks.webrtc_peer import CERTIFICATE, MOST_OCTETS, Peer, handle
 
 ROW_BYTES = 1024
-WATCHED = 2
-"""Legs whose packets are decrypted."""
+WATCHED = 1
+"""Legs whose packets are decrypted and decoded."""
 SETUP_PATIENCE = 60.0
 READ_EVERY = 5
 """Milliseconds between two looks at what has come."""
@@ -40,8 +40,8 @@ LEVEL_EXTENSION = 0xBEDE
 SPEAKING_DB, SILENT_DB = 20, 90
 """Levels that packets tell (RFC 6464), -dBov."""
 
-Call = tuple[int, str, str, tuple[str, str]]
-"""Where one leg calls: the server's port, ufrag, password and fingerprint."""
+Call = tuple[int, int, str, str, tuple[str, str]]
+"""Where a leg calls: its number, the server's port, ufrag, password and fingerprint."""
 
 
 class Generator:
@@ -69,12 +69,13 @@ class Generator:
         self.counts = np.zeros(self.legs, np.int64)
         self.forged = 0
         self.power: list[float] = []
+        self._decoder = Decoder()
         self._poll = select.epoll()
         self._leg_of = {peer.socket.fileno(): leg for leg, peer in enumerate(self.peers)}
         for peer in self.peers:
             self._poll.register(peer.socket.fileno(), select.EPOLLIN)
         self._buffer = memoryview(bytearray(MOST_OCTETS))
-        self.called = 0
+        self.called: list[Peer] = []
         self.coming: queue.SimpleQueue[list[Call]] = queue.SimpleQueue()
 
     def _sounds(self, codec: str, talking: int, rng: np.random.Generator) -> list[list[bytes]]:
@@ -101,18 +102,17 @@ class Generator:
             words[:, 5] = np.where(np.arange(self.legs) < talking, 0x80 | SPEAKING_DB, SILENT_DB)
 
     def call(self, calls: list[Call]) -> None:
-        """The next legs call."""
-        for port, ufrag, password, fingerprint in calls:
-            peer = self.peers[self.called]
-            self.called += 1
-            peer.call(port, ufrag, password, fingerprint, self.lite)
+        """These legs call now."""
+        for leg, port, ufrag, password, fingerprint in calls:
+            self.called.append(self.peers[leg])
+            self.peers[leg].call(port, ufrag, password, fingerprint, self.lite)
 
     def secure(self) -> float:
         """Until all that called have keys; seconds that it took."""
         began = time.monotonic()
-        while waiting := [peer for peer in self.peers[: self.called] if peer.secured is None]:
+        while waiting := [peer for peer in self.called if peer.secured is None]:
             if time.monotonic() > began + SETUP_PATIENCE:
-                raise RuntimeError(f"{len(waiting)} of {self.called} legs have no keys")
+                raise RuntimeError(f"{len(waiting)} of {len(self.called)} legs have no keys")
             self.receive()
             for peer in waiting:
                 peer.tick()
@@ -168,14 +168,15 @@ class Generator:
         except Exception:
             self.forged += 1
             return
-        if self.payload_type == 0:
-            self.power.append(float(np.mean(MULAW[np.frombuffer(clear[HEADER_BYTES:], np.uint8)] ** 2)))
+        payload = clear[HEADER_BYTES + (4 + 4 * int.from_bytes(clear[14:16]) if clear[0] & 0x10 else 0) :]
+        sound = MULAW[np.frombuffer(payload, np.uint8)] if self.payload_type == 0 else self._decoder.decode(payload)
+        self.power.append(float(np.mean(sound**2)))
 
     def look_after(self, step: int) -> None:
         """New calls; checks and lost flights of a share of the legs in each step."""
         while not self.coming.empty():
             self.call(self.coming.get())
-        for peer in self.peers[step % TICK_EVERY : self.called : TICK_EVERY]:
+        for peer in self.called[step % TICK_EVERY :: TICK_EVERY]:
             peer.tick()
 
     def run(self, warm: float, seconds: float, pids: list[int]) -> dict[str, Any]:

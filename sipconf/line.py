@@ -130,7 +130,7 @@ class Line:
         kind, *others = kinds or (Kind.PLAIN if self.negotiated is None else self.negotiated.kind,)
         if kind is not Kind.SDES:
             self.local = replace(self.local, crypto=())
-        elif not self.local.crypto:
+        elif kinds or not self.local.crypto:  # no two telephones rung have the same keys
             self.local = replace(self.local, crypto=crypto_sdp.fresh_of_all(rng))
         text = make_offer(capabilities, self.local, kind=kind)
         self.made_offer = Offered(text, self.local, tuple(others))

@@ -32,6 +32,10 @@ log = logging.getLogger(__name__)
 ENCRYPTED_CONFERENCE = "This conference takes encrypted calls only: use SRTP, over TLS, in your telephone"
 
 
+APART = "These two calls cannot be put together; transfer without asking first"
+"""Their media live in different workers."""
+
+
 class Switchboard:
     """Connects the SIP user agent, the conference service and a media plane."""
 
@@ -153,13 +157,16 @@ class Switchboard:
 
     def _referred(self, event: sip.Referred, now: float) -> None:
         line, second = self.lines.of_session(event.session), None
+        if line is None:
+            return
         if event.replaces is not None:
-            session = self._agent.session_of(event.replaces)
-            other = self.lines.of_session(session or "")
+            other = self.lines.of_session(self._agent.session_of(event.replaces) or "")
             # A call that is not here is nobody's second one, and is refused as that.
             second = "" if other is None else other.call
-        if line is not None:
-            self._conferences.receive(fact.TransferAsked(line.call, event.referral, event.target, second), now)
+            if other is not None and not self._plane.together(line.leg, other.leg):
+                self._agent.report_referral(event.session, event.referral, 503, APART, now)
+                return
+        self._conferences.receive(fact.TransferAsked(line.call, event.referral, event.target, second), now)
 
     def _progress(self, event: sip.CallProgress, now: float) -> None:
         if (line := self.lines.of_session(event.session)) is not None:

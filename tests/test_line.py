@@ -7,7 +7,7 @@ import pytest
 from sipconf.line import Line, Stage
 from sipconf.lines import Lines
 from sipconf.sip.flow import Flow
-from sipconf.sip.offer import Capabilities, Format, LocalMedia, OfferError
+from sipconf.sip.offer import Capabilities, Format, LocalMedia, OfferError, Protection
 
 FLOW = Flow("udp", ("198.51.100.1", 5062), ("192.0.2.1", 5060))
 OTHER = Flow("udp", ("198.51.100.2", 5062), ("192.0.2.1", 5060))
@@ -128,3 +128,59 @@ def test_a_room_keeps_its_number_while_somebody_is_in_it() -> None:
     lines.leave(one)  # is in none
     lines.close(one)
     assert lines.leftovers() == 0
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+KEY = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"
+OTHER_KEY = KEY.replace("d0Rm", "d0Rn")
+
+
+def secure(key: str, suite: str = "AES_CM_128_HMAC_SHA1_80", tag: int = 1) -> bytes:
+    return sdp("0", f"a=crypto:{tag} {suite} inline:{key}").replace(b"RTP/AVP", b"RTP/SAVP")
+
+
+@pytest.fixture
+def srtp(line: Line) -> Line:
+    line.protection = Protection(sdes=True)
+    line.read_offer(secure(KEY), CAPABILITIES)
+    line.write_answer(RNG)
+    return line
+
+
+def test_our_key_goes_on_with_theirs_under_whatever_tag(srtp: Line) -> None:
+    before = srtp.connection().srtp
+    assert b"a=crypto:5 AES_CM_128_HMAC_SHA1_80 " in srtp.answer_again(secure(KEY, tag=5), CAPABILITIES, RNG)
+    assert srtp.connection().srtp == before
+    srtp.answer_again(secure(OTHER_KEY), CAPABILITIES, RNG)
+    after = srtp.connection().srtp
+    assert after is not None and before is not None and after.rx != before.rx and after.tx != before.tx
+    srtp.answer_again(secure(OTHER_KEY, "AES_CM_128_HMAC_SHA1_32"), CAPABILITIES, RNG)
+    assert srtp.connection().srtp.profile == "AES_CM_128_HMAC_SHA1_32"
+
+
+def test_an_offer_of_ours_in_an_srtp_call_has_the_key_that_it_had(srtp: Line) -> None:
+    before = srtp.connection().srtp
+    offer = srtp.answer_again(None, CAPABILITIES, RNG)
+    assert b"RTP/SAVP" in offer and offer.count(b"a=crypto:") == 1
+    srtp.take_answer(secure(KEY), CAPABILITIES)
+    assert srtp.connection().srtp == before
+
+
+def test_an_answer_to_a_refresh_keeps_to_its_suite(srtp: Line) -> None:
+    before = srtp.connection()
+    with pytest.raises(OfferError, match="another SRTP suite"):
+        srtp.take_answer(secure(KEY, "AES_CM_128_HMAC_SHA1_32"), CAPABILITIES)
+    assert srtp.connection() == before
+    srtp.take_answer(secure(OTHER_KEY), CAPABILITIES)
+    assert srtp.connection().srtp.tx == before.srtp.tx  # it was said already
+
+
+def test_no_repr_of_a_line_or_its_terms_shows_a_key(srtp: Line) -> None:
+    shown = repr(srtp) + repr(srtp.connection())
+    assert KEY not in shown and repr(srtp.connection().srtp.tx)[2:-1] not in shown
+
+
+def test_what_may_arrive_is_of_one_clock(line: Line) -> None:
+    line.describe_offer(CAPABILITIES, RNG)
+    line.take_answer(sdp("97 0 8", "a=rtpmap:97 L16/16000"), CAPABILITIES)
+    assert [each.encoding for each in line.connection().rx_formats] == ["L16"]

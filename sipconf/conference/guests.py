@@ -132,7 +132,8 @@ class Guests:
         guest.person.state = State.RINGING
         self._tell(guest, 100)
         spec = room.spec
-        self._outbox.add(CallOut(guest.person.call, user.extension, spec.extension, spec.name, spec.extension))
+        self._outbox.add(CallOut(
+            guest.person.call, user.extension, spec.extension, spec.name, spec.extension, spec.encrypted))
         self._desk.agenda.set(guest.person.call, now + self._ring_limit)
         room.announce("ringing", guest.person)
 

@@ -19,6 +19,7 @@ NOT_INSIDE = Refusal(403, "Please transfer once you are connected")
 NO_CONFERENCE = Refusal(403, "A conference cannot be put into another one")
 NO_NUMBERS = Refusal(403, "Telephone numbers cannot be called from here")
 YOURSELF = Refusal(486, "That is your own extension")
+NOT_PROVEN = Refusal(403, "This conference takes encrypted calls only; please let the other one dial it")
 NO_SECOND_CALL = Refusal(481, "The call to be put through is not here")
 LONGEST_EXTENSION = 6
 """Digits beyond which what nobody here has is taken for a telephone number."""
@@ -108,6 +109,8 @@ class Referrals:
             return NO_CONFERENCE
         together, two = (room, second) if second_room is None else (second_room, call)
         assert together is not None
+        if together.spec.encrypted:
+            return NOT_PROVEN  # whether the call that would come in is encrypted is not known here
         closed = together.refusal(False)
         if closed is not None:
             return Refusal(403, REASONS[closed])

@@ -38,6 +38,7 @@ class CheckedLegs:
             if leg.slot not in self._slots:
                 return False
             ice = terms.webrtc.ice
+            leg.own_ports = False
             self._transport.choose(leg.slot, ice.ufrag, ice.password, terms.webrtc.remote_ufrag, now)
             return True
         if leg.slot in self._slots:

@@ -6,6 +6,7 @@ worker, from the leg's checked pair only, and leave by the front's duplicate of 
 DTLS itself (rtp/edge/dtls), checks and SRTP (the worker).
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from typing import Protocol
 from sipconf.media import protocol
 from sipconf.media.protocol import Address, Command, Event, WebRtcTerms
 from sipconf.media.workers import Workers
+
+log = logging.getLogger(__name__)
 
 PATIENCE = 10.0
 """Seconds from the moment that a pair is checked and terms are agreed on until a leg without keys has failed."""
@@ -141,6 +144,10 @@ class Handshakes:
         events, self._events = self._events, []
         return events
 
+    def together(self, leg: int, other: int) -> bool:
+        """Whether two legs live in one worker."""
+        return self._workers.together(leg, other)
+
     # --- what the two sides say --------------------------------------------------------------------------------------
     def _hear(self) -> None:
         for event in self._workers.take_events():
@@ -198,8 +205,7 @@ class Handshakes:
             leg.early = [*leg.early[1 - MOST_EARLY :], datagram]
             self._begin(number, leg)
         else:
-            leg.handshake.receive(datagram)
-            self._follow(number, leg)
+            self._work(number, leg, lambda handshake: handshake.receive(datagram))
 
     def _affords(self, leg: _Leg, datagram: bytes) -> bool:
         """Take a datagram's price from the leg's allowance."""
@@ -225,11 +231,26 @@ class Handshakes:
         self._under_way[host] += 1
         leg.begun_with = host
         leg.handshake = self._make(leg.terms.dtls_role, leg.terms.fingerprints)
-        leg.handshake.begin()
         early, leg.early = leg.early, []
-        for datagram in early:
-            leg.handshake.receive(datagram)
-        self._follow(number, leg)
+
+        def start(handshake: Handshake) -> None:
+            handshake.begin()
+            for datagram in early:
+                handshake.receive(datagram)
+
+        self._work(number, leg, start)
+
+    def _work(self, number: int, leg: _Leg, step: Callable[[Handshake], None]) -> None:
+        """Let a handshake take a step and follow it. It reads what anybody sends: a fault of ours ends this leg and no
+        other."""
+        assert leg.handshake is not None
+        try:
+            step(leg.handshake)
+        except Exception:
+            log.exception("a fault of this program, met by a DTLS handshake")
+            self._fail(number, "a fault of this program")
+        else:
+            self._follow(number, leg)
 
     def _follow(self, number: int, leg: _Leg) -> None:
         """Carry out what a handshake has come to."""
@@ -288,8 +309,7 @@ class Handshakes:
             elif leg.handshake is None:
                 self._begin(number, leg)
             else:
-                leg.handshake.handle_timer()
-                self._follow(number, leg)
+                self._work(number, leg, lambda handshake: handshake.handle_timer())
         self._ticking = bool(self._pending)
         if self._ticking:
             self._loop.call_later(TICK, self._tick)

@@ -2,10 +2,11 @@
 say.
 
 What a packet has beyond its frame is kept for the next; what did not come is told by the packet behind it (in-band FEC)
-or made up by the decoder, fading; a row of which nothing comes for long is silent and costs nothing. Where a peer's
-packets tell how loud they are (RFC 6464) those of a row that is silent anyway are not decoded at all. A gap behind a
-packet of one or two octets is silence that was not sent (DTX, RFC 7587 section 3.1.3): no loss, the decoder goes on
-with its noise as long as anybody may hear it. Not here: when a packet is due (rtp.packet_jitter).
+or made up by the decoder, fading; a row of which nothing comes for long is silent and costs nothing. Packets of a row
+that is silent anyway are not decoded where they tell how loud they are (RFC 6464), and of those that are marked as no
+voice by their encoder few are. A gap behind a packet of one or two octets is silence that was not sent (DTX, RFC 7587
+section 3.1.3): no loss, the decoder goes on with its noise as long as anybody may hear it. Not here: when a packet is
+due (rtp.packet_jitter).
 """
 
 import numpy as np
@@ -14,18 +15,24 @@ from numpy.typing import NDArray
 from sipconf.media.decoding import Slips
 from sipconf.mixer.codecs.opus import DTX_OCTETS, LONGEST_SAMPLES, RATE, OpusDecoder, to_int16_scale
 from sipconf.mixer.frame import FULL_SCALE, Pcm, Rows, grown, samples_per_frame
-from sipconf.mixer.levels import Levels, Told
+from sipconf.mixer.levels import BLOCK, Levels, Told
 from sipconf.rtp.packet import NO_LEVEL
 from sipconf.rtp.packet_jitter import Begun, PacketJitter, TakenPackets
 
 NEAR_DB = 3.0
-"""A frame that is told to be so much quieter than the row's threshold of talking is not decoded."""
+"""So much quieter than the row's threshold of talking must a frame be, by what is told, not to be decoded."""
 FADE = RATE // 10
 """Samples from the last good one to silence."""
 RETURN = RATE // 200
 """Samples in which sound is back after a gap that had begun to fade."""
 _SAMPLES = samples_per_frame(RATE)
 _HALF = _SAMPLES // 2
+MEASURED_EVERY = BLOCK
+"""Frames marked as no voice of which one is decoded."""
+_MARKS = np.isin(np.arange(256), [config << 3 for config in (1, 5, 9, 13, 15)])
+"""By a packet's first octet: one frame of 20 ms, mono, whose first bit says whether it is voice (RFC 6716 sections 3.1
+and 4.2.3)."""
+_ACTIVE = 0x80
 _POWER = (FULL_SCALE**2 * 10 ** (-np.arange(128) / 10)).astype(np.float32)
 """Mean square of each level that a packet may tell."""
 
@@ -48,6 +55,7 @@ class PacketDecoding:
         self._jitter = jitter
         self.told: Told | None = None
         self.skipped = 0
+        self._ticks = 0
         self._decoders: dict[int, OpusDecoder] = {}
         self._rests: dict[int, _Rest] = {}
         self._before: dict[int, NDArray[np.uint8]] = {}  # the last packet of rows that are not decoded
@@ -94,7 +102,13 @@ class PacketDecoding:
         odd[self._decode_plain(np.flatnonzero(plain), pcm, taken.begun)] = True
         for row in np.flatnonzero(odd).tolist():
             self._decode_any(row, pcm[row], taken.begun, row, taken, talking=bool(levels.talking[row]))
-        to_int16_scale(pcm)
+        rows = np.flatnonzero(concerned)
+        if 2 * len(rows) > n:
+            to_int16_scale(pcm)
+        else:
+            decoded = pcm[rows]
+            to_int16_scale(decoded)
+            pcm[rows] = decoded
         return taken.covered, slips
 
     def conceal(self, pcm: Pcm) -> None:
@@ -104,20 +118,33 @@ class PacketDecoding:
         self, taken: TakenPackets, begins: NDArray[np.bool_], levels: Levels, listened: Rows
     ) -> Told | None:
         """Rows that need not be decoded in this tick; their packets are kept, for the next one goes on from there."""
-        if not np.count_nonzero(taken.levels != NO_LEVEL):
-            return None
-        n = len(begins)
-        power = _POWER[np.minimum(taken.levels, 127)]
-        quiet = begins & (taken.levels != NO_LEVEL) & ~levels.talking[:n] & ~self._left[:n]
+        n, begun = len(begins), taken.begun
+        self._ticks += 1
+        quiet = begins & ~levels.talking[:n] & ~self._left[:n] & (begun.starts[:, 1] < 0)
+        quiet &= (taken.covered[:, 1] != 0) & (begun.over[:, 0] == 0)
+        told, power = taken.levels != NO_LEVEL, levels.track[levels.at, :n]
+        if np.count_nonzero(told):
+            power = np.where(told, _POWER[np.minimum(taken.levels, 127)], power)
         quiet &= power * np.float32(10 ** (NEAR_DB / 10)) < levels.threshold[:n]
-        quiet &= (taken.begun.starts[:, 1] < 0) & (taken.begun.over[:, 0] == 0)
         quiet[listened] = False
         rows = np.flatnonzero(quiet)
-        for row in rows.tolist():
-            self._before[row] = taken.data[taken.begun.starts[row, 0], : taken.begun.lengths[row, 0]].copy()
+        rows = rows[told[rows] | self._is_inactive(taken, rows)]
+        if not len(rows):
+            return None
+        for row, start, length in zip(
+            rows.tolist(), begun.starts[rows, 0].tolist(), begun.lengths[rows, 0].tolist(), strict=True
+        ):
+            self._before[row] = taken.data[start, :length].copy()
         self._gain[rows] = 0
         self.skipped += len(rows)
         return Told(rows, power[rows])
+
+    def _is_inactive(self, taken: TakenPackets, rows: Rows) -> NDArray[np.bool_]:
+        """Which of these rows' packets are marked as no voice by their encoder, but for those whose turn it is to be
+        measured all the same: noise must be known, and music may be marked so."""
+        starts = taken.begun.starts[rows, 0]
+        marked = _MARKS[taken.data[starts, 0]] & (taken.data[starts, 1] < _ACTIVE) & (taken.begun.lengths[rows, 0] > 1)
+        return marked & ((self._ticks + rows) % MEASURED_EVERY != 0)
 
     def _decode_plain(self, rows: Rows, pcm: Pcm, begun: Begun) -> list[int]:
         """Rows of which a packet begins with the frame. Answers those whose packets are no frame; nothing has happened
@@ -144,6 +171,8 @@ class PacketDecoding:
         for half, start in enumerate(starts):
             if start >= 0:
                 self._begin(row, rest, start, int(begun.lengths[k, half]), int(begun.over[k, half]))
+            elif taken is not None and not taken.covered[row, half]:
+                rest.begin = rest.end  # void
             part = out[half * _HALF : (half + 1) * _HALF]
             if rest.begin < rest.end:
                 part[:] = rest.samples[rest.begin : rest.begin + _HALF]

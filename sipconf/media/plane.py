@@ -102,6 +102,10 @@ class MediaPlane:
         events, self._events = self._events, []
         return events
 
+    def together(self, leg: int, other: int) -> bool:
+        """All legs of a plane can be placed in one room."""
+        return True
+
     def tick(self, now: float) -> None:
         """One frame in and out. now: monotonic seconds, 20 ms after the last call."""
         self._apply_changes(now)
@@ -189,7 +193,7 @@ class MediaPlane:
         self._reports.receive(slot, data, now, self._streams)
         leg = self._legs.at(slot)
         if leg is not None and leg.bank is not None and leg.bank.encoders is not None:
-            leg.bank.encoders.lose(leg.row, float(self._reports.peer_fraction_lost[slot]))
+            leg.bank.encoders.lose(leg.row, float(self._reports.loss_fraction[slot]))
         return self._reports.bad == bad
 
     def _store_frames(self, frames: Frames, block: NDArray[np.uint8]) -> None:

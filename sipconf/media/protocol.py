@@ -324,3 +324,6 @@ class Media(Protocol):
 
     def take_events(self) -> list[Event]:
         """Everything that happened since the last call, in order."""
+
+    def together(self, leg: int, other: int) -> bool:
+        """Whether two open legs can be placed in one room: a leg stays in the worker where it was opened."""

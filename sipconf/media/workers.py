@@ -103,6 +103,10 @@ class Workers:
         events, self._events = self._events, []
         return events
 
+    def together(self, leg: int, other: int) -> bool:
+        """Whether two legs live in one worker."""
+        return self._placement.worker_of(leg) == self._placement.worker_of(other)
+
     def _hear(self, number: int) -> None:
         keeper = self.keepers[number]
         for event in keeper.take_events():

@@ -10,7 +10,6 @@ encoder of his own, always: two that are given the same do not become alike, how
 here: who only listens (sharing), encoding (codecs).
 """
 
-
 import numpy as np
 from numpy.typing import NDArray
 

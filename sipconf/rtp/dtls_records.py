@@ -57,16 +57,16 @@ class Sieve:
         Plain ones get numbers of our own. Nothing protects theirs, and one too large by far would make the library
         take all that follow for old (section 4.1.2.6).
         """
-        kept = b""
+        kept = []
         for record in records(datagram):
             if record[3:5] != b"\0\0":
-                kept += record
+                kept.append(record)
             elif record[0] == HANDSHAKE and self._is_sound(record) or _changes_cipher(record):
                 self._passed += 1
-                kept += record[:5] + self._passed.to_bytes(6) + record[11:]
+                kept.append(record[:5] + self._passed.to_bytes(6) + record[11:])
             elif record[0] == ALERT and record[HEADER : HEADER + 1] == b"\x02" and len(record) == HEADER + 2:
                 self.alert = ALERTS.get(record[-1], f"alert {record[-1]}")
-        return kept
+        return b"".join(kept)
 
     def _is_sound(self, record: bytes) -> bool:
         """Whether a plain handshake record holds whole fragments of messages that may be."""

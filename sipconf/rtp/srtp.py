@@ -82,7 +82,7 @@ class SrtpColumns:
         self._inbound: list[Any] = [None] * capacity  # srtp_t of each session, for whole batches
         self._outbound: list[Any] = [None] * capacity
         self._ssrc = np.full(capacity, -1, np.int64)  # whose packets came last
-        self._lines: Lines | None = None
+        self._lines: list[Lines] = []
         self._scratch = np.zeros((1, 2048), np.uint8)
         self._scratch_lines = Lines(self._scratch)
         self.count = 0
@@ -316,10 +316,13 @@ class SrtpColumns:
         return self._scratch[0, : lines.lengths[0]].tobytes()
 
     def _lines_of(self, block: NDArray[np.uint8]) -> Lines:
-        lines = self._lines
-        if lines is None or lines.place[0] != block.ctypes.data or lines.place[1] < len(block):
-            whole = block.base  # the rows of many drains
-            lines = self._lines = Lines(whole if isinstance(whole, np.ndarray) and whole.ndim == 2 else block)
+        place = block.ctypes.data
+        for lines in self._lines:
+            if lines.place[0] == place and lines.place[1] >= len(block):
+                return lines
+        whole = block.base  # the rows of many drains
+        lines = Lines(whole if isinstance(whole, np.ndarray) and whole.ndim == 2 else block)
+        self._lines = [*self._lines[-1:], lines]  # of what comes to ports and of what comes to the shared one
         return lines
 
 

@@ -62,6 +62,13 @@ def test_the_invited_person_is_in_without_a_code(at):
     assert joined["number"] == "102" and joined["joined_at"] and at.service.next_timer() is None
 
 
+def test_the_invited_person_is_rung_encrypted_where_the_conference_is(house, callers):
+    at = house(ConferenceSpec("Vault", "2001", encrypted=True))
+    at.dial("a", "2001", callers[0]("101"))
+    refer(at, "a", "102")
+    assert at.called_out[0].encrypted
+
+
 def test_who_transferred_may_leave_at_once(at):
     """As the Odoo widget does; then nobody is told, and the other comes all the same."""
     at.dial("a", "2001", at.user("101"))
@@ -256,6 +263,15 @@ def test_a_private_call_comes_into_a_conference(at, asked_in):
     at.leave(bob)
     at.leave("x")
     assert not at.service.guests and not at.service.private
+
+
+def test_nobody_is_put_into_an_encrypted_conference_unseen(house, callers):
+    at = house(ConferenceSpec("Vault", "2001", encrypted=True))
+    at.user, _ = callers
+    at.dial("a", "2001", at.user("101"))
+    bob = talk(at, "b")
+    refer(at, "a", "102", takes_over="b")
+    assert at.news[-1][2] == 403 and "encrypted" in at.news[-1][3] and at.room[bob] == at.room["b"] != "2001"
 
 
 def test_whose_second_call_it_is_not(at):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from sipconf.errors import PeerError
+from sipconf.rtp.dtls_records import CLIENT_MESSAGES, Sieve
 from sipconf.rtp.packet import ROW, parse
 from sipconf.rtp.rtcp_packets import parse_compound
 from sipconf.sip.digest import Authenticator, parse_parameters
@@ -28,6 +29,7 @@ from sipconf.sip.sdp import SessionDescription
 from sipconf.sip.uri import SipUri
 from tests.fuzz.sdp_offer import CAPABILITIES, PROTECTIONS
 from tests.sim.desk import PHONE, Desk, request
+from tests.sim.dtls_noise import alert, handshake_message, record
 from tests.sim.rtcp_reports import build_report
 
 Shape = Callable[[int], bytes]
@@ -98,6 +100,11 @@ REPORTS: dict[str, Shape] = {
         build_report(1, None, ()) + b"\x9f\xca" + (size // 8 * 2).to_bytes(2) + b"\0\0\0\1\1\0\1\0" * (size // 8)
     ),
 }
+HELLOS = {
+    "alerts": lambda size: alert(40) * (size // 15),
+    "messages": lambda size: record(22, handshake_message(1, b"") * (size // 12)),
+    "records": lambda size: record(22, handshake_message(1, b"")) * (size // 25),
+}
 
 
 def register(data: bytes) -> None:
@@ -146,6 +153,7 @@ READERS: tuple[tuple[str, Reader, dict[str, Shape]], ...] = (
     ("sdp", agree, DESCRIPTIONS),
     ("digest", _verify, CREDENTIALS),
     ("rtcp", parse_compound, REPORTS),
+    ("dtls", lambda data: Sieve(CLIENT_MESSAGES).sift(data), HELLOS),
     ("rtp", _headers, {"extensions": _filled("\x10\x20\x30\x40")}),
 )
 

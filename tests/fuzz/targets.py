@@ -2,7 +2,9 @@
 
 from tests.fuzz.config_text import ConfigText
 from tests.fuzz.driver import Target
+from tests.fuzz.dtls_handshake import DtlsHandshake
 from tests.fuzz.media_plane import Plane
+from tests.fuzz.opus_packets import OpusPackets
 from tests.fuzz.rtcp_compound import RtcpCompound
 from tests.fuzz.rtp_block import RtpBlock
 from tests.fuzz.sdp_offer import SdpOffer
@@ -17,6 +19,7 @@ TARGETS: dict[str, type[Target]] = {
     each.name: each
     for each in (
         SipParser, SipAgent, SipStream, WebSocketFrames, SipAddress, SipDigest, SdpOffer, RtpBlock, RtcpCompound, Plane,
+        OpusPackets, DtlsHandshake,
         ConfigText,
     )
 }

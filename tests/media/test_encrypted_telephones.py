@@ -139,3 +139,17 @@ def test_a_leg_that_rang_both_ways_lives_where_its_answer_says(rig: Rig) -> None
         peer.check()
         rig.run(1)
         assert bool(peer.answers) is webrtc
+
+
+def test_a_browsers_leg_cannot_become_a_telephones(rig: Rig) -> None:
+    browser = Browser(0, 400, rig.shared.port, rig.rng)
+    rig.browsers.append(browser)
+    browser.talks = browser.checks = False
+    rig.plane.send(protocol.OpenLeg(0, LOCAL, "us@conf", None, browser.terms.ice))
+    rig.connect(browser)
+    rig.run(1)
+    rig.plane.send(
+        protocol.ConnectLeg(0, browser.address, None, LOCAL, (PCMU,), PCMU, EVENTS, True, "sendrecv")
+    )
+    (failed,) = of_kind(rig.run(1), protocol.LegFailed)
+    assert failed.leg == 0 and rig.plane.legs == 0

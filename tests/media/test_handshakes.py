@@ -316,6 +316,25 @@ def test_a_telephone_that_answers_instead_leaves_nothing_behind() -> None:
     assert front.events == [] and front.worker.replies == []
 
 
+@pytest.mark.parametrize("where", ["begin", "receive", "handle_timer"])
+def test_a_fault_of_ours_ends_the_leg_it_met_and_no_other(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    front = Front()
+    front.open(1)
+    front.connect(1)
+    front.choose(1)
+    other = joined(front, 2, port=4002)
+    with monkeypatch.context() as broken:
+        broken.setattr(dtls.Handshake, where, lambda *_: 1 // 0)
+        for datagram in Browser(front, 1).dtls.take_datagrams() if where != "begin" else [b"\x16"]:
+            front.worker.tell(protocol.DtlsReceived(1, datagram), REPORT)
+        front.loop.run(handshakes.TICK)
+    assert front.failures() == {1: "a fault of this program"} and protocol.CloseLeg(1) in front.worker.sent
+    assert [event for event in front.events if isinstance(event, protocol.PlaneReport)], "what came after it is heard"
+    other.dtls.close()
+    other.talk()
+    assert 2 in front.failures(), "the other is heard"
+
+
 async def test_the_end_of_everything_tells_every_peer() -> None:
     front = Front()
     browsers = [joined(front, leg, port=4000 + leg) for leg in (1, 2)]

@@ -131,3 +131,31 @@ def test_an_address_is_claimed_by_one_or_by_nobody() -> None:
     legs.close(0)
     legs.close(2)
     assert len(legs) == 0 and legs.rtcp_claimant(home) is None and not legs._by_host and not legs._by_remote
+
+
+@pytest.mark.parametrize("browser_answers", [False, True])
+def test_a_leg_that_rang_both_ways_is_its_answers(rig: Rig, browser_answers: bool) -> None:
+    peer = Browser(0, 400, FIRST, rig.rng)
+    rig.browsers.append(peer)
+    peer.talks = peer.checks = False
+    rig.plane.send(protocol.OpenLeg(0, "0.0.0.0", "us@conf", None, peer.terms.ice))
+    rig.run(1)
+    assert of_kind(rig.events, protocol.LegOpened) == [protocol.LegOpened(0, FIRST, FIRST)]
+    if browser_answers:
+        rig.connect(peer)
+    else:
+        rig.plane.send(
+            protocol.ConnectLeg(0, peer.address, None, LOCAL, (PCMU,), PCMU, EVENTS, True, "sendrecv")
+        )
+    rig.run(1)
+    peer.check()
+    for _ in range(20):
+        peer.send(peer.packet())
+        rig.run(1)
+    assert bool(peer.answers) is browser_answers
+    assert (rig.streams.latched(0) is None) is browser_answers
+    rig.browsers.remove(peer)  # it hears a telephone's farewell, in the clear
+    rig._strangers.append(peer.socket)
+    rig.plane.send(protocol.CloseLeg(0))
+    rig.run(2)
+    assert not rig.shared._slot_of and not rig.shared._aims and not len(rig.shared._plain)

@@ -1,89 +1,13 @@
 """What an Opus leg says, through any packets: lost, long, short, bad, not sent, and not worth decoding."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import av
 import numpy as np
 import pytest
 
-from sipconf.media.packet_decoding import PacketDecoding
-from sipconf.mixer.codecs.opus import Opus, OpusDecoder, OpusSettings
-from sipconf.mixer.levels import Levels
-from sipconf.rtp.batches import Batch
-from sipconf.rtp.formats import lookup
-from sipconf.rtp.packet import HEADER_BYTES, NO_LEVEL, ROW
-from sipconf.rtp.packet_jitter import PacketJitter
-
-SAMPLES = 960
-NOBODY = np.zeros(0, np.intp)
-
-
-def packets(sound: np.ndarray, settings: OpusSettings, loss_class: int = 0) -> list[bytes]:
-    """A frame each."""
-    codec = Opus(settings)
-    encoder = codec.encoder(loss_class)
-    out, lengths, made = np.zeros((1, codec.frame_bytes), np.uint8), np.zeros(1, np.int64), []
-    for frame in sound.reshape(-1, SAMPLES):
-        codec.encode([encoder], frame[None].astype(np.float32), out, lengths)
-        made.append(out[0, : lengths[0]].tobytes())
-    return made
-
-
-def voice(seconds: float, pitch: float = 150.0, amplitude: float = 9000.0) -> np.ndarray:
-    at = np.arange(int(seconds * 48000)) / 48000
-    sound = sum(np.sin(2 * np.pi * k * pitch * at + k) / k for k in range(1, 12))
-    return amplitude / 2 * sound * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * at))
-
-
-def loudness(sound: np.ndarray) -> float:
-    return float(np.sqrt((np.asarray(sound, np.float64) ** 2).mean()))
-
-
-@dataclass
-class Row:
-    """One leg of a bank, its jitter buffer and its decoder; packets arrive just before they are due."""
-
-    jitter: PacketJitter = field(default_factory=lambda: PacketJitter(lookup("opus", 48000), 1))
-    levels: Levels = field(default_factory=Levels)
-    listened: np.ndarray = field(default_factory=lambda: NOBODY)
-    timestamp: int = 48000
-    fresh: bool = True
-
-    def __post_init__(self) -> None:
-        self.decoding = PacketDecoding(self.jitter)
-        self.jitter.open(0)
-        self.decoding.add(0)
-        self.levels.add(0)
-
-    def put(self, payload: bytes, level: int = NO_LEVEL, at: int | None = None) -> None:
-        """at: timestamp, else the next."""
-        block = np.zeros((1, ROW), np.uint8)
-        block[0, HEADER_BYTES : HEADER_BYTES + len(payload)] = np.frombuffer(payload, np.uint8)
-        one = np.zeros(1, np.intp)
-        self.jitter.put(one, Batch(
-            index=one, slots=one, kinds=np.zeros(1, np.uint8), offsets=np.array([HEADER_BYTES]),
-            timestamps=np.array([self.timestamp if at is None else at]), sizes=np.array([len(payload)]),
-            markers=np.array([self.fresh]), fresh=np.array([self.fresh]), levels=np.array([level], np.uint8),
-        ), block)  # fmt: skip
-        self.fresh = False
-
-    def tick(self) -> np.ndarray:
-        pcm = np.full((1, SAMPLES), np.nan, np.float32)
-        self.decoding.take(pcm, self.levels, self.listened)
-        assert np.isfinite(pcm).all() and np.abs(pcm).max() <= 32767
-        self.levels.hear(pcm, self.decoding.told)
-        self.timestamp += SAMPLES
-        return pcm[0]
-
-    def play(self, payloads: list[bytes | None], levels: list[int] | None = None) -> np.ndarray:
-        """A packet a tick, None for none."""
-        heard = []
-        for number, payload in enumerate(payloads):
-            if payload is not None:
-                self.put(payload, NO_LEVEL if levels is None else levels[number])
-            heard.append(self.tick())
-        return np.concatenate(heard)
+from sipconf.mixer.codecs.opus import OpusDecoder, OpusSettings
+from tests.media.opus_row import SAMPLES, Row, loudness, packets, voice
 
 
 def whole(payloads: list[bytes]) -> np.ndarray:
@@ -175,7 +99,7 @@ def test_silence_that_is_not_sent_is_no_loss_and_the_next_word_is_whole() -> Non
     sound = voice(3.0)
     sound[48000:96000] *= 0
     sent: list[bytes | None] = [
-        payload if len(payload) > 2 or number % 20 == 0 else None
+        payload or (b"\x78" if number % 20 == 0 else None)
         for number, payload in enumerate(packets(sound, OpusSettings(dtx=True)))
     ]
     assert sent.count(None) > 20
@@ -189,22 +113,34 @@ def test_silence_that_is_not_sent_is_no_loss_and_the_next_word_is_whole() -> Non
     assert loudness(begin) > 0.5 * loudness(sound[96400:98320])
 
 
-def test_a_row_that_says_that_it_is_silent_is_not_decoded_and_its_words_are_whole() -> None:
+@pytest.mark.parametrize("told", [True, False], ids=["level told", "marked as no voice"])
+def test_a_row_that_is_silent_is_not_decoded_and_its_words_are_whole(told: bool) -> None:
     rng = np.random.default_rng(4)
     sound = np.concatenate([30 * rng.standard_normal(96000), voice(0.6), 30 * rng.standard_normal(96000)])
     sent = packets(sound, OpusSettings())
-    frames = sound.reshape(-1, SAMPLES)
-    levels = [min(127, round(-20 * np.log10(loudness(frame) / 32768))) for frame in frames]
-    told, plain = Row(), Row()
-    heard, expected = told.play(list(sent), levels).reshape(-1, SAMPLES), plain.play(list(sent)).reshape(-1, SAMPLES)
-    assert told.decoding.skipped > 150 and plain.decoding.skipped == 0
+    levels = [min(127, round(-20 * np.log10(loudness(frame) / 32768))) for frame in sound.reshape(-1, SAMPLES)]
+    row, plain = Row(), Row(listened=np.array([0]))
+    heard = row.play(list(sent), levels if told else None).reshape(-1, SAMPLES)
+    expected = plain.play(list(sent)).reshape(-1, SAMPLES)
+    assert row.decoding.skipped > 120 and plain.decoding.skipped == 0
     # The quiet frames are in the noise all the same.
-    assert 0.5 < told.levels.floor[0] / plain.levels.floor[0] < 2
+    assert 0.5 < row.levels.floor[0] / plain.levels.floor[0] < 2
     spoken = [number for number, frame in enumerate(expected) if loudness(frame) > 1000]
     first = spoken[0]
     assert loudness(heard[first] - expected[first]) < 0.1 * loudness(expected[first])
     assert loudness(heard[spoken] - expected[spoken]) < 0.05 * loudness(expected[spoken])
     assert loudness(heard[first - 1]) < 200
+
+
+def test_what_is_wrongly_marked_as_no_voice_is_heard_after_a_fifth_of_a_second() -> None:
+    rng = np.random.default_rng(5)
+    rustle = packets(np.float64(1000) * rng.standard_normal(4 * 48000), OpusSettings())[-50:]
+    marked = [payload for payload in rustle if payload[0] < 0x80 and payload[1] < 0x80]
+    assert len(marked) > 30
+    row = Row()
+    heard = row.play(list(marked)).reshape(-1, SAMPLES)
+    assert row.decoding.skipped > 0 and row.levels.talking[0]
+    assert all(loudness(frame) > 100 for frame in heard[13:])
 
 
 def test_who_is_listened_to_for_keys_is_decoded_all_the_same() -> None:

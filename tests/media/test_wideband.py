@@ -142,7 +142,7 @@ def test_what_receivers_lose_decides_how_they_are_guarded(house: Callable[..., H
     leg = home.plane._legs.get(5)
     assert leg is not None
     phone = home.phones[5]
-    report = struct.pack("!BBHIIIIIII", 0x81, 201, 7, phone.ssrc & 0xFFFFFFFF, leg.ssrc, 51 << 24, 0, 0, 0, 0)
+    report = struct.pack("!BBHIIIIIII", 0x81, 201, 7, phone.ssrc & 0xFFFFFFFF, leg.ssrc, 255 << 24, 0, 0, 0, 0)
     home.network.throw((phone.address[0], 4001), phone.port + 1, report, home.now)
     home.run(0.5, silent=(4, 5, 6))
     assert bank.encoders.loss_class.tolist()[:3] == [0, 2, 0] and bank.encoders.running == 2
@@ -210,3 +210,21 @@ def test_browsers_with_open_microphones_are_silent_together(house: Callable[...,
     (bank,) = home.plane._banks
     assert bank.encoders is not None and bank.encoders.running == 1
     assert np.abs(home.phones[3].heard()[-24000:]).max() < 3
+
+
+@pytest.mark.parametrize("pace", [1.006, 0.994], ids=["slow clock", "fast clock"])
+def test_clocks_that_are_wrong_are_followed_without_a_hole(house: Callable[..., House], pace: float) -> None:
+    home = house(opus=OpusSettings(bit_rate=64000))
+    home.phone(1, room=1)
+    for number, traits in ((3, g722()), (4, opus())):
+        home.phone(number, room=1, pitch=PITCHES[number], packet_ms=20 * pace, **traits)
+    slips = 0
+    for _ in range(6 * 50):
+        home.run(0.02, silent=(1,))
+        slips += sum(bank.slipper.busy for bank in home.plane._banks)
+    assert slips > 10
+    sound = home.phones[1].heard()[-5 * 8000 :]
+    for number in (3, 4):
+        turns = np.exp(-2j * np.pi * PITCHES[number] * np.arange(160) / 8000) / 80
+        levels = np.abs(sound.reshape(-1, 160) @ turns)
+        assert levels.min() > 0.2 * 4000 * 0.5 and levels.max() < 1.2 * 4000

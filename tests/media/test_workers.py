@@ -75,6 +75,7 @@ def test_every_command_goes_where_the_room_lives_and_no_other() -> None:
         office.workers.send(command)
     assert office.one.sent == [opened[0], opened[2], commands[0], commands[2], commands[4], commands[6]]
     assert office.two.sent == [opened[1], opened[3], commands[1], commands[3], commands[5]]
+    assert office.workers.together(2, 4) and not office.workers.together(1, 2)
     before = len(office.one.sent) + len(office.two.sent)
     office.workers.send(protocol.MuteLeg(3, True))  # is closed
     office.workers.send(protocol.PlayToRoom(99, ("x",)))  # nobody is there

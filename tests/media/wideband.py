@@ -16,7 +16,7 @@ SWING_HZ = 4.0
 
 @dataclass
 class WideTelephone(Telephone):
-    """G.722 or Opus. sound_rate: of its samples."""
+    """G.722 or Opus, in frames of 20 ms by its own clock, packet_ms by ours. sound_rate: of its samples."""
 
     encoding: str = "opus"
     clock_rate: int = 48000
@@ -53,8 +53,8 @@ class WideTelephone(Telephone):
         return bytes(packet)
 
     def speak(self, now: float) -> None:
-        self.packet(self.payload_type, self.payload(self.sound(self.sound_rate * self.packet_ms // 1000)), now)
-        self.timestamp += self.clock_rate * self.packet_ms // 1000
+        self.packet(self.payload_type, self.payload(self.sound(self.sound_rate // 50)), now)
+        self.timestamp += self.clock_rate // 50
 
     def heard(self) -> np.ndarray:
         """Everything received so far; no packet may be missing."""

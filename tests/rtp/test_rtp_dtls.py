@@ -17,7 +17,7 @@ from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters
 
 from sipconf.errors import StartError
 from sipconf.rtp.edge import dtls
-from tests.sim.dtls_noise import alert, noise, null_hello, record
+from tests.sim.dtls_noise import alert, handshake_message, noise, null_hello, record
 
 PATIENCE = 60.0  # seconds until a test is given up; nothing is judged by it
 OURS, THEIRS = dtls.generate(), dtls.generate()
@@ -146,6 +146,16 @@ def test_a_hello_without_ciphers_is_survived_and_answered_with_nothing() -> None
         server.receive(null_hello(rng))
     assert server.take_datagrams() == [] and server.failure is None
     assert server.trouble is not None and "no shared cipher" in server.trouble
+    exchange(client, server)
+    assert_keyed(client, server)
+
+
+def test_fragments_that_contradict_each_other_are_survived() -> None:
+    """The library gives up on them without a word why."""
+    client, server = pair()
+    for whole in (20, 30):
+        server.receive(record(22, handshake_message(11, bytes(10), number=1, whole=whole)))
+    assert server.trouble == "the DTLS handshake failed (Unexpected EOF)"
     exchange(client, server)
     assert_keyed(client, server)
 

@@ -218,6 +218,24 @@ def test_a_telephone_over_tls_that_knows_no_srtp_is_asked_again_without() -> Non
         assert not house.switchboard.lines
 
 
+def test_no_two_telephones_are_offered_the_same_key() -> None:
+    with SecureHouse() as house:
+        phones = [house.guest(SdesPhone, "102") for _ in range(2)]
+        for phone in phones:
+            phone.register(house.now)
+        caller = house.guest(SdesPhone, "101", suite=None, transport="udp")
+        house.run(0.1)
+        dial(house, caller, "102")
+        keys = [key for phone in phones for _, key in keys_in(phone.bodies[0]).values()]
+        assert len(set(keys)) == len(keys) == 2 * len(KEY_OCTETS)
+        winner = next(phone for phone in phones if phone.in_call)
+        connect = next(each for each in house.told(ConnectLeg) if each.srtp is not None)
+        assert (connect.srtp.rx, connect.srtp.tx) == (winner.key, keys_in(winner.bodies[0])[SHA1_80][1])
+        caller.bye(house.now)
+        house.run(0.1)
+        assert not house.switchboard.lines
+
+
 def test_two_srtp_telephones_have_a_key_each_way_on_each_side() -> None:
     with SecureHouse() as house:
         called, caller = house.guest(SdesPhone, "102", suite="AEAD_AES_128_GCM"), house.guest(SdesPhone, "101")

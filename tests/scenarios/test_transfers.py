@@ -2,6 +2,9 @@
 they should."""
 
 from typing import Any
+from urllib.parse import quote
+
+import pytest
 
 from sipconf.conference.directory import ConferenceSpec
 from tests.sim.house import House, assert_everyone_hears_the_others
@@ -45,6 +48,34 @@ def test_of_two_who_talk_the_one_leaves_as_the_odoo_widget_does(line: Line) -> N
         assert_everyone_hears_the_others([bob, carol])
         carol.bye(house.now)
         house.until(lambda: not bob.in_call, "the other end is told")
+        house.settle()
+
+
+@pytest.mark.parametrize("one_worker", [True, False])
+def test_after_asking_first(line: Line, one_worker: bool) -> None:
+    """A user in two calls puts the other ends together (REFER with Replaces)."""
+    with House(**line) as house:
+        house.one_worker = one_worker
+        asking, first = house.phone("101"), house.phone("101")
+        bob, carol = house.phone("102"), house.phone("103")
+        bob.pickup = carol.pickup = 0.2
+        house.register(bob, carol)
+        house.dial(first, "102")
+        house.dial(asking, "103")
+        house.until(lambda: bob.remote_media is not None and carol.remote_media is not None, "both have answered")
+        house.run(5.0)  # every ACK has come
+        replaces = f"{asking.call_id};to-tag={asking.peer_tag};from-tag={asking.tag}"
+        first.refer(f"sip:103@198.51.100.1?Replaces={quote(replaces, safe='')}", house.now)
+        if one_worker:
+            house.until(lambda: "BYE" in asking.log and "BYE" in first.log, "who asked is out of both")
+            house.run(2.5)
+            house.listen(0.8)
+            assert_everyone_hears_the_others([bob, carol])
+            carol.bye(house.now)
+            house.until(lambda: not bob.in_call, "the other end is told")
+        else:
+            house.until(lambda: any(answer.startswith("503") for answer in first.log), "it is told why not")
+            assert all(phone.in_call for phone in (asking, first, bob, carol))
         house.settle()
 
 

@@ -145,6 +145,7 @@ class House:
                                self.registrar, rng, lambda *call: self.switchboard.serves_trunk(*call))
         self.conferences = ConferenceService(directory, self._conference_settings, rng, self.lockouts,
                                              lambda now: now + 1.7e9)
+        self.one_worker = True
         self.web_calls = WebCalls()
         self.switchboard = Switchboard(
             Signalling(self.agent, self.web_calls), self.registrar, self.conferences, self,
@@ -176,6 +177,9 @@ class House:
 
     def take_events(self) -> list[protocol.Event]:
         return self.plane.take_events()
+
+    def together(self, leg: int, other: int) -> bool:
+        return self.one_worker
 
     def kill_worker(self) -> None:
         """The media worker dies with all its legs and another takes its place, as the supervisor tells it."""

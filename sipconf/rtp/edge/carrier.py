@@ -28,23 +28,35 @@ class NoSharedPort(SipconfError):
 
 @dataclass(slots=True)
 class _Plan:
-    """How one bank's packets go out, kept while the caller passes the same two objects and no leg changes. plain: slots
-    and packets for ports as they are. copied: the others, which are sent from a copy: first those of copied_slots, that
-    are encrypted there, then telephones' on the shared port. shared, shared_rows: slots and places among the copies of
-    what leaves by the shared port; own, own_rows: the same of what leaves by ports."""
+    """How one bank's packets go out, kept while the same slots send and no leg changes.
+
+    plain, plain_from: slots whose packets go to ports as they are, and which of the packets these are. copied_from:
+    which are sent from a copy: first those of encrypted slots, then those of telephones on the shared port. shared,
+    shared_rows: slots and places among the copies of what leaves by the shared port; own, own_rows: the same of what
+    leaves by ports.
+    """
 
     version: int
-
     slots: Sequence[int]
-    packets: Sequence[memoryview]
-    plain: tuple[list[int], list[memoryview]] = field(default_factory=lambda: ([], []))
+    packets: Sequence[memoryview] = ()
+    plain: list[int] = field(default_factory=list)
+    plain_from: list[int] = field(default_factory=list)
+    plain_packets: list[memoryview] = field(default_factory=list)
+    encrypted: list[int] = field(default_factory=list)
+    copied_from: list[int] = field(default_factory=list)
     copied: list[memoryview] = field(default_factory=list)
-    copied_slots: list[int] = field(default_factory=list)
     shared: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
     shared_rows: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
     own: list[int] = field(default_factory=list)
     own_rows: list[int] = field(default_factory=list)
     own_views: list[memoryview] = field(default_factory=list)
+
+    def take(self, packets: Sequence[memoryview]) -> None:
+        """These are the slots' packets; the same object as before has the same buffers, filled anew."""
+        if packets is not self.packets:
+            self.packets = packets
+            self.plain_packets = [packets[i] for i in self.plain_from]
+            self.copied = [packets[i] for i in self.copied_from]
 
 
 class Carrier:
@@ -73,9 +85,8 @@ class Carrier:
             self._on_ports.add(slot)
             return port
         assert self._shared is not None
-        if slot not in self._on_shared:
-            self._on_shared.add(slot)
-            self._shared.open_plain(slot)
+        self._on_shared.add(slot)
+        self._shared.open_plain()
         return self._shared.port
 
     def connect(
@@ -180,40 +191,41 @@ class Carrier:
             return
         version = self._shared.version if self._shared is not None else 0
         for plan in self._plans:
-            if plan.slots is slots and plan.packets is packets and plan.version == version:
+            if plan.version == version and (plan.slots is slots or plan.slots == slots):
                 break
         else:
-            plan = self._plan(version, slots, packets)
-        if plan.plain[0] and self._ports is not None:
-            self._ports.send(*plan.plain)
+            plan = self._plan(version, slots)
+        plan.take(packets)
+        if plan.plain and self._ports is not None:
+            self._ports.send(plan.plain, plan.plain_packets)
         if plan.copied:
             self._send_copies(plan)
 
-    def _plan(self, version: int, slots: Sequence[int], packets: Sequence[memoryview]) -> _Plan:
-        plan = _Plan(version, slots, packets)
-        encrypted: list[tuple[int, memoryview]] = []
-        telephones: list[tuple[int, memoryview]] = []
-        for slot, packet in zip(slots, packets, strict=True):
+    def _plan(self, version: int, slots: Sequence[int]) -> _Plan:
+        plan = _Plan(version, slots)
+        encrypted: list[int] = []
+        telephones: list[int] = []
+        for i, slot in enumerate(slots):
             on_shared = slot in self._on_shared
             if on_shared and self._shared is not None and not self._shared.can_send(slot):
                 continue
             if self._srtp.is_guarded(slot):
                 if self._srtp.has_keys(slot):
-                    encrypted.append((slot, packet))
+                    encrypted.append(i)
             elif on_shared:
-                telephones.append((slot, packet))
+                telephones.append(i)
             else:
-                plan.plain[0].append(slot)
-                plan.plain[1].append(packet)
-        together = encrypted + telephones
-        if len(together) > len(self._copies):
-            self._allocate(2 * len(together))
-        plan.copied_slots, plan.copied = [slot for slot, _ in encrypted], [packet for _, packet in together]
-        places = {row: slot for row, (slot, _) in enumerate(together)}
-        plan.shared_rows = np.array([row for row, slot in places.items() if slot in self._on_shared], np.intp)
-        plan.shared = np.array([places[row] for row in plan.shared_rows.tolist()], np.intp)
-        plan.own_rows = [row for row, slot in places.items() if slot not in self._on_shared]
-        plan.own = [places[row] for row in plan.own_rows]
+                plan.plain.append(slot)
+                plan.plain_from.append(i)
+        plan.encrypted, plan.copied_from = [slots[i] for i in encrypted], encrypted + telephones
+        if len(plan.copied_from) > len(self._copies):
+            self._allocate(2 * len(plan.copied_from))
+        copied = [slots[i] for i in plan.copied_from]
+        shared_rows = [row for row, slot in enumerate(copied) if slot in self._on_shared]
+        plan.shared_rows = np.array(shared_rows, np.intp)
+        plan.shared = np.array([copied[row] for row in shared_rows], np.intp)
+        plan.own_rows = [row for row, slot in enumerate(copied) if slot not in self._on_shared]
+        plan.own = [copied[row] for row in plan.own_rows]
         self._plans = [*self._plans[1 - _KNOWN_PLANS :], plan]
         return plan
 
@@ -224,12 +236,12 @@ class Carrier:
         for view, packet, size in zip(views, plan.copied, sizes, strict=False):
             view[:size] = packet
         lines.lengths[: len(sizes)] = sizes
-        if plan.copied_slots and not self._srtp.protect(plan.copied_slots, lines):
-            self._plans.remove(plan)  # what could not be encrypted has no length and stays here
-            rows = plan.shared_rows[lines.lengths[plan.shared_rows] > 0]
-            plan.shared, plan.shared_rows = plan.shared[np.isin(plan.shared_rows, rows)], rows
-        if len(plan.shared) and self._shared is not None:
-            self._shared.send(plan.shared, self._places[plan.shared_rows], lines.lengths[plan.shared_rows])
+        shared, rows = plan.shared, plan.shared_rows
+        if plan.encrypted and not self._srtp.protect(plan.encrypted, lines):
+            whole = lines.lengths[rows] > 0  # what could not be encrypted has no length and stays here
+            shared, rows = shared[whole], rows[whole]
+        if len(shared) and self._shared is not None:
+            self._shared.send(shared, self._places[rows], lines.lengths[rows])
         if plan.own and self._ports is not None:
             lengths = lines.lengths[plan.own_rows].tolist()
             if lengths != [len(view) for view in plan.own_views]:

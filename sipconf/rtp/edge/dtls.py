@@ -227,7 +227,9 @@ def _preferred(fingerprints: Iterable[tuple[str, str]]) -> tuple[str, frozenset[
 
 
 def _reason(error: SSL.Error) -> str:
-    """The library's own words, one line."""
+    """The library's own words, one line; where its queue of errors was empty those of pyOpenSSL."""
+    if isinstance(error, SSL.SysCallError):
+        return str(error.args[-1])
     return "; ".join(str(entry[-1]) for entry in error.args[0]) if error.args and error.args[0] else "no reason given"
 
 

@@ -22,7 +22,7 @@ from sipconf.rtp.stun import Address
 
 ROWS = 2048
 """Datagrams read in one tick; the rest wait in the socket."""
-STRANGERS_READ, STRANGERS_VERIFIED, PEERS_READ = 400, 100, 200
+STRANGERS_READ, STRANGERS_VERIFIED, PEERS_READ = 200, 100, 200
 """Checks of one tick from addresses that are no pair: those that are read, which takes some 5 us each, and those whose
 password is verified, some 25 us; and those read from addresses that are. A flood of forged ones must not keep the
 running legs' consent waiting."""
@@ -70,7 +70,8 @@ class SharedPort:
     # --- legs --------------------------------------------------------------------------------------------------------
     def open(self, slot: int, credentials: Credentials, now: float) -> None:
         """Answer the leg's checks."""
-        self._open_inbox()
+        if self._inbox is None:
+            self._inbox = Inbox(ROWS)
         self._checked.add(slot)
         self.agent.open(slot, credentials, now)
 
@@ -82,12 +83,8 @@ class SharedPort:
         self.agent.choose(slot, credentials, remote_ufrag, now)
         self._follow()
 
-    def open_plain(self, slot: int) -> None:
-        """A telephone's leg, whose peer is found by its address alone."""
-        self._open_inbox()
-        self._plain.wait(slot, None, "")
-
-    def _open_inbox(self) -> None:
+    def open_plain(self) -> None:
+        """There will be a telephone's leg, whose peer is found by its address alone."""
         if self._inbox is None:
             self._inbox = Inbox(ROWS)
 
@@ -199,21 +196,15 @@ class SharedPort:
             media &= slots != _NOBODY
             self.strangers += int(np.count_nonzero(slots[unknown] == _NOBODY))
         rows = np.flatnonzero(media)
-        return self._in_rounds(slots[rows], rows, lengths[rows], inbox.block)
+        return self._sort(slots[rows], rows, lengths[rows], inbox.block)
 
-    def _in_rounds(
+    def _sort(
         self, slots: NDArray[np.intp], rows: NDArray[np.intp], lengths: NDArray[np.int64], block: NDArray[np.uint8]
     ) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:
-        """Copy rows so that those floors above find every slot at most once in a round."""
+        """Copy rows into the order in which the floors above take them."""
         if not len(rows):
             return _NO_SLOTS, self._sorted[:0], _NO_SLOTS
-        order = np.argsort(slots, kind="stable")
-        ascending = slots[order]
-        again = ascending[1:] == ascending[:-1]
-        if np.count_nonzero(again):
-            begins = np.flatnonzero(np.concatenate([[True], ~again]))
-            turn = np.arange(len(order)) - np.repeat(begins, np.diff(np.append(begins, len(order))))
-            order = order[np.argsort(turn, kind="stable")]
+        order = in_rounds(slots)
         count = len(order)
         if count > len(self._sorted):
             self._sorted = np.zeros((2 * count, ROW), np.uint8)
@@ -302,6 +293,19 @@ class SharedPort:
             self._socket.sendto(data, (host, port))
         except OSError:
             self._outbox.errors += 1
+
+
+def in_rounds(slots: NDArray[np.intp]) -> NDArray[np.intp]:
+    """An order of positions, int (P,): rounds of ascending slots that hold every slot at most once, each slot's own in
+    the order in which they came."""
+    order = np.argsort(slots, kind="stable")
+    ascending = slots[order]
+    again = ascending[1:] == ascending[:-1]
+    if np.count_nonzero(again):
+        begins = np.flatnonzero(np.concatenate([[True], ~again]))
+        turn = np.arange(len(order)) - np.repeat(begins, np.diff(np.append(begins, len(order))))
+        order = order[np.argsort(turn, kind="stable")]
+    return order
 
 
 def bind_shared(port: int) -> socket.socket:

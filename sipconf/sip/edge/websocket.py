@@ -171,7 +171,7 @@ class WebSocketPeer:
             self._partial_since = None
         elif not found and not self._frames.pending:
             self._partial_since = None
-        elif self._partial_since is None and not self._closing:
+        elif self._partial_since is None and not (self._closing or self._lost):
             self._partial_since = self._alive_at
             self.check()  # it has less time now
 
