@@ -195,12 +195,11 @@ class Visitors:
             return
         if (visit := room.get(person["id"])) is not None and event != "left":
             self._tell_own(visit, event, person)
-        told, seen = ("left", {"id": person["id"]})
-        if event != "left" and person["state"] == "talking":
-            told, seen = ("participant", seen(person))
+        here = event != "left" and person["state"] == "talking"
+        told = ("participant", seen(person)) if here else ("left", {"id": person["id"]})
         for other in room.values():
             if other.inside:
-                other.feed.publish(told, seen)
+                other.feed.publish(*told)
 
     def _tell_own(self, visit: Visit, event: str, person: Mapping[str, Any]) -> None:
         if event == "digit-refused":

@@ -52,7 +52,12 @@ export const TEXTS = {
     title: 'The call is over',
     own: 'You have hung up.',
     gone: 'The call has ended.',
-    because: (reason) => `The call has ended: ${reason}.`,
+    because: (reason) => `The call has ended: ${TEXTS.over.reasons[reason] ?? reason}.`,
+    reasons: { // the server's words, where a page can say it better
+      'no media from the telephone': 'no sound came from your browser any more',
+      'the media worker ended': 'a part of the server failed, and is there again; join again',
+      'too many wrong codes': 'the access code was wrong too often',
+    },
   },
   again: 'Join again',
 
