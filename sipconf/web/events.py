@@ -176,6 +176,8 @@ async def follow(
                 await response.write(chunk or b": still here\n\n")
     except TimeoutError:
         listener.slow = True
+    except ConnectionError:
+        pass  # the client is gone, which is how such answers usually end
     finally:
         feed.leave(listener)
         if listener.slow and request.transport:

@@ -269,7 +269,7 @@ async def test_a_page_that_never_takes_its_answer_is_given_up(join, page) -> Non
     assert not join.sim.switchboard.lines and not len(join.visitors)
 
 
-async def test_a_page_that_is_gone_is_given_up_and_one_that_comes_back_is_not(join, page) -> None:
+async def test_a_page_that_is_gone_is_given_up_and_one_that_comes_back_is_not(join, page, caplog) -> None:
     call = (await page.post("/join/2001", data=SDP, headers=TYPE)).headers["Location"]
     for _ in range(2):
         async with page.get(f"{call}/events") as events:
@@ -284,6 +284,7 @@ async def test_a_page_that_is_gone_is_given_up_and_one_that_comes_back_is_not(jo
         assert alarm.seconds == join.limits.absence
     alarm.ring()
     assert not join.sim.switchboard.lines and not len(join.visitors)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"], "that it is gone is no fault"
 
 
 async def test_streams_of_one_call(join, page) -> None:

@@ -120,10 +120,10 @@ export class Call extends EventTarget {
     });
     on('left', ({ id }) => this.#people.delete(id) && this.#tellPeople());
     on('code-refused', () => this.#tell('code-refused'));
-    on('over', ({ reason }) => this.#end(() => this.#tell('over', { reason })));
+    on('over', ({ reason }) => this.#ended(reason));
     this.#events.addEventListener('error', () => {
       // A stream that is only interrupted comes back by itself; one that is refused belongs to no call any more.
-      if (this.#events.readyState === EventSource.CLOSED) this.#end(() => this.#tell('over', { reason: '' }));
+      if (this.#events.readyState === EventSource.CLOSED) this.#ended('');
     });
   }
 
@@ -141,6 +141,13 @@ export class Call extends EventTarget {
     this.#fail(this.#connected ? { notice: 'lost', lost: true } : { notice: 'noPath' });
   }
 
+  #ended(reason) {
+    this.#end(() => {
+      this.#peer.close();
+      this.#tell('over', { reason });
+    });
+  }
+
   #fail(what) {
     this.#end(() => {
       this.#release();
@@ -153,13 +160,18 @@ export class Call extends EventTarget {
     this.#over = true;
     clearTimeout(this.#timer);
     this.#events?.close();
-    this.#peer.close();
     then();
   }
 
-  #release() {
-    // keepalive: also while the page goes away
-    if (this.#url) fetch(this.#url, { method: 'DELETE', keepalive: true }).catch(() => {}); // over without it in seconds
+  /** Tell the server, then let go of the media: were it the other way round, the call would seem to have broken off. */
+  async #release() {
+    try {
+      // keepalive: also while the page goes away
+      if (this.#url) await fetch(this.#url, { method: 'DELETE', keepalive: true });
+    } catch {
+      // The server notices in seconds by itself.
+    }
+    this.#peer.close();
   }
 
   #tell(name, detail) {
