@@ -27,8 +27,6 @@ SIZES, QUICK_SIZES = (20, 50, 100, 300), (20, 50)
 OPUS_SIZES, QUICK_OPUS_SIZES = (50, 100), (20,)
 SMALLEST = 20
 HANDSHAKE_LEGS, QUICK_HANDSHAKE_LEGS, HANDSHAKES_PER_SECOND = 100, 20, 50
-ALSO_CALLING = 1.5
-"""Seconds of calls beyond the measured ones, so that their rate is the same all along."""
 OPEN_TIMEOUT = 30.0
 ROOM = 1
 OPUS = protocol.RtpFormat("opus", 48_000, 111, "useinbandfec=1")
@@ -51,7 +49,7 @@ class Case:
     @property
     def later(self) -> int:
         """Browsers that come while the others talk."""
-        return round(self.calls * (WARM_SECONDS + self.seconds - ALSO_CALLING))
+        return round(self.calls * (WARM_SECONDS + self.seconds))
 
 
 class OneWorker(MediaSupervisor):
@@ -149,7 +147,7 @@ class Bench:
                 "refused": len(self.failed)}  # fmt: skip
 
     async def _call_more(self, generator: Process, peers: Row) -> None:
-        """Browsers that come one by one; each goes as soon as it has keys and another three have come."""
+        """Browsers that come one by one; each goes after a second, when others have taken its place."""
         loop = asyncio.get_running_loop()
         begin = loop.time()
         for number in range(self.case.later):
@@ -228,8 +226,7 @@ def run(quick: bool = False, apart: bool = True) -> list[Row]:
             add(compare(case, f"webrtc Opus N={legs} {kind}"))
     legs = QUICK_HANDSHAKE_LEGS if quick else HANDSHAKE_LEGS
     row = measure(Case(legs, calls=HANDSHAKES_PER_SECOND, seconds=seconds, apart=apart))
-    add({"name": f"webrtc handshakes, {legs} mixed", **row,
-         "handshakes_per_second": row["handshakes"] / (WARM_SECONDS + seconds - ALSO_CALLING)})  # fmt: skip
+    add({"name": f"webrtc handshakes, {legs} mixed", **row})
     add({"name": f"webrtc calls, {legs} mixed",
          **webrtc_calls.run(legs, HANDSHAKES_PER_SECOND, WARM_SECONDS, seconds, apart)})  # fmt: skip
     return rows

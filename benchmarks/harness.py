@@ -23,7 +23,8 @@ import numpy as np
 
 RESULTS = Path(__file__).parent / "results"
 UNJUDGED = {"legs", "seconds", "marks_sent", "marks_found", "talking", "made", "tries", "tried", "sent", "failed",
-            "answers", "beyond", "asterisk_times_price", "janus_times_price", "freeswitch_times_price"}
+            "answers", "beyond", "heard_rms", "forged", "refused", "asterisk_times_price", "janus_times_price",
+            "freeswitch_times_price"}
 """Figures that describe a run; a ratio of them would say nothing."""
 
 Row = dict[str, Any]

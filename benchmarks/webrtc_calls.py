@@ -121,7 +121,6 @@ class Calls:
 def run(legs: int, rate: int, warm: float, seconds: float, apart: bool) -> Row:
     """One run."""
     core, load_core = cores(apart)
-    later = round(rate * (warm + seconds - 2 * STAY))
+    later = round(rate * (warm + seconds))
     with running(legs + later, core) as server:
-        row = asyncio.run(Calls(server, legs, later, rate).run(warm, seconds, load_core))
-    return {**row, "handshakes_per_second": row["handshakes"] / (later / rate)}
+        return asyncio.run(Calls(server, legs, later, rate).run(warm, seconds, load_core))

@@ -202,7 +202,7 @@ class Generator:
         used, elapsed = sum(map(processor_seconds, pids)) - used, time.monotonic() - began
         rates = (self.counts - counted) / elapsed
         later = [peer.secured - peer.asked for peer in self.peers[self.legs :]
-                 if peer.asked is not None and peer.secured is not None]  # fmt: skip
+                 if peer.asked is not None and peer.secured is not None and peer.secured >= began]  # fmt: skip
         return {
             "cpu_ms_per_participant_s": used / elapsed / self.legs * 1e3,
             "core": used / elapsed,
@@ -210,7 +210,7 @@ class Generator:
             "rate_min": float(rates.min()),
             "forged": self.forged,
             "heard_rms": float(np.sqrt(np.mean(self.power))) if self.power else None,
-            "handshakes": len(later),
+            "handshakes_per_second": len(later) / elapsed,
             "handshake_p50_ms": float(np.percentile(later, 50)) * 1e3 if later else None,
             "handshake_p99_ms": float(np.percentile(later, 99)) * 1e3 if later else None,
             "generator_core": (time.process_time() - own) / elapsed,

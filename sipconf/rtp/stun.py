@@ -9,6 +9,7 @@ import hmac
 import ipaddress
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sipconf.errors import SipconfError
 
@@ -90,12 +91,18 @@ def read_request(data: bytes) -> Request:
 
 def success(request: Request, address: Address, password: str) -> bytes:
     """The answer that tells the sender its address as we see it, host an IPv4 or IPv6 literal."""
-    host = ipaddress.ip_address(address[0])
+    host = _octets(address[0])
     mask = struct.pack("!I", MAGIC_COOKIE) + request.transaction
-    hidden = bytes(a ^ b for a, b in zip(host.packed, mask, strict=False))
-    family = 1 if host.version == 4 else 2
+    hidden = (int.from_bytes(host) ^ int.from_bytes(mask[: len(host)])).to_bytes(len(host))
+    family = 1 if len(host) == 4 else 2
     value = struct.pack("!BBH", 0, family, address[1] ^ MAGIC_COOKIE >> 16) + hidden
     return _answer(_BINDING_SUCCESS, request, _XOR_MAPPED_ADDRESS, value, password)
+
+
+@lru_cache(4096)
+def _octets(literal: str) -> bytes:
+    """Of an IPv4 or IPv6 literal; kept, for a leg's comes with each of its checks."""
+    return ipaddress.ip_address(literal).packed
 
 
 def role_conflict(request: Request, password: str) -> bytes:

@@ -12,10 +12,10 @@ from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters
 
 from sipconf.media import protocol
 from sipconf.media.handshakes import Handshakes
-from sipconf.media.shared_socket import send_to
 from sipconf.rtp.edge import dtls
 from tests.media.browsers import EVENTS, FIRST, Browser, Rig, of_kind
 from tests.media.loopback import LOCAL, PCMU, read_all
+from tests.media.plane_as_workers import PlaneAsWorkers
 from tests.sim.dtls_noise import noise, null_hello
 from tests.sim.loop import Loop
 
@@ -25,30 +25,6 @@ EACH_TICK = 20
 """Datagrams of strangers: a thousand a second."""
 MOST_TICKS = 100
 """In which a handshake has to be done: 2 s."""
-
-
-class PlaneAsWorkers:
-    """The rig's plane as the front has it."""
-
-    restarts, heard, capacities = 0, 0.0, []  # noqa: RUF012
-
-    def __init__(self, rig: Rig, on_events: Callable[[], None]) -> None:
-        self._rig, self._on_events = rig, on_events
-        self._events: list[protocol.Event] = []
-
-    def send(self, command: protocol.Command) -> None:
-        self._rig.plane.send(command)
-
-    def tell(self, events: list[protocol.Event]) -> None:
-        self._events += events
-        self._on_events()
-
-    def take_events(self) -> list[protocol.Event]:
-        events, self._events = self._events, []
-        return events
-
-    def reply(self, leg: int, address: protocol.Address, datagram: bytes) -> bool:
-        return send_to(self._rig.shared._socket, address, datagram)
 
 
 class Siege:

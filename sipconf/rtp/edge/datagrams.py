@@ -8,6 +8,7 @@ import ctypes
 import ipaddress
 import socket
 import struct
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ _NAME = np.dtype(f"V{NAME_BYTES}")
 _IPV4_NAME_BYTES = 16
 _TRUNCATED = 0x20  # MSG_TRUNC: the datagram was longer than its row
 _MAPPED = bytes(10) + b"\xff\xff"
+_REMEMBERED = 4096
+"""Addresses whose other form is kept: every leg's comes again with each of its checks, and taking addresses apart is
+half of what a check costs."""
 
 _PIECE = np.dtype([("base", "u8"), ("len", "u8")])  # struct iovec
 _HEADER = np.dtype(
@@ -117,6 +121,7 @@ class Outbox(_Headers):
             done += sent
 
 
+@lru_cache(_REMEMBERED)
 def packed(address: Address, family: int) -> bytes:
     """An address (IPv4 or IPv6 literal, port) as a socket of the family has it. Raises ValueError for any other."""
     literal, _, scope = address[0].partition("%")
@@ -130,6 +135,7 @@ def packed(address: Address, family: int) -> bytes:
     return struct.pack("=H", family) + struct.pack("!HI", address[1], 0) + octets + struct.pack("=I", number)
 
 
+@lru_cache(_REMEMBERED)
 def unpacked(name: bytes, family: int) -> Address:
     """The address (host, port) of those octets; an IPv4-mapped host as IPv4."""
     port = int.from_bytes(name[2:4])

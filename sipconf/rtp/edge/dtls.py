@@ -61,6 +61,7 @@ class DtlsCertificate:
         self._context.set_max_proto_version(_DTLS_1_2)
         self._context.set_options(SSL.OP_NO_QUERY_MTU | SSL.OP_NO_RENEGOTIATION)
         self._context.set_session_cache_mode(SSL.SESS_CACHE_OFF)  # a resumed session shows no certificate
+        self._context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # an association is silent for as long as its call lasts
         self._fingerprint = rtcdtlstransport.certificate_digest(certificate, "sha-256")
 
     def fingerprint(self) -> tuple[str, str]:
