@@ -108,9 +108,6 @@ class MediaSupervisor:
         except StartError:
             await self.stop()
             raise
-        if self._stopping:  # meanwhile another part of the server could not start
-            await self.stop()
-            raise StartError("the media worker was stopped before it had started")
         self._keeper = asyncio.create_task(self._keep(), name="media-supervisor")
         waiter = asyncio.create_task(self._ready.wait())
         await asyncio.wait({waiter, self._keeper}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)

@@ -122,28 +122,6 @@ async def test_a_worker_that_cannot_start_is_one_clear_error(capfd: pytest.Captu
     assert "Traceback" not in capfd.readouterr().err
 
 
-async def test_one_that_is_stopped_on_its_way_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another part of the server could not start while this one's port was being opened."""
-    opened, go_on = [], asyncio.Event()
-    real = supervisor.open_shared
-
-    async def open_shared(port: int) -> object:
-        opened.append(await real(port))
-        await go_on.wait()
-        return opened[0]
-
-    monkeypatch.setattr(supervisor, "open_shared", open_shared)
-    front = Front()
-    starting = asyncio.create_task(front.media.start())
-    while not opened:
-        await asyncio.sleep(0.01)
-    await front.media.stop()
-    go_on.set()
-    with pytest.raises(StartError):
-        await starting
-    assert front.media.pid is None and opened[0].fileno() == -1, "no worker, and the port is free"
-
-
 async def test_commands_before_the_start_are_our_mistake() -> None:
     front = Front()
     with pytest.raises(MisuseError):
