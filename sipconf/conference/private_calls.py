@@ -74,6 +74,16 @@ class PrivateCalls:
             return private.people[call]
         return None
 
+    def partner(self, call: str) -> Caller:
+        """Whom this one of two who talk is talking with."""
+        private = self._calls[call]
+        assert isinstance(private, PrivateCall)
+        return private.people[private.other(call)]
+
+    def are_one(self, call: str, other: str) -> bool:
+        """Are these the two ends of one call?"""
+        return self._calls.get(call) is self._calls.get(other)
+
     # --- somebody is put through ---------------------------------------------------------------------------------
     def transfer(self, call: str, referral: str, user: UserSpec, now: float) -> None:
         """Of two who talk, `call` wants the other to talk to this user instead."""

@@ -73,6 +73,9 @@ class Referrals:
         if isinstance(user, Refusal):
             return user
         if room is None:
+            partner = self._private.partner(asked.call)
+            if partner.user == user.extension:
+                return Refusal(486, f"You are talking with {user.name} already")
             self._private.transfer(asked.call, asked.referral, user, now)
             return None
         return self._invite(room, user, asked, now)
@@ -104,6 +107,8 @@ class Referrals:
         if second == call or second_who is None or second_who.user != who.user:
             return NO_SECOND_CALL
         if room is None and second_room is None:
+            if self._private.are_one(call, second):
+                return NO_SECOND_CALL
             self._private.join(call, second, referral)
             return None
         if room is not None and second_room is not None:

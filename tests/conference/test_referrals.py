@@ -284,3 +284,22 @@ def test_whose_second_call_it_is_not(at):
     at.dial("d", "2001", at.user("101"))
     refer(at, "c", "2001", takes_over="d")
     assert at.news[-1][2] == 403 and at.ended == {}
+
+
+def test_nobody_is_put_through_to_himself(at):
+    """101 talks with 102, who would have him talk with 101: with another telephone of his own."""
+    bob = talk(at, "a")
+    refer(at, bob, "101")
+    assert at.news == [(bob, "r", 486, "You are talking with Alice already")] and len(at.called_out) == 1
+    assert at.room["a"] == at.room[bob] is not None
+
+
+def test_both_ends_of_one_call_cannot_be_put_together(at):
+    """Two calls of which each has 102 at its other end, joined, are one call with one user at both ends."""
+    one, two = talk(at, "a"), talk(at, "b")
+    refer(at, "a", "102", takes_over="b")
+    assert at.room[one] == at.room[two] is not None
+    refer(at, one, "102", takes_over=two)
+    assert at.news[-1] == (one, "r", 403, "The call to be put through is not here")
+    at.leave(one)
+    assert two in at.ended and not at.service.private
