@@ -15,7 +15,7 @@ from sipconf.conference.calls import NO_LINE, failure_of
 from sipconf.conference.commands import Answer, CallOut, ReportReferral
 from sipconf.conference.directory import UserSpec
 from sipconf.conference.events import Caller
-from sipconf.conference.participant import SHOWN, SILENCE_DB, Desk, Participant, State, Step
+from sipconf.conference.participant import SHOWN, SILENCE_DB, Carriage, Desk, Participant, State, Step
 from sipconf.conference.receptionist import Admitted, Dismissed, Receptionist, ReceptionSettings
 from sipconf.conference.referrals import Referral
 from sipconf.conference.room import NOT_AVAILABLE, REASONS, Room
@@ -137,9 +137,11 @@ class Guests:
         self._desk.agenda.set(guest.person.call, now + self._ring_limit)
         room.announce("ringing", guest.person)
 
-    def take_in(self, room: Room, call: str, who: Caller, now: float) -> None:
+    def take_in(self, room: Room, call: str, who: Caller, carriage: Carriage, now: float) -> None:
         """Somebody who is on the line already comes into the conference."""
-        self._admit(self._expect(room, call, who), now)
+        guest = self._expect(room, call, who)
+        guest.person.carriage = carriage
+        self._admit(guest, now)
 
     def _expect(self, room: Room, call: str, who: Caller) -> Guest:
         person = Participant(call, self._new_id("p-"), room.spec.extension, who, self._desk)
@@ -209,7 +211,7 @@ class Guests:
 
     def _speaking(self, guest: Guest, event: events.SpeakingChanged, now: float) -> None:
         person = guest.person
-        if person.state is not State.TALKING or person.held:
+        if person.state is not State.TALKING or person.carriage.held:
             return
         person.level_db = max(event.level_db, SILENCE_DB)
         if event.speaking != person.speaking:
@@ -218,9 +220,9 @@ class Guests:
 
     def _held(self, guest: Guest, event: events.HoldChanged, now: float) -> None:
         person = guest.person
-        if event.held == person.held:
+        if event.held == person.carriage.held:
             return
-        person.held = event.held
+        person.carriage.held = event.held
         if event.held:
             person.speaking = False
         if person.state in SHOWN:

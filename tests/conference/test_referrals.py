@@ -165,7 +165,7 @@ def test_nobody_is_invited_twice(at):
     at.dial("a", "2001", at.user("101"))
     for _ in range(2):
         refer(at, "a", "102")
-    assert len(at.called_out) == 1 and at.news[-1][2:] == (486, "Bob is in this conference already")
+    assert len(at.called_out) == 1 and at.news[-1][2:] == (486, "Bob is being called already")
 
 
 # --- of two who talk -------------------------------------------------------------------------------------------------
@@ -303,3 +303,45 @@ def test_both_ends_of_one_call_cannot_be_put_together(at):
     assert at.news[-1] == (one, "r", 403, "The call to be put through is not here")
     at.leave(one)
     assert two in at.ended and not at.service.private
+
+
+def test_how_a_call_is_carried_comes_along_into_the_conference(at):
+    """The list of participants shows it, and who is on hold, of calls that were private until then."""
+    at.dial("a", "2001", at.user("101"))
+    bob = talk(at, "b")
+    at.service.describe_call(bob, codec="opus/48000", transport="wss")
+    at.tell(fact.HoldChanged(bob, True))
+    refer(at, "a", "102", takes_over="b")
+    joined = at.events("joined")[-1].data["participant"]
+    assert (joined["number"], joined["codec"], joined["transport"]) == ("102", "opus/48000", "wss") and joined["held"]
+    at.tell(fact.HoldChanged(bob, False))
+    assert [each["held"] for each in at.service.participants("2001")] == [False]
+    at.leave(bob)
+    assert not at.service.private._carriages
+
+
+def test_how_a_call_is_carried_outlives_transfers_between_people(at):
+    bob, carol = talk(at, "a"), talk(at, "b", called="103")
+    at.service.describe_call(bob, codec="G722", transport="tls")
+    refer(at, "a", "103", takes_over="b")
+    at.dial("c", "2001", at.user("103"))
+    refer(at, "c", "102", takes_over=carol)
+    assert at.states("2001") == {"102": "talking"} and at.service.participants("2001")[0]["codec"] == "G722"
+    at.leave(bob)
+    assert not at.service.private._carriages
+
+
+@pytest.mark.parametrize(("state", "words"), [
+    ("ringing", "Bob is being called already"), ("prompting", "Bob is about to join this conference already"),
+    ("talking", "Bob is in this conference already"),
+])
+def test_who_is_on_the_way_already_is_not_called_again(at, state, words):
+    at.dial("a", "2002*4321", at.user("101"))
+    at.hear_out("a")
+    if state == "ringing":
+        refer(at, "a", "102")
+    else:
+        at.dial("b", "2002*4321" if state == "talking" else "2002", at.user("102"))
+    assert at.states("2002")["102"] == state
+    refer(at, "a", "102")
+    assert at.news[-1][2:] == (486, words)
