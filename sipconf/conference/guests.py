@@ -11,7 +11,7 @@ from typing import Any
 
 from sipconf.conference import events
 from sipconf.conference.admission import Admission, NotNow
-from sipconf.conference.calls import NO_LINE, failure_of
+from sipconf.conference.calls import failure_of
 from sipconf.conference.commands import Answer, CallOut, ReportReferral
 from sipconf.conference.directory import UserSpec
 from sipconf.conference.events import Caller
@@ -166,14 +166,11 @@ class Guests:
             self._admit(guest, now)
 
     def _fails(self, guest: Guest, event: events.OutgoingFailed, now: float) -> None:
-        if event.no_line:
-            self._tell(guest, NO_LINE.status, NO_LINE.reason)
-        else:
-            self._tell_failure(guest, event.status)
+        self._tell_failure(guest, event.status, event.why)
         self._leave(guest, now)
 
-    def _tell_failure(self, guest: Guest, status: int) -> None:
-        failure = failure_of(guest.person.caller.name, status)
+    def _tell_failure(self, guest: Guest, status: int, why: events.NotRung | None = None) -> None:
+        failure = failure_of(guest.person.caller.name, status, why)
         self._tell(guest, failure.status, failure.reason)
 
     # --- events of a conference's calls --------------------------------------------------------------------------

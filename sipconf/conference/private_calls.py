@@ -128,7 +128,7 @@ class PrivateCalls:
     # --- what becomes of them ------------------------------------------------------------------------------------
     def _hear(self, private: PrivateCall, event: events.Event) -> None:
         if isinstance(event, events.OutgoingFailed):
-            private.failed(event.status, event.no_line)
+            private.failed(event.status, event.why)
         elif isinstance(event, events.CallOver):
             by_caller = event.call == private.caller
             private.receive(calls.Input.CALLER_OVER if by_caller else calls.Input.CALLED_OVER)

@@ -10,6 +10,14 @@ ROOM, CODED = ConferenceSpec("Weekly", "2001"), ConferenceSpec("Secret", "2002",
 LIMITED = ConferenceSpec("Small", "2003", administrator="104", max_participants=1)
 
 
+NOT_RUNG = [
+    (503, fact.NotRung.NO_LINE, (503, "All lines are busy, please try again in a moment")),
+    (480, fact.NotRung.NOT_CONNECTED, (480, "No telephone of Bob is connected")),
+    (480, fact.NotRung.NOT_ENCRYPTED, (480, "No telephone of Bob can be called encrypted")),
+]
+"""Status and reason of an outgoing call that rang nowhere, and what becomes of them."""
+
+
 @pytest.fixture
 def at(house, callers):
     place = house(ROOM, CODED, LIMITED)
@@ -42,7 +50,7 @@ def pick_up(at, out):
 
 def fail(at, out, status):
     at.stage[out] = "over"
-    at.tell(fact.OutgoingFailed(out, status, ""))
+    at.tell(fact.OutgoingFailed(out, status))
 
 
 # --- into a conference -----------------------------------------------------------------------------------------------
@@ -82,17 +90,17 @@ def test_who_transferred_may_leave_at_once(at):
 
 
 @pytest.mark.parametrize(
-    ("status", "no_line", "told"),
-    [(486, False, (486, "Bob is busy")), (480, False, (480, "Bob cannot be reached at the moment")),
-     (603, False, (603, "Bob does not want to take the call")), (503, True, (503, None))],
+    ("status", "why", "told"),
+    [(486, None, (486, "Bob is busy")), (480, None, (480, "Bob cannot be reached at the moment")),
+     (603, None, (603, "Bob does not want to take the call")), *NOT_RUNG],
 )
-def test_who_does_not_come(at, status, no_line, told):
+def test_who_does_not_come(at, status, why, told):
     at.dial("a", "2001", at.user("101"))
     refer(at, "a", "102")
     (out,) = at.called_out
     at.stage[out.call] = "over"
-    at.tell(fact.OutgoingFailed(out.call, status, "", no_line))
-    assert at.news[-1][2] == told[0] and (told[1] is None or at.news[-1][3] == told[1])
+    at.tell(fact.OutgoingFailed(out.call, status, why))
+    assert at.news[-1][2:] == told
     assert at.states() == {"101": "talking"} and at.events("left")[-1].data["participant"]["number"] == "102"
     assert at.service.next_timer() is None
 
@@ -218,6 +226,19 @@ def test_the_third_does_not_come(at, gone, how):
         pick_up(at, at.called_out[-1].call)
         assert at.room[at.called_out[-1].call] == at.room[bob]
     assert at.service.next_timer() is None
+
+
+@pytest.mark.parametrize(("status", "why", "told"), NOT_RUNG)
+def test_where_no_telephone_rings_it_is_said_why(at, status, why, told):
+    talk(at, called="103")
+    refer(at, "a", "102")
+    at.stage[at.called_out[-1].call] = "over"
+    at.tell(fact.OutgoingFailed(at.called_out[-1].call, status, why))
+    assert at.news[-1][2:] == told
+    at.dial("d", "102", at.user("104"))
+    at.stage[at.called_out[-1].call] = "over"
+    at.tell(fact.OutgoingFailed(at.called_out[-1].call, status, why))
+    assert (at.rejected["d"].status, at.rejected["d"].reason) == told
 
 
 @pytest.mark.parametrize("gone", [False, True])
