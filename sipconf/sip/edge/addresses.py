@@ -72,7 +72,7 @@ class Addresses:
         return self._route(remote or flow.remote[0])
 
     def candidates_for(self, flow: Flow) -> tuple[str, ...]:
-        """Every address at which a browser behind this flow may find our media, the most likely first (docs/adr/0017).
+        """Every address at which a browser behind this flow may find our media, the most likely first (docs/adr/0012).
 
         Its signalling may come by a proxy, so that its flow tells little: it gets the addresses of all interfaces, and
         `advertise`. To a peer outside our networks private ones are not told where there is a public one to tell.
