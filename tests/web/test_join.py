@@ -339,3 +339,11 @@ async def test_nothing_else_is_served(page, path) -> None:
 ])
 def test_names_are_one_line_of_visible_characters(given: str, shown: str) -> None:
     assert clean_name(given) == shown
+
+
+async def test_a_fault_of_ours_logs_no_visits_token(join, page, monkeypatch, caplog) -> None:
+    call = (await page.post("/join/2001", data=SDP, headers=TYPE)).headers["Location"]
+    monkeypatch.setattr(join.visitors, "leave", lambda visit: 1 / 0)
+    assert (await page.delete(call)).status == 500
+    monkeypatch.undo()
+    assert "/join/{extension}/{" in caplog.text and call.rpartition("/")[2] not in caplog.text
