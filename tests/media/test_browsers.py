@@ -1,12 +1,14 @@
 """Legs on the shared port, over real sockets: checks, handshakes, keys, sound, and what strangers get."""
 
 import socket
+import struct
 from collections.abc import Iterator
 
 import pytest
 from aioice import stun
 
 from sipconf.media import protocol
+from sipconf.rtp.edge.ports import PASSES
 from tests.media.browsers import FIRST, Browser, Rig, check, of_kind
 from tests.media.loopback import LOCAL, read_all
 from tests.sim.voice import loudness
@@ -107,6 +109,26 @@ def test_forged_checks_get_nothing_and_the_call_loses_nothing(rig: Rig) -> None:
     assert len(other.heard) - heard == 334
     assert rig.streams.lost([0, 1]).tolist() == lost == [0, 0]
     assert browser.number not in [event.leg for event in of_kind(rig.events, protocol.LegSilent)]
+
+
+@pytest.mark.parametrize("one_port", [False, True])
+def test_what_one_leg_brings_to_a_tick_is_bounded(one_port: bool) -> None:
+    rig = Rig(one_port)
+    browser = rig.join(0, 500)
+    rig.join(1, 900)
+    rig.run(50)
+    heard, received = len(browser.heard), int(rig.streams.received[0])
+    browser.talks = False
+    report = struct.pack("!BBHI", 0x80, 201, 1, browser.ssrc)
+    for _ in range(5):
+        for _ in range(100):
+            browser.speak()
+            browser.send(browser.outbound.protect_rtcp(report))
+        rig.run(1)
+    assert int(rig.streams.received[0]) - received == 5 * PASSES // 2
+    assert rig.shared.excess == 5 * (200 - PASSES)
+    assert len(browser.heard) - heard == 5 and rig.streams.lost([1]).tolist() == [0]
+    rig.close()
 
 
 def test_a_restart_moves_the_call_to_another_network_and_loses_nothing(rig: Rig) -> None:

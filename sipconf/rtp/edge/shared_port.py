@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sipconf.rtp.edge.binding import is_own, reachable
 from sipconf.rtp.edge.datagrams import Inbox, Outbox, packed, unpacked
+from sipconf.rtp.edge.ports import PASSES
 from sipconf.rtp.ice import Credentials, IceAgent
 from sipconf.rtp.latching import Verdict
 from sipconf.rtp.one_port import PlainLegs
@@ -41,7 +42,8 @@ _NOBODY = -1
 class SharedPort:
     """The legs behind one socket, which it sets non-blocking and keeps: browsers, and in one-port mode telephones,
     whose sources streams judge. strangers: RTP from addresses that are no leg's; odd: datagrams of no known kind;
-    strange_handshakes: DTLS from anywhere but a leg's chosen pair; answered: checks."""
+    strange_handshakes: DTLS from anywhere but a leg's chosen pair; excess: packets over what one leg may bring to a
+    drain, which are thrown away; answered: checks."""
 
     def __init__(self, one: socket.socket, streams: Streams) -> None:
         one.setblocking(False)
@@ -60,7 +62,7 @@ class SharedPort:
         self._pairs: list[tuple[int, Address]] = []
         self._handshakes: list[tuple[int, bytes]] = []
         self._sorted = np.zeros((64, ROW), np.uint8)
-        self.strangers = self.odd = self.strange_handshakes = self.answered = 0
+        self.strangers = self.odd = self.strange_handshakes = self.excess = self.answered = 0
 
     @property
     def send_errors(self) -> int:
@@ -201,11 +203,12 @@ class SharedPort:
     def _sort(
         self, slots: NDArray[np.intp], rows: NDArray[np.intp], lengths: NDArray[np.int64], block: NDArray[np.uint8]
     ) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:
-        """Copy rows into the order in which the floors above take them."""
+        """Copy rows into the order in which the floors above take them; each round is a pass of theirs."""
         if not len(rows):
             return _NO_SLOTS, self._sorted[:0], _NO_SLOTS
-        order = in_rounds(slots)
+        order = in_rounds(slots, PASSES)
         count = len(order)
+        self.excess += len(slots) - count
         if count > len(self._sorted):
             self._sorted = np.zeros((2 * count, ROW), np.uint8)
         lengths = lengths[order]
@@ -295,16 +298,16 @@ class SharedPort:
             self._outbox.errors += 1
 
 
-def in_rounds(slots: NDArray[np.intp]) -> NDArray[np.intp]:
-    """An order of positions, int (P,): rounds of ascending slots that hold every slot at most once, each slot's own in
-    the order in which they came."""
+def in_rounds(slots: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """An order of positions, int (P or fewer,): rounds of ascending slots that hold every slot at most once, each
+    slot's own in the order in which they came; so many rounds at the most."""
     order = np.argsort(slots, kind="stable")
     ascending = slots[order]
     again = ascending[1:] == ascending[:-1]
     if np.count_nonzero(again):
         begins = np.flatnonzero(np.concatenate([[True], ~again]))
         turn = np.arange(len(order)) - np.repeat(begins, np.diff(np.append(begins, len(order))))
-        order = order[np.argsort(turn, kind="stable")]
+        order = order[np.argsort(turn, kind="stable")][: np.count_nonzero(turn < most)]
     return order
 
 
