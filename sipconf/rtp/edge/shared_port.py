@@ -267,6 +267,9 @@ class SharedPort:
 
     def _hear_check(self, data: bytes, name: bytes, now: float) -> None:
         address = unpacked(name, self._family)
+        if self._plain.is_held(address, self._slot_of.get(name)):  # it can be forged, and a telephone never checks
+            self.agent.refused["taken"] += 1
+            return
         checked = self.agent.check(data, address, now)
         if checked is None:
             return
