@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sipconf.rtp.stun import Address, StunError, read_request, role_conflict, success
 
 CONSENT_SECONDS = 30.0
-"""A leg without a check for so long is lost (RFC 7675 section 5.1)."""
+"""A leg whose chosen pair is not checked for so long is lost (RFC 7675 section 5.1)."""
 NEW_PAIRS_PER_SECOND, NEW_PAIRS_AT_ONCE = 5.0, 20
 """Addresses that may begin to check one leg; a telephone with many interfaces, or several telephones that ring, bring a
 handful at once."""
@@ -69,7 +69,7 @@ class _Leg:
     pairs: dict[Address, _Pair] = field(default_factory=dict)
     chosen: Address | None = None
     suitor: Address | None = None  # whose nomination was the last, though another pair of higher priority is chosen
-    heard: float = 0.0
+    heard: float = 0.0  # the peer, on any pair: what counts while none is chosen
     lost: bool = False
     new_pairs: _Allowance = field(
         default_factory=lambda: _Allowance(NEW_PAIRS_PER_SECOND, NEW_PAIRS_AT_ONCE, NEW_PAIRS_AT_ONCE)
@@ -98,8 +98,10 @@ class IceAgent:
         """The leg's peer. Other credentials than before are an ICE restart: the pair stays until one that was checked
         with the new ones is nominated (RFC 8445 section 9)."""
         leg = self._legs[slot]
-        if leg.remote_ufrag is None:
+        if leg.remote_ufrag is None:  # the answer, which has just come, is consent too
             leg.heard = now
+            for pair in leg.pairs.values():
+                pair.heard = now
         if credentials.ufrag == leg.credentials.ufrag:
             leg.credentials, leg.remote_ufrag = credentials, remote_ufrag
             self._drop_fresh(leg)
@@ -112,7 +114,8 @@ class IceAgent:
                 leg.remote_ufrag = remote_ufrag
         if leg.chosen is None:
             mine = [(pair.nominated, address) for address, pair in leg.pairs.items()
-                    if pair.nominated is not None and self._is_peers(leg, pair)]  # fmt: skip
+                    if pair.nominated is not None and self._is_peers(leg, pair)
+                    and now - pair.heard <= CONSENT_SECONDS]  # fmt: skip
             if mine:
                 self._choose(leg, max(mine)[1])
 
@@ -253,7 +256,8 @@ class IceAgent:
         """Slots whose peers have withdrawn their consent since the last call: nothing is sent there any more."""
         lost = []
         for leg in self._legs.values():
-            if leg.remote_ufrag is not None and not leg.lost and now - leg.heard > CONSENT_SECONDS:
+            heard = leg.heard if leg.chosen is None else leg.pairs[leg.chosen].heard
+            if leg.remote_ufrag is not None and not leg.lost and now - heard > CONSENT_SECONDS:
                 leg.lost = True
                 leg.suitor = None
                 if leg.chosen is not None:
