@@ -50,10 +50,11 @@ class _Allowance:
 
 @dataclass(slots=True)
 class _Pair:
-    """One address that checks. nominated: by the peer's latest check with that flag (s), or None."""
+    """One address that checks. ufrag, remote_ufrag: ours and theirs that it names; nominated: by the peer's latest
+    check with that flag (s), or None."""
 
+    ufrag: str
     remote_ufrag: str
-    credentials: Credentials
     heard: float
     priority: int = 0
     nominated: float | None = None
@@ -160,7 +161,7 @@ class IceAgent:
             return None
         if request.controlled:
             return leg.slot, role_conflict(request, credentials.password)
-        pair = self._pair(leg, address, theirs, credentials, now)
+        pair = self._pair(leg, address, ours, theirs, now)
         if pair is None:
             return None
         pair.heard, pair.priority = now, request.priority
@@ -172,10 +173,10 @@ class IceAgent:
                 self._nominate(leg, address, pair)
         return leg.slot, success(request, address, credentials.password)
 
-    def _pair(self, leg: _Leg, address: Address, theirs: str, credentials: Credentials, now: float) -> _Pair | None:
+    def _pair(self, leg: _Leg, address: Address, ours: str, theirs: str, now: float) -> _Pair | None:
         """The pair that a check belongs to; None where its address is another leg's, or there are too many."""
         pair = leg.pairs.get(address)
-        if pair is not None and pair.credentials is credentials:
+        if pair is not None and pair.ufrag == ours:
             pair.remote_ufrag = theirs
             return pair
         if pair is None:
@@ -192,7 +193,7 @@ class IceAgent:
                     owner.chosen = None
                     self._changes.append((owner.slot, None))
             self._owners[address] = leg
-        pair = leg.pairs[address] = _Pair(theirs, credentials, now)
+        pair = leg.pairs[address] = _Pair(ours, theirs, now)
         return pair
 
     def _has_room(self, leg: _Leg, now: float) -> bool:
@@ -205,18 +206,19 @@ class IceAgent:
 
     def _is_peers(self, leg: _Leg, pair: _Pair) -> bool:
         """Whether a pair is that of the peer that was agreed on."""
-        wanted = leg.fresh_remote_ufrag if pair.credentials is leg.fresh else leg.remote_ufrag
+        renewed = leg.fresh is not None and pair.ufrag == leg.fresh.ufrag
+        wanted = leg.fresh_remote_ufrag if renewed else leg.remote_ufrag
         return wanted is not None and pair.remote_ufrag == wanted
 
     def _nominate(self, leg: _Leg, address: Address, pair: _Pair) -> None:
         """The latest nomination holds. Some agents nominate every pair they check: of those the one of the highest
         priority holds until another is nominated twice running."""
-        if pair.credentials is leg.fresh:
+        if leg.fresh is not None and pair.ufrag == leg.fresh.ufrag:
             self._by_ufrag.pop(leg.credentials.ufrag, None)
-            leg.credentials, leg.remote_ufrag = pair.credentials, pair.remote_ufrag
+            leg.credentials, leg.remote_ufrag = leg.fresh, pair.remote_ufrag
             leg.fresh = leg.fresh_remote_ufrag = None
             for other, old in list(leg.pairs.items()):
-                if old.credentials is not leg.credentials and other != address:
+                if old.ufrag != leg.credentials.ufrag and other != address:
                     del leg.pairs[other]
                     self._forget(other)
             leg.suitor = None

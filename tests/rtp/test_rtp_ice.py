@@ -180,6 +180,24 @@ def test_an_answer_is_consent_and_a_later_one_brings_back_no_dead_pair(agent: Ic
     assert chosen(agent) == []
 
 
+def test_a_restart_told_twice_is_one(agent: IceAgent) -> None:
+    """Each re-INVITE brings the same credentials anew."""
+    agent.choose(4, OURS, "theirs", 0.0)
+    agent.check(check(nominate=True), HOME, 1.0)
+    agent.choose(4, FRESH, "renewed", 2.0)
+    agent.check(check("anew:renewed", FRESH.password), AWAY, 3.0)
+    agent.choose(4, Credentials(FRESH.ufrag, FRESH.password), "renewed", 4.0)
+    for turn in range(2 * NEW_PAIRS_AT_ONCE):
+        agent.choose(4, Credentials(FRESH.ufrag, FRESH.password), "renewed", 5.0)
+        assert agent.check(check("anew:renewed", FRESH.password), AWAY, 5.0) is not None, turn
+    pair = agent._legs[4].pairs[AWAY]
+    assert agent.check(check("anew:renewed", FRESH.password, nominate=True), AWAY, 6.0) is not None
+    assert chosen(agent) == [(4, HOME), (4, AWAY)] and agent._legs[4].pairs[AWAY] is pair
+    agent.choose(4, Credentials(FRESH.ufrag, FRESH.password), "renewed", 7.0)
+    assert agent.check(check("anew:renewed", FRESH.password), AWAY, 8.0) is not None
+    assert agent._legs[4].pairs[AWAY] is pair and pair.nominated == 6.0
+
+
 def test_new_addresses_of_a_leg_have_a_limit(agent: IceAgent) -> None:
     agent.choose(4, OURS, "theirs", 0.0)
     agent.check(check(nominate=True), HOME, 0.0)
