@@ -9,6 +9,7 @@ from aioice import stun
 
 from sipconf.media import protocol
 from sipconf.rtp.edge.ports import PASSES
+from sipconf.rtp.edge.shared_port import PEER_READ
 from tests.media.browsers import FIRST, Browser, Rig, check, of_kind
 from tests.media.loopback import LOCAL, read_all
 from tests.sim.voice import loudness
@@ -129,6 +130,21 @@ def test_what_one_leg_brings_to_a_tick_is_bounded(one_port: bool) -> None:
     assert rig.shared.excess == 5 * (200 - PASSES)
     assert len(browser.heard) - heard == 5 and rig.streams.lost([1]).tolist() == [0]
     rig.close()
+
+
+def test_forged_checks_from_one_browsers_address_do_not_take_the_others_turn(rig: Rig) -> None:
+    victim, other = rig.join(0, 500), rig.join(1, 900)
+    rig.run(5)
+    victim.checks = other.checks = False
+    forged = check("ufrag0:peer0", "a password that is not ours")
+    for _ in range(20):
+        answers, verified = len(other.answers), rig.shared.agent.verified
+        for _ in range(300):
+            victim.send(forged)
+        other.check()
+        rig.run(1)
+        assert len(other.answers) == answers + 1
+        assert rig.shared.agent.verified - verified == 1 + PEER_READ
 
 
 def test_a_restart_moves_the_call_to_another_network_and_loses_nothing(rig: Rig) -> None:

@@ -6,6 +6,7 @@ ports of their own (ports).
 """
 
 import socket
+from collections import Counter
 from itertools import repeat
 
 import numpy as np
@@ -23,10 +24,12 @@ from sipconf.rtp.stun import Address
 
 ROWS = 2048
 """Datagrams read in one tick; the rest wait in the socket."""
-STRANGERS_READ, STRANGERS_VERIFIED, PEERS_READ = 200, 100, 200
+STRANGERS_READ, STRANGERS_VERIFIED = 200, 100
 """Checks of one tick from addresses that are no pair: those that are read, which takes some 5 us each, and those whose
-password is verified, some 25 us; and those read from addresses that are. A flood of forged ones must not keep the
-running legs' consent waiting."""
+password is verified, some 25 us. A flood of forged ones must not keep the running legs' consent waiting."""
+PEERS_READ, PEER_READ = 200, 4
+"""Checks of one tick from addresses that are pairs: of all legs and of one. A peer sends one every 5 ms at the most
+(RFC 8445 section 14.2); its address can be forged."""
 JUDGED = 256
 """Datagrams of one tick from addresses that are no leg's, of which telephones' legs may be looked for."""
 HANDSHAKES, HANDSHAKES_OF_LEG = 256, 16
@@ -221,7 +224,8 @@ class SharedPort:
         inbox: Inbox, now: float,
     ) -> None:  # fmt: skip
         """Checks and handshakes."""
-        peers = strangers = 0
+        read = strangers = 0
+        peers: Counter[int] = Counter()
         verified = self.agent.verified
         handshakes: dict[int, int] = {}
         for row, lead in zip(rows.tolist(), first.tolist(), strict=True):
@@ -230,8 +234,9 @@ class SharedPort:
                 self.odd += 1
             elif lead <= 3:
                 if slot != _NOBODY:
-                    peers += 1
-                    heard = peers <= PEERS_READ
+                    peers[slot] += 1
+                    heard = peers[slot] <= PEER_READ and read < PEERS_READ
+                    read += heard
                 else:
                     strangers += 1
                     heard = strangers <= STRANGERS_READ and self.agent.verified < verified + STRANGERS_VERIFIED
