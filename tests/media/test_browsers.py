@@ -188,6 +188,27 @@ def test_who_checks_no_more_is_sent_nothing_and_is_lost(rig: Rig) -> None:
     assert len(browser.heard) > heard
 
 
+@pytest.mark.parametrize("sound_ends_first", [True, False])
+def test_who_falls_silent_and_checks_no_more_is_told_of_once(sound_ends_first: bool) -> None:
+    rig = Rig(silence_timeout=15.0)
+    browser = rig.join(0, 500)
+    rig.run(20)
+    browser.checks, browser.talks = False, not sound_ends_first
+    rig.run(33 * 50)
+    browser.talks = False
+    rig.run(40 * 50)
+    assert of_kind(rig.events, protocol.LegSilent) == [protocol.LegSilent(0)]
+    browser.check()
+    rig.run(60)
+    assert len(of_kind(rig.events, protocol.LegSilent)) == 1
+    browser.talks = browser.checks = True
+    rig.run(100)
+    browser.talks = False
+    rig.run(17 * 50)
+    assert len(of_kind(rig.events, protocol.LegSilent)) == 2
+    rig.close()
+
+
 def test_hold_and_resume(rig: Rig) -> None:
     browser, other = rig.join(0, 500), rig.join(1, 900)
     rig.run(30)
