@@ -196,14 +196,13 @@ class Line:
         """The command that tells the media leg what was agreed."""
         agreed = self.negotiated
         assert agreed is not None
-        tx = _rtp_format(agreed.tx_format)
         return media.ConnectLeg(
             leg=self.leg,
             remote=agreed.remote,
             remote_rtcp=agreed.remote_rtcp,
             signalling_host=self.flow.remote[0],
-            rx_formats=tuple(each for each in map(_rtp_format, agreed.rx_formats) if each.clock_rate == tx.clock_rate),
-            tx_format=tx,
+            rx_formats=tuple(map(_rtp_format, agreed.rx_formats)),
+            tx_format=_rtp_format(agreed.tx_format),
             telephone_event=agreed.telephone_event_rx,
             rtcp_mux=agreed.rtcp_mux,
             direction=agreed.direction,
@@ -212,6 +211,7 @@ class Line:
             srtp=self._srtp(),
             webrtc=self._webrtc(),
             audio_level=agreed.audio_level,
+            tx_formats=tuple(map(_rtp_format, agreed.tx_formats)),
         )
 
     def _srtp(self) -> media.SrtpKeys | None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sipconf.media import protocol
 from sipconf.media.bank import BankSettings
-from sipconf.media.changes import TRANSLATED_KINDS, Changes, House, sent
+from sipconf.media.changes import FOLLOWED_KINDS, TRANSLATED_KINDS, Changes, House, sent
 from sipconf.media.legs import Legs
 from sipconf.media.protocol import Command, Event
 from sipconf.media.transport import Transport
@@ -87,6 +87,7 @@ class MediaPlane:
         self._ticks = 0
         self._commands: list[Command] = []
         self._events: list[Event] = []
+        self._followed: dict[int, int] = {}  # slots whose peers send another agreed format, its kind
 
     @property
     def legs(self) -> int:
@@ -181,6 +182,8 @@ class MediaPlane:
         received = self._streams.receive(slots, parsed, now)
         for batch in received.batches:
             self._store(batch, block)
+        while self._followed:  # at last: all that came is for the banks that were
+            self._events += self._changes.follow(*self._followed.popitem(), now)
         if len(received.events):
             for slot, digit in self._digits.receive(slots, received.events, parsed, block, now):
                 self._events.append(protocol.DigitReceived(self._legs.number_at(slot), digit))
@@ -209,7 +212,7 @@ class MediaPlane:
     def _store(self, batch: Batch, block: NDArray[np.uint8]) -> None:
         """One packet of each of many legs into their banks' jitter buffers."""
         if np.count_nonzero(batch.kinds):
-            self._translate(batch, block)
+            batch = self._translate(batch, block)
         if len(self._banks) == 1:
             self._banks[0].jitter.put(self._legs.row_of[batch.slots], batch, block)
             return
@@ -220,12 +223,18 @@ class MediaPlane:
                 part = batch.where(mine)
                 bank.jitter.put(self._legs.row_of[part.slots], part, block)
 
-    def _translate(self, batch: Batch, block: NDArray[np.uint8]) -> None:
-        """Packets in the other law of G.711 to their bank's, in place. Few legs mix the laws: one by one."""
+    def _translate(self, batch: Batch, block: NDArray[np.uint8]) -> Batch:
+        """Packets in the other law of G.711 to their bank's, in place; those of other banks are noted and left out. Few
+        legs mix formats: one by one."""
         for position in np.nonzero(batch.kinds)[0].tolist():
+            kind = int(batch.kinds[position])
+            if kind in FOLLOWED_KINDS:
+                self._followed[int(batch.slots[position])] = kind
+                continue
             begin = int(batch.offsets[position])
             payload = block[batch.index[position], begin : begin + int(batch.sizes[position])]
-            payload[:] = _TRANSLATION[int(batch.kinds[position])][payload]
+            payload[:] = _TRANSLATION[kind][payload]
+        return batch.where(batch.kinds < FOLLOWED_KINDS.start) if self._followed else batch
 
     def _listen(self, pcm: list[NDArray[np.float32]]) -> None:
         """Levels, and who began or ended talking. Who does not talk adds nothing to the mix."""
