@@ -86,6 +86,18 @@ class Visit:
         return self.shown.get("state") == "talking"
 
 
+@dataclass(slots=True)
+class Room:
+    """A conference with visitors: their calls by participant, and who may be on a list that one of them has seen."""
+
+    visits: dict[str, Visit] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+
+
+LEAVING = {"state": "leaving"}
+"""What somebody is told for whom the conference is over, while the reason is being said."""
+
+
 class Visitors:
     """Everybody who came by the join page."""
 
@@ -96,7 +108,7 @@ class Visitors:
         self._later = later
         self._by_token: dict[str, Visit] = {}
         self._by_session: dict[str, Visit] = {}
-        self._rooms: dict[str, dict[str, Visit]] = {}  # extension -> participant id -> visit
+        self._rooms: dict[str, Room] = {}  # by extension
         self._of_source: Counter[str] = Counter()
         self._waiting: Counter[str] = Counter()
         self._offers = Buckets(limits.offers, limits.remembered)
@@ -178,7 +190,7 @@ class Visitors:
                 continue
             if isinstance(output, Answered):
                 visit.participant = self._calls.participant_of(visit.session) or ""
-                self._rooms.setdefault(visit.extension, {})[visit.participant] = visit
+                self._rooms.setdefault(visit.extension, Room()).visits[visit.participant] = visit
                 if not visit.answer.done():
                     visit.answer.set_result(output.answer)
             elif isinstance(output, Refused):
@@ -191,15 +203,21 @@ class Visitors:
     def publish(self, event: str, data: Mapping[str, Any]) -> None:
         """Something happened in a conference: tell its visitors what is theirs to know."""
         room, person = self._rooms.get(data.get("conference", "")), data.get("participant")
-        if not room or person is None:
+        if room is None or person is None:
             return
-        if (visit := room.get(person["id"])) is not None and event != "left":
+        visit = room.visits.get(person["id"])
+        if event == "left":
+            if visit is not None:
+                self._forget(visit)
+                visit.feed.publish("state", LEAVING)
+        elif visit is not None:
             self._tell_own(visit, event, person)
-        here = event != "left" and person["state"] == "talking"
-        told = ("participant", seen(person)) if here else ("left", {"id": person["id"]})
-        for other in room.values():
-            if other.inside:
-                other.feed.publish(*told)
+        if event != "left" and person["state"] == "talking":
+            room.seen.add(person["id"])
+            _tell_inside(room, "participant", seen(person))
+        elif person["id"] in room.seen:
+            room.seen.discard(person["id"])
+            _tell_inside(room, "left", {"id": person["id"]})
 
     def _tell_own(self, visit: Visit, event: str, person: Mapping[str, Any]) -> None:
         if event == "digit-refused":
@@ -216,8 +234,9 @@ class Visitors:
             visit.feed.publish("participants", self._roster(visit))
 
     def _roster(self, visit: Visit) -> dict[str, Any]:
-        people = self._calls.participants(visit.extension)
-        return {"participants": [seen(person) for person in people if person["state"] == "talking"]}
+        people = [each for each in self._calls.participants(visit.extension) if each["state"] == "talking"]
+        self._rooms[visit.extension].seen.update(each["id"] for each in people)
+        return {"participants": [seen(each) for each in people]}
 
     # --- limits and ends ---------------------------------------------------------------------------------------------
     def _check(self, source: str, now: float) -> None:
@@ -250,16 +269,27 @@ class Visitors:
         if self._by_session.pop(visit.session, None) is None:
             return
         del self._by_token[visit.token]
-        room = self._rooms.get(visit.extension, {})
-        if room.get(visit.participant) is visit:
-            del room[visit.participant]
-            if not room:
-                del self._rooms[visit.extension]
+        self._forget(visit)
         self._of_source[visit.source] -= 1
         if not self._of_source[visit.source]:
             del self._of_source[visit.source]
         self._expect(visit, None)
         visit.feed.close()
+
+    def _forget(self, visit: Visit) -> None:
+        """It is to hear no more of its conference."""
+        visit.shown = LEAVING
+        room = self._rooms.get(visit.extension)
+        if room is not None and room.visits.get(visit.participant) is visit:
+            del room.visits[visit.participant]
+            if not room.visits:
+                del self._rooms[visit.extension]
+
+
+def _tell_inside(room: Room, event: str, data: Mapping[str, Any]) -> None:
+    for visit in room.visits.values():
+        if visit.inside:
+            visit.feed.publish(event, data)
 
 
 def _problem(refused: Refused) -> Problem:

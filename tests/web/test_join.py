@@ -97,9 +97,46 @@ async def test_who_is_kicked_is_told_so_and_a_page_that_comes_back_is_told_all(j
         join.sim.conferences.kick("2003", state["id"], join.sim.now)
         join.run(2.0)
         told = await read_events(events, 2)
-        assert told == [("left", {"id": state["id"]}), ("over", {"reason": "removed by the administrator"})]
+        assert told == [("state", {"state": "leaving"}), ("over", {"reason": "removed by the administrator"})]
         assert (await events.content.read()).strip() == b""
     assert await refused(await page.delete(call)) == (404, "This call is over.")
+
+
+async def test_who_is_on_the_way_out_is_told_of_nobody(join, page) -> None:
+    call = (await page.post("/join/2003", data=SDP, headers=TYPE)).headers["Location"]
+    async with page.get(f"{call}/events") as events:
+        (_, state), _ = await read_events(events, 2)
+        join.sim.conferences.kick("2003", state["id"], join.sim.now)
+        join.go_on()
+        assert await read_events(events, 1) == [("state", {"state": "leaving"})]
+        phone = join.sim.phone("101")
+        join.sim.dial(phone, "2003")
+        join.run(0.2)
+        assert join.sim.states("2003") == {"101": "talking"} and len(join.visitors) == 1, "the farewell is being said"
+        async with page.get(f"{call}/events") as more:
+            assert await read_events(more, 1) == [("state", {"state": "leaving"})]
+            join.run(2.0)
+            over = [("over", {"reason": "removed by the administrator"})]
+            assert await read_events(more, 1) == await read_events(events, 1) == over
+
+
+async def test_who_is_inside_does_not_learn_of_those_outside(tmp_path) -> None:
+    join = JoinHouse(SecureHouse(CODED), tmp_path)
+    async with TestClient(TestServer(join.app)) as page:
+        call = (await page.post("/join/2001", data=SDP, headers=TYPE)).headers["Location"]
+        async with page.get(f"{call}/events") as events:
+            await read_events(events, 1)
+            join.key("4321#")
+            await read_events(events, 3)
+            other = (await page.post("/join/2001", data=SDP, headers=TYPE)).headers["Location"]
+            async with page.get(f"{other}/events") as outside:
+                await read_events(outside, 1)
+                join.key("11#")
+                assert await read_events(outside, 1) == [("code-refused", {})]
+            assert (await page.delete(other)).status == 200
+            visit = join.visitors.find("2001", call.rpartition("/")[2])
+            visit.feed.publish("end of what is told", {})
+            assert await read_events(events, 1) == [("end of what is told", {})]
 
 
 async def test_who_waits_is_told_of_nobody(tmp_path) -> None:
@@ -304,7 +341,8 @@ async def test_guessed_codes_are_paid_for_by_address(tmp_path) -> None:
             await read_events(events, 1)
             join.key("1#")
             join.run(2.0)
-            assert await read_events(events, 2) == [("code-refused", {}), ("over", {"reason": "too many wrong codes"})]
+            assert await read_events(events, 3) == [
+                ("code-refused", {}), ("state", {"state": "leaving"}), ("over", {"reason": "too many wrong codes"})]
         response = await page.post("/join/2001", data=SDP, headers=TYPE)
         assert await refused(response) == (403, "Too many wrong access codes; try again in 5 minutes.")
         assert int(response.headers["Retry-After"]) > 100
