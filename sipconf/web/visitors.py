@@ -28,13 +28,14 @@ GONE = "the page is gone"
 @dataclass(frozen=True, slots=True)
 class VisitorLimits:
     """calls, waiting: of one source (an IPv4 address or an IPv6 network of 64 bits), in all and not yet answered;
-    all_waiting: of all sources; offers: how fast one source may make them. guesses: of numbers that are no conference,
-    by source. Seconds: answer_within, of ours; connect_within, until the page has its answer and comes for its events;
-    absence, until a page that does not listen to its events any more counts as gone. streams: of one call's events;
-    remembered: sources."""
+    all_calls, all_waiting: of all sources; offers: how fast one source may make them. guesses: of numbers that are no
+    conference, by source. Seconds: answer_within, of ours; connect_within, until the page has its answer and comes for
+    its events; absence, until a page that does not listen to its events any more counts as gone. streams: of one
+    call's events; remembered: sources."""
 
     calls: int = 100
     waiting: int = 10
+    all_calls: int = 4000
     all_waiting: int = 100
     offers: Rate = Rate(2.0, 40)
     guesses: WaitLimits = WaitLimits(free=10)
@@ -249,6 +250,9 @@ class Visitors:
         self._offers.take(source, now)
         if self._of_source[source] >= limits.calls or self._waiting[source] >= limits.waiting:
             raise Problem(429, "There are as many calls from your network as this server takes.",
+                          headers={"Retry-After": "30"})
+        if len(self) >= limits.all_calls:
+            raise Problem(503, "No more calls are taken from the web page now; call by telephone, or try again later.",
                           headers={"Retry-After": "30"})
         if self._waiting.total() >= limits.all_waiting:
             raise Problem(503, "The server is busy, please try again in a moment.", headers={"Retry-After": "10"})

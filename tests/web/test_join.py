@@ -10,7 +10,9 @@ from join_house import PLAIN_SDP, SDP, TYPE, JoinHouse, read_events
 from sipconf.conference.directory import ConferenceSpec
 from sipconf.conference.lockouts import LockoutSettings
 from sipconf.conference.service import ConferenceSettings
+from sipconf.config import Config
 from sipconf.growing_waits import WaitLimits
+from sipconf.listeners import visitor_limits
 from sipconf.sip.sources import Rate
 from sipconf.web.join import NAMELESS, clean_name
 from sipconf.web.visitors import VisitorLimits, seen
@@ -250,6 +252,18 @@ async def test_calls_of_one_source(tmp_path) -> None:
         first = next(iter(join.visitors._by_token.values()))
         join.visitors.leave(first)
         assert await open_calls(page, 2, **at("2001:db8::2")) == [201, 429]
+
+
+async def test_calls_of_all_sources_leave_lines_to_the_users(tmp_path) -> None:
+    limits = visitor_limits(Config.model_validate({"limits": {"max_calls": 4}}))
+    join = JoinHouse(SecureHouse(CODED), tmp_path, limits, config='trusted_proxies = ["127.0.0.1"]')
+    async with TestClient(TestServer(join.app)) as page:
+        tried = [(await open_calls(page, 1, **{"X-Forwarded-For": f"2001:db8:{each}::1"}))[0] for each in range(4)]
+        assert tried == [201, 201, 201, 503]
+        detail = "No more calls are taken from the web page now; call by telephone, or try again later."
+        assert await refused(await page.post("/join/2001", data=SDP, headers=TYPE)) == (503, detail)
+        join.visitors.leave(next(iter(join.visitors._by_token.values())))
+        assert await open_calls(page, 1) == [201]
 
 
 async def test_offers_come_at_a_pace(tmp_path) -> None:
