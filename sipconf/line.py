@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from sipconf.conference.commands import CallOut
+from sipconf.errors import MisuseError
 from sipconf.media import protocol as media
 from sipconf.media.keypress import KeyPresses
 from sipconf.sip import crypto_sdp, webrtc_sdp
@@ -193,9 +194,13 @@ class Line:
         return self.describe_offer(capabilities, rng).text if offer is None else self.write_answer(rng, before)
 
     def connection(self) -> media.ConnectLeg:
-        """The command that tells the media leg what was agreed."""
+        """The command that tells the media leg what was agreed. Raises MisuseError before a call that is to be
+        encrypted would go on in the clear."""
         agreed = self.negotiated
         assert agreed is not None
+        srtp, webrtc = self._srtp(), self._webrtc()
+        if agreed.kind is not Kind.PLAIN and srtp is None and webrtc is None:
+            raise MisuseError("an encrypted call has neither keys nor a certificate")
         tx = _rtp_format(agreed.tx_format)
         return media.ConnectLeg(
             leg=self.leg,
@@ -209,8 +214,8 @@ class Line:
             direction=agreed.direction,
             ptime_ms=20,
             trusted=self.trunk,
-            srtp=self._srtp(),
-            webrtc=self._webrtc(),
+            srtp=srtp,
+            webrtc=webrtc,
             audio_level=agreed.audio_level,
         )
 

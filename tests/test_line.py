@@ -1,13 +1,15 @@
 """A line's offers and answers, and the tables by which lines are found."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
+from sipconf.errors import MisuseError
 from sipconf.line import Line, Stage
 from sipconf.lines import Lines
 from sipconf.sip.flow import Flow
-from sipconf.sip.offer import Capabilities, Format, LocalMedia, OfferError, Protection
+from sipconf.sip.offer import Capabilities, Credentials, Format, LocalMedia, OfferError, Protection, WebRtc
 
 FLOW = Flow("udp", ("198.51.100.1", 5062), ("192.0.2.1", 5060))
 OTHER = Flow("udp", ("198.51.100.2", 5062), ("192.0.2.1", 5060))
@@ -173,6 +175,12 @@ def test_an_answer_to_a_refresh_keeps_to_its_suite(srtp: Line) -> None:
     assert srtp.connection() == before
     srtp.take_answer(secure(OTHER_KEY), CAPABILITIES)
     assert srtp.connection().srtp.tx == before.srtp.tx  # it was said already
+
+
+def test_no_encrypted_call_is_connected_in_the_clear(srtp: Line) -> None:
+    srtp.negotiated = replace(srtp.negotiated, crypto=None, webrtc=WebRtc(Credentials("u", "p"), (), "passive", True))
+    with pytest.raises(MisuseError, match="neither keys"):
+        srtp.connection()
 
 
 def test_no_repr_of_a_line_or_its_terms_shows_a_key(srtp: Line) -> None:

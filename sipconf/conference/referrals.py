@@ -1,7 +1,8 @@
 """Somebody in a call asks for another person: in a conference that one is invited, of two who talk one is put through
 (RFC 4579 section 5.5; the Transfer button of a telephone).
 
-What lives here: who may ask for whom, and the words of a refusal. What does not: ringing (service, transfer).
+What lives here: who may ask for whom, and the words of a refusal. What does not: ringing (service, transfer). No
+refusal is a 404 or a 481: within a call those end it (RFC 5057 section 5.1).
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ NO_CONFERENCE = Refusal(403, "A conference cannot be put into another one")
 NO_NUMBERS = Refusal(403, "Telephone numbers cannot be called from here")
 YOURSELF = Refusal(486, "That is your own extension")
 NOT_PROVEN = Refusal(403, "This conference takes encrypted calls only; please let the other one dial it")
-NO_SECOND_CALL = Refusal(481, "The call to be put through is not here")
+NO_SECOND_CALL = Refusal(403, "The call to be put through is not here")
 LONGEST_EXTENSION = 6
 """Digits beyond which what nobody here has is taken for a telephone number."""
 
@@ -130,6 +131,6 @@ def _called(target: str, who: Caller, directory: Directory) -> UserSpec | Refusa
         case Refusal() as refusal:
             number = bare_number(target)
             outside = target.lstrip().startswith("+") or (number is not None and len(number) > LONGEST_EXTENSION)
-            return NO_NUMBERS if outside else refusal
+            return NO_NUMBERS if outside else Refusal(403, refusal.reason)
         case _:
             return NO_CONFERENCE

@@ -70,11 +70,11 @@ def read_answer(caps: Capabilities, offered: bytes, answer: bytes) -> Negotiated
 
 
 def _protected(mine: Media, media: Media, theirs: SessionDescription) -> tuple[Crypto | None, WebRtc | None]:
-    """What protects the answer: no less than what was offered, in the profile that was offered. Feedback (AVPF) may be
-    left out, or promised though it was not offered, as some telephones do. Raises OfferError."""
+    """What protects the answer: what was offered, in the profile that was offered, whatever else the answer speaks of.
+    Feedback (AVPF) may be left out, or promised though it was not offered, as some telephones do. Raises OfferError."""
     if _base(media) != _base(mine):
         raise OfferError("answer changes the media profile")
-    if webrtc_sdp.is_browsers(mine, theirs):
+    if mine.protocol.upper() in webrtc_sdp.PROFILES:
         return None, webrtc_sdp.read_answer(media, theirs)
     keys = crypto_sdp.offered(mine)
     if not keys:

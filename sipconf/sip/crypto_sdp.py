@@ -30,11 +30,6 @@ def offered(media: Media) -> list[Crypto]:
     return [line for line in lines if line is not None]
 
 
-def has_keys(media: Media) -> bool:
-    """Does the section have any a=crypto line, of use to us or not?"""
-    return media.attribute("crypto") is not None
-
-
 def read(value: str) -> Crypto | None:
     """One line's value; None for a suite, a key or a parameter that we do not take.
 

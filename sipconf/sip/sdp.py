@@ -15,7 +15,6 @@ MAX_MEDIA = 64
 MAX_ATTRIBUTES = 256
 MAX_CANDIDATES = 100
 """ICE candidates of one section that are kept; a machine with many interfaces has dozens, and more are read over."""
-MAX_CANDIDATES = 100  # of one section; a machine with many interfaces has dozens, and more are not looked at
 MAX_FORMATS = 64
 MAX_ADDRESS = 255  # a host name's length (RFC 1035 section 2.3.4)
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")

@@ -29,10 +29,12 @@ _HOST_PREFERENCE = 126  # RFC 8445 section 5.1.2.2
 
 
 def is_browsers(media: Media, description: SessionDescription) -> bool:
-    """Is this section a browser's: DTLS by its profile, or by a fingerprint under the old name of the profile?"""
+    """Is this section of an offer a browser's: DTLS by its profile, or by a fingerprint and ICE under the profile's old
+    name? A fingerprint alone stands there in offers of telephones that take keys (a=crypto) as well."""
     protocol = media.protocol.upper()
     return protocol in PROFILES or (
-        protocol in ("RTP/SAVPF", "RTP/SAVP") and _either(media, description, "fingerprint") is not None
+        protocol in ("RTP/SAVPF", "RTP/SAVP")
+        and all(_either(media, description, name) is not None for name in ("fingerprint", "ice-ufrag"))
     )
 
 

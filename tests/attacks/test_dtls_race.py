@@ -31,7 +31,9 @@ class Siege:
     """Two browsers who talk, the front, and four strangers."""
 
     def __init__(self) -> None:
-        self.rig = Rig(2)
+        self.rig = Rig()
+        for number in range(2):
+            self.rig.join(number, 400 + 150 * number)
         self.rng = random.Random(5)
         self.strangers = [self.rig.stranger() for _ in range(4)]
         self.loop = Loop()
@@ -113,6 +115,7 @@ def test_a_hundred_of_a_hundred_browsers_are_secured(siege: Siege) -> None:
     assert secured == CLIENTS == siege.front.completed
     assert not of_kind(siege.told, protocol.LegFailed) and not siege.front.failed
     assert siege.rig.shared.strange_handshakes > 500, "the worker has told them from the peers"
+    assert len(talkers) == 2
     for talker in talkers:
         heard = numbers(talker)
         assert heard == [(heard[0] + step) & 0xFFFF for step in range(len(heard))], "no frame is lost"

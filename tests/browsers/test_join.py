@@ -40,8 +40,9 @@ class Visitor:
         self.faults: list[str] = []
         page.on("pageerror", lambda error: self.faults.append(str(error)))
 
-    def open(self, path: str = "/") -> "Visitor":
-        self.page.goto(f"http://127.0.0.1:{self.server.http}{path}")
+    def open(self, path: str = "/", scheme: str = "http") -> "Visitor":
+        port = {"http": self.server.http, "https": self.server.https}[scheme]
+        self.page.goto(f"{scheme}://127.0.0.1:{port}{path}")
         return self
 
     def join(self, name: str, extension: str | None = None) -> "Visitor":
@@ -126,8 +127,9 @@ def test_visitors_key_the_code_and_hear_each_other_and_not_themselves(visitor, s
 
 
 def test_a_page_that_goes_away_hangs_up(visitor, server) -> None:
-    vera = visitor().open("/join/2001").join("Vera")
+    vera = visitor().open("/join/2001", "https").join("Vera")
     vera.reads("state", "Key the access code")
+    assert server.people("2001")["web"]["transport"] == "https"
     vera.page.goto("about:blank")
     server.wait_empty("2001")
 

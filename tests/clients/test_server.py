@@ -122,7 +122,7 @@ def test_a_killed_worker_costs_its_calls_and_no_more(server: Server, call: Call)
 
 @pytest.mark.parametrize("server", ["[media]\nworkers = 2\n"], indirect=True)
 def test_of_two_workers_one_is_killed_and_the_room_of_the_other_talks_on(server: Server, call: Call) -> None:
-    assert "2 media workers, the largest room 100" in server.log.read_text()
+    assert "2 media workers, the largest room 99" in server.log.read_text()
     phone = call("2000")
     server.wait_state("2000", "101", "talking")
     other = call("2001*4321", user="102")

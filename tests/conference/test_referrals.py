@@ -125,8 +125,8 @@ def test_a_room_that_has_filled_or_gone_while_it_rang(at):
 @pytest.mark.parametrize(
     ("target", "status", "words"),
     [("101", 486, "your own"), ("2002", 403, "conference"), ("+3225559999", 403, "numbers"),
-     ("003225559999", 403, "numbers"), ("0475123456", 403, "numbers"), ("199", 404, "no such extension"),
-     ("", 404, "no such extension"), ("102*4321", 404, "no such extension"), ("x" * 500, 404, "no such extension")],
+     ("003225559999", 403, "numbers"), ("0475123456", 403, "numbers"), ("199", 403, "no such extension"),
+     ("", 403, "no such extension"), ("102*4321", 403, "no such extension"), ("x" * 500, 403, "no such extension")],
 )
 def test_whom_nobody_can_be_put_through_to(at, target, status, words):
     for conference in (True, False):
@@ -279,7 +279,7 @@ def test_whose_second_call_it_is_not(at):
     other = talk(at, "b", caller="104", called="103")
     for second in ("b", other, "", "a", "unknown"):
         refer(at, "a", "103", takes_over=second)
-        assert at.news[-1][2:] == (481, "The call to be put through is not here"), second
+        assert at.news[-1][2:] == (403, "The call to be put through is not here"), second
     at.dial("c", "2001", at.user("101"))
     at.dial("d", "2001", at.user("101"))
     refer(at, "c", "2001", takes_over="d")

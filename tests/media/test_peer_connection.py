@@ -73,8 +73,8 @@ def attribute(sdp: str, name: str) -> str:
 @pytest.mark.parametrize("setup", ["passive", "active"])
 async def test_a_peer_connection_and_a_browser_hear_each_other(setup: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ice, "get_host_addresses", lambda use_ipv4, use_ipv6: [LOCAL])  # it leaves out loopback
-    rig = Rig(1)
-    (other,) = rig.browsers
+    rig = Rig()
+    other = rig.join(0, OTHER_PITCH)
     told: list[protocol.Event] = []
     made: list[PlaneAsWorkers] = []
 

@@ -41,6 +41,8 @@ LINPHONE = sdp(
 PLAIN = "m=audio 4000 RTP/AVP 0"
 SAVP = "m=audio 4002 RTP/SAVP 0"
 LINE = f"a=crypto:7 {SHA80} inline:{KEY}"
+DTLS = ("a=fingerprint:sha-256 " + ":".join(["AA"] * 32), "a=setup:active")
+ICE = ("a=ice-ufrag:abcd", "a=ice-pwd:abcdefghijklmnopqrstuvwxyz")
 
 
 # --- one line --------------------------------------------------------------------------------------------------------
@@ -129,6 +131,16 @@ def test_keys_beside_plain_rtp_are_best_effort() -> None:
     assert choose(sdp(PLAIN, LINE + "|1:4"), CAPS, None, OVER_TLS).kind is Kind.PLAIN
 
 
+@pytest.mark.parametrize("profile", ["RTP/SAVP", "RTP/SAVPF"])
+def test_a_fingerprint_alone_makes_no_browser(profile: str) -> None:
+    """Of a telephone that does DTLS or keys, without ICE, the keys are taken."""
+    caps, section = Protection(sdes=True, webrtc=True), f"m=audio 4002 {profile} 0"
+    assert choose(sdp(*DTLS, section, LINE), CAPS, None, caps).kind is Kind.SDES
+    with pytest.raises(OfferError, match="a=crypto"):
+        choose(sdp(*DTLS, section), CAPS, None, caps)
+    assert choose(sdp(*DTLS, *ICE, section, LINE, "a=rtcp-mux"), CAPS, None, caps).kind is Kind.WEBRTC
+
+
 def test_a_running_call_gains_encryption_and_never_loses_it() -> None:
     plain, secure = choose(sdp(PLAIN), CAPS, None, OVER_TLS), choose(sdp(SAVP, LINE), CAPS, None, OVER_TLS)
     assert choose(sdp(SAVP, LINE), CAPS, plain, OVER_TLS).kind is Kind.SDES
@@ -167,3 +179,14 @@ def test_an_answer_with_one_of_our_suites_is_read() -> None:
 def test_an_answer_weaker_than_our_offer_is_refused(section: tuple[str, ...]) -> None:
     with pytest.raises(OfferError):
         read_answer(CAPS, make_offer(CAPS, OURS, kind=Kind.SDES), sdp(*section))
+
+
+@pytest.mark.parametrize("lines", [DTLS, DTLS + ICE])
+def test_an_answer_to_our_keys_is_of_keys_whatever_else_its_session_speaks_of(lines: tuple[str, ...]) -> None:
+    """Else it could talk us out of our keys: DTLS was not offered, and what follows would be in the clear."""
+    offer = make_offer(CAPS, OURS, kind=Kind.SDES)
+    section = ("m=audio 4000 RTP/SAVP 0", "a=rtcp-mux")
+    with pytest.raises(OfferError, match="no SRTP key"):
+        read_answer(CAPS, offer, sdp(*lines, *section))
+    agreed = read_answer(CAPS, offer, sdp(*lines, *section, f"a=crypto:3 {SHA80} inline:{KEY}"))
+    assert agreed.kind is Kind.SDES
