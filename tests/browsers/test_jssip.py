@@ -67,3 +67,40 @@ def test_a_page_refuses(server: WebServer, phone: WebPhone, open_page: Open) -> 
     phone.wait_state("ringing")
     phone.do("hangup")
     assert widget.wait_state("ended")["status"] in (480, 486, 603)
+
+
+def test_a_transfer_into_the_room(server: WebServer, phone: WebPhone, open_page: Open) -> None:
+    widget = registered(open_page("widget"), server, "101")
+    stays = registered(open_page("widget"), server, "103")
+    for page in (widget, stays):
+        page.call("2001*4321")
+        server.wait_state("2001", page.extension, "talking")
+    refused = widget.do("transfer", "0475112233")
+    assert refused["status"] == 403 and widget.state()["state"] == "talking", refused
+    assert widget.do("transfer", "102")["status"] == 202
+    widget.wait_state("ended")
+    assert phone.wait_state("ringing")["from"] == "2001"
+    phone.do("answer")
+    server.wait_state("2001", "102", "talking")
+    hears(stays, OWN_HZ)
+    hears(phone, MICROPHONE_HZ)
+    assert set(server.people("2001")) == {"102", "103"}
+    stays.do("hangup")
+    phone.do("hangup")
+    server.wait_empty("2001")
+
+
+def test_who_calls_is_put_through(server: WebServer, phone: WebPhone, open_page: Open) -> None:
+    caller, widget = (registered(open_page("widget"), server, extension) for extension in ("103", "101"))
+    caller.do("dial", "101")
+    widget.wait_state("ringing")
+    widget.do("answer")
+    caller.wait_state("talking")
+    assert widget.do("transfer", "102")["status"] == 202
+    widget.wait_state("ended")
+    assert phone.wait_state("ringing")["name"] == "Carla Rossi"
+    phone.do("answer")
+    hears(caller, OWN_HZ)
+    hears(phone, MICROPHONE_HZ)
+    phone.do("hangup")
+    caller.wait_state("ended")
