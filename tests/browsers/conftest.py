@@ -8,7 +8,7 @@ from playwright.sync_api import BrowserContext
 
 from tests.browsers.chromium import WebPhone, browsing, chromium, pin, website
 from tests.clients.conftest import Server
-from tests.clients.telephones import free_port, wait_for
+from tests.clients.telephones import PATIENCE, free_port, wait_for
 from tests.sim.certificates import Authority
 
 Open = Callable[[str], WebPhone]
@@ -47,7 +47,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
 def context(tmp_path_factory: pytest.TempPathFactory, server: WebServer) -> Iterator[BrowserContext]:
     """A browser that trusts the server's certificate."""
     with browsing(tmp_path_factory.mktemp("chromium"), pin(server.authority.file)) as browser:
-        yield browser.new_context()
+        context = browser.new_context()
+        context.set_default_timeout(PATIENCE * 1000)
+        yield context
 
 
 @pytest.fixture(scope="module")

@@ -62,6 +62,8 @@ class Telephone:
     transport = "udp"
     authority: Path | None = None
     """Who must have signed the server's certificate, over TLS."""
+    encryption = ""
+    """Of its media, which it insists on: "srtp" (keys in SDP) or "dtls"; "": none."""
 
     def __init__(self, folder: Path, server: tuple[str, int], extension: str, password: str, tone_hz: float) -> None:
         if self.program and shutil.which(self.program) is None:
@@ -77,6 +79,11 @@ class Telephone:
     def over(self, transport: str, authority: Path | None = None) -> Self:
         """The same telephone, told to use this transport."""
         self.transport, self.authority = transport, authority
+        return self
+
+    def encrypted(self, how: str) -> Self:
+        """The same telephone, told to insist on SRTP."""
+        self.encryption = how
         return self
 
     def run(self, *command: str, console: bool = False) -> subprocess.Popen:
@@ -146,6 +153,7 @@ class Linphone(Telephone):
         configuration.write_text(
             f"[sip]\nsip_port={free_port()}\nsip_tcp_port=-1\nsip_tls_port=-1\nguess_hostname=0\nuse_ipv6=0\n"
             f"root_ca={self.authority or ''}\nverify_server_certs=1\nverify_server_cn=1\n"
+            f"media_encryption={self.encryption or 'none'}\nmedia_encryption_mandatory={int(bool(self.encryption))}\n"
             f"[rtp]\naudio_rtp_port={free_port()}\naudio_jitt_comp=60\n"
             "[sound]\nechocancellation=0\nagc=0\nea_tx_gain=0\nnoisegate=0\n[video]\nenabled=0\n[net]\nmtu=0\n")
         self.process = self.run("linphonec", "-c", str(configuration), console=True)
@@ -206,6 +214,9 @@ class Baresip(Telephone):
     """baresip, driven by its TCP control interface (netstrings of JSON)."""
 
     program = "baresip"
+    SECURED = {"": ("", ""), "srtp": ("module srtp.so\n", ";mediaenc=srtp-mand"),
+               "dtls": ("module dtls_srtp.so\nmodule ice.so\n", ";mediaenc=dtls_srtp;medianat=ice")}
+    """Lines of its configuration and words of its account."""
     connection: socket.socket | None = None
 
     def start(self) -> None:
@@ -218,15 +229,17 @@ class Baresip(Telephone):
         (self.folder / "config").write_text(
             f"poll_method epoll\nsip_listen 127.0.0.1:{free_port()}\naudio_source aufile,{self.microphone}\n"
             "audio_player aubridge,player\naudio_alert aubridge,alert\nausrc_srate 8000\nauplay_srate 8000\n"
-            f"ausrc_channels 1\nauplay_channels 1\nrtp_ports {first_rtp}-{first_rtp + 20}\nrtcp_mux no\n"
+            f"ausrc_channels 1\nauplay_channels 1\nrtp_ports {first_rtp}-{first_rtp + 20}\nrtcp_mux "
+            f"{'yes' if self.encryption == 'dtls' else 'no'}\n"
             "jitter_buffer_delay 2-10\naudio_buffer 20-160\n"
             f"{f'sip_cafile {self.authority}' if self.authority else ''}\n"
             f"net_interface 127.0.0.1\nmodule_path {modules}\nmodule g711.so\nmodule aufile.so\nmodule aubridge.so\n"
-            "module sndfile.so\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n"
+            f"{self.SECURED[self.encryption][0]}module sndfile.so\nmodule_tmp account.so\nmodule_app menu.so\n"
+            "module_app ctrl_tcp.so\n"
             f"ctrl_tcp_listen 127.0.0.1:{self.control}\nsnd_path {self.folder}\n")
         (self.folder / "accounts").write_text(
             f"<sip:{self.extension}@{host}:{port};transport={self.transport}>;auth_user={self.extension};auth_pass={self.password}"
-            ";audio_codecs=PCMU/8000/1,PCMA/8000/1;regint=60\n")
+            f";audio_codecs=PCMU/8000/1,PCMA/8000/1;regint=60{self.SECURED[self.encryption][1]}\n")
         (self.folder / "contacts").write_text("")
         self.process = self.run("baresip", "-f", str(self.folder))
         wait_for("baresip's control port", self._connects)
