@@ -259,8 +259,8 @@ class RecordingsConfig(_Section):
 
 
 class LimitsConfig(_Section):
-    """[limits]: what this server takes on at most. Connections are those of SIP over TCP and TLS; a source is an IPv4
-    address or an IPv6 network of 64 bits."""
+    """[limits]: what this server takes on at most. Connections are those of SIP over TCP, TLS and WebSockets; a source
+    is an IPv4 address or an IPv6 network of 64 bits."""
 
     max_calls: Annotated[StrictInt, Field(ge=1, le=100_000)] = 5000
     max_connections: Annotated[StrictInt, Field(ge=1, le=100_000)] = 4096
