@@ -6,7 +6,6 @@ wrong, `config_lines` finds the line.
 """
 
 import ipaddress
-import re
 import stat
 import tomllib
 from pathlib import Path
@@ -23,24 +22,12 @@ from pydantic import (
     ValidationInfo,
 )
 
+from sipconf import config_values as values
 from sipconf.config_check import cross_faults
 from sipconf.config_faults import ConfigError, Fault, endless_fault, syntax_fault, validation_faults
 from sipconf.config_lines import key_lines, line_of
-from sipconf.config_values import (
-    CODECS,
-    DEFAULT_LISTEN,
-    DEFAULT_PORTS,
-    codec_name,
-    host_and_port,
-    is_host,
-    listen_parts,
-    number_key,
-    port_range,
-)
 
 MAX_FILE_BYTES = 4 << 20
-MAX_CODE_DIGITS = 32  # an access code is keyed on a telephone
-MAX_EXTENSION_DIGITS = 15
 
 # What the shipped example contains. Everybody can read it there, so it proves nothing about who knows it.
 EXAMPLE_SECRETS = frozenset({"change-me", "s3cret-101", "s3cret-102", "s3cret-103"})
@@ -67,94 +54,10 @@ def _file_path(value: Path, info: ValidationInfo) -> Path:
     return base / value.expanduser() if base else value.expanduser()
 
 
-def _digits(value: str, most: int, example: str) -> str:
-    if not re.fullmatch(f"[0-9]{{1,{most}}}", value):
-        raise ValueError(f'{value!r} is not 1 to {most} digits; write for example "{example}"')
-    return value
-
-
-def _extension(value: str) -> str:
-    return _digits(value, MAX_EXTENSION_DIGITS, "2001")
-
-
-def _code(value: str) -> str:
-    if not re.fullmatch(f"[0-9]{{1,{MAX_CODE_DIGITS}}}", value):  # the code itself is not repeated in the message
-        raise ValueError(f"a code is keyed on a telephone: 1 to {MAX_CODE_DIGITS} digits and nothing else")
-    return value
-
-
-def _listen_url(value: str) -> str:
-    listen_parts(value)
-    return value
-
-
-def _listen_address(value: str) -> str:
-    host_and_port(value, default_port=None)
-    return value
-
-
-def _trunk_host(value: str) -> str:
-    host_and_port(value, default_port=5060)
-    return value
-
-
-def _host(value: str) -> str:
-    if not is_host(value):
-        raise ValueError(f'{value!r} is not a host name or address; write for example "conf.example.com"')
-    return value
-
-
-def _address(value: str) -> str:
-    try:
-        return str(ipaddress.ip_address(value))
-    except ValueError:
-        raise ValueError(f'{value!r} is not an IP address; write for example "203.0.113.5"') from None
-
-
-def _network(value: str) -> str:
-    try:
-        return str(ipaddress.ip_network(value, strict=False))
-    except ValueError:
-        raise ValueError(f'{value!r} is not a network; write for example "192.168.0.0/16"') from None
-
-
-def _ports(value: str) -> str:
-    port_range(value)
-    return value
-
-
-def _number(value: str) -> str:
-    if not number_key(value):
-        raise ValueError(f'{value!r} is not a telephone number; write for example "+3225551234"')
-    return value
-
-
-def _origin(value: str) -> str:
-    if not re.fullmatch(r"https?://[^/\s?#@]+", value):
-        raise ValueError(f'{value!r} is not an origin; write for example "https://odoo.example.com", no path')
-    return value
-
-
 NonEmpty = Annotated[str, Field(min_length=1, max_length=255)]
 Secret = Annotated[str, Field(min_length=1, max_length=255)]
-Extension = Annotated[str, AfterValidator(_extension)]
-Code = Annotated[str, AfterValidator(_code)]
-LEAST_SESSION_EXPIRES = 90  # seconds, the floor of RFC 4028 section 4
-
-
-def _session_expires(seconds: int) -> int:
-    if seconds and not LEAST_SESSION_EXPIRES <= seconds <= 86400:
-        raise ValueError(f"{seconds} is not {LEAST_SESSION_EXPIRES} to 86400 seconds, nor 0: only where telephones ask")
-    return seconds
-
-
-def _no_twice(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f'"{name}" stands there twice; write each codec once')
-    return names
-
-
+Extension = Annotated[str, AfterValidator(values.extension)]
+Code = Annotated[str, AfterValidator(values.code)]
 Encryption = Literal["optional", "required"]
 FilePath = Annotated[Path, AfterValidator(_file_path)]
 Seconds = Annotated[float, Field(strict=True, ge=0, le=86400)]
@@ -169,15 +72,15 @@ class SipConfig(_Section):
     session_expires: seconds after which telephones that know session timers are asked whether they still live.
     encryption: "required": no call is taken or made in the clear."""
 
-    domain: Annotated[str, AfterValidator(_host)] = "localhost"
-    listen: Annotated[tuple[Annotated[str, AfterValidator(_listen_url)], ...], Field(min_length=1)] = (
-        DEFAULT_LISTEN
+    domain: Annotated[str, AfterValidator(values.host)] = "localhost"
+    listen: Annotated[tuple[Annotated[str, AfterValidator(values.listen_url)], ...], Field(min_length=1)] = (
+        values.DEFAULT_LISTEN
     )
-    advertise: Annotated[str, AfterValidator(_address)] | None = None
-    local_networks: tuple[Annotated[str, AfterValidator(_network)], ...] | None = None
+    advertise: Annotated[str, AfterValidator(values.address)] | None = None
+    local_networks: tuple[Annotated[str, AfterValidator(values.network)], ...] | None = None
     digest: Annotated[tuple[Literal["MD5", "SHA-256"], ...], Field(min_length=1)] = ("MD5",)
     drop_unknown: StrictBool = False
-    session_expires: Annotated[StrictInt, AfterValidator(_session_expires)] = 1800
+    session_expires: Annotated[StrictInt, AfterValidator(values.session_expires)] = 1800
     encryption: Encryption = "optional"
 
 
@@ -185,16 +88,16 @@ class RtpConfig(_Section):
     """[rtp]: media ports, after how many seconds without RTP a telephone counts as dead (0: never), how much delay the
     jitter buffers may add on a bad line, and the codecs, those preferred first."""
 
-    ports: Annotated[str, AfterValidator(_ports)] = DEFAULT_PORTS
+    ports: Annotated[str, AfterValidator(values.ports)] = values.DEFAULT_PORTS
     silence_timeout: Seconds = 60.0
     max_delay_ms: Annotated[StrictInt, Field(ge=40, le=1000)] = 200
-    codecs: Annotated[tuple[Annotated[str, AfterValidator(codec_name)], ...], Field(min_length=1),
-                      AfterValidator(_no_twice)] = CODECS
+    codecs: Annotated[tuple[Annotated[str, AfterValidator(values.codec_name)], ...], Field(min_length=1),
+                      AfterValidator(values.no_twice)] = values.CODECS
 
     @property
     def port_range(self) -> tuple[int, int]:
         """First and last port; equal: everything on one UDP port."""
-        return port_range(self.ports)
+        return values.port_range(self.ports)
 
 
 class MediaConfig(_Section):
@@ -219,11 +122,11 @@ class HttpConfig(_Section):
     """[http]: console, API, SIP over WebSocket. trusted_proxies: addresses or networks whose word counts for where a
     request came from; origins: empty means any."""
 
-    listen: Annotated[str, AfterValidator(_listen_address)] = "127.0.0.1:8080"
-    tls_listen: Annotated[str, AfterValidator(_listen_address)] | None = None
+    listen: Annotated[str, AfterValidator(values.listen_address)] = "127.0.0.1:8080"
+    tls_listen: Annotated[str, AfterValidator(values.listen_address)] | None = None
     admin_password: Secret | None = Field(default=None, repr=False)
-    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
-    origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
+    trusted_proxies: tuple[Annotated[str, AfterValidator(values.network)], ...] = ()
+    origins: tuple[Annotated[str, AfterValidator(values.origin)], ...] = ()
 
 
 class TlsConfig(_Section):
@@ -259,8 +162,8 @@ class RecordingsConfig(_Section):
 
 
 class LimitsConfig(_Section):
-    """[limits]: what this server takes on at most. Connections are those of SIP over TCP and TLS; a source is an IPv4
-    address or an IPv6 network of 64 bits."""
+    """[limits]: what this server takes on at most. Connections are those of SIP over TCP, TLS and WebSockets; a source
+    is an IPv4 address or an IPv6 network of 64 bits."""
 
     max_calls: Annotated[StrictInt, Field(ge=1, le=100_000)] = 5000
     max_connections: Annotated[StrictInt, Field(ge=1, le=100_000)] = 4096
@@ -298,7 +201,7 @@ class ConferenceConfig(_Section):
 class IncomingNumberConfig(_Section):
     """One of [[incoming_numbers]]: what a telephone number of ours leads to."""
 
-    number: Annotated[str, AfterValidator(_number)]
+    number: Annotated[str, AfterValidator(values.number)]
     destination: Literal["conference"] = "conference"
     conference: Extension
 
@@ -307,18 +210,18 @@ class TrunkConfig(_Section):
     """One of [[trunks]]: a provider or the company's own PBX (peer)."""
 
     name: NonEmpty
-    host: Annotated[str, AfterValidator(_trunk_host)]
+    host: Annotated[str, AfterValidator(values.trunk_host)]
     username: NonEmpty | None = None
     password: Secret | None = Field(default=None, repr=False)
     registers: StrictBool = Field(default=False, alias="register")
     peer: StrictBool = False
     allow: tuple[NonEmpty, ...] = ()
-    addresses: tuple[Annotated[str, AfterValidator(_address)], ...] = ()
+    addresses: tuple[Annotated[str, AfterValidator(values.address)], ...] = ()
 
     @property
     def host_port(self) -> tuple[str, int]:
         """Where requests to this trunk go (port 5060 where none is written)."""
-        return host_and_port(self.host, default_port=5060)
+        return values.host_and_port(self.host, default_port=5060)
 
 
 class Config(_Section):

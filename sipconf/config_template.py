@@ -216,6 +216,6 @@ conference = "2001"
 
 # [limits]
 # max_calls = 5000
-# max_connections = 4096                       # of SIP over TCP and TLS, those of peers
+# max_connections = 4096                       # of SIP over TCP, TLS and WebSockets, those of peers
 # max_connections_per_source = 512             # raise it where more telephones than that share one address
 """

@@ -1,9 +1,11 @@
 """The small notations inside the configuration file: listen URLs, host:port, port ranges, telephone numbers.
 
-Each function returns the parts or raises ValueError saying what is wrong and what would be right.
+Each function returns the parts, or the value as it is kept, or raises ValueError saying what is wrong and what would
+be right.
 """
 
 import difflib
+import ipaddress
 import re
 
 SIP_TRANSPORTS = ("udp", "tcp", "tls")
@@ -11,6 +13,10 @@ DEFAULT_LISTEN = ("udp://0.0.0.0:5060", "tcp://0.0.0.0:5060")
 DEFAULT_PORTS = "10000-19999"
 CODECS = ("opus", "G722", "PCMU", "PCMA")
 """Names as the standards spell them, in the order in which they are preferred unless the file has another."""
+
+LEAST_SESSION_EXPIRES = 90  # seconds, the floor of RFC 4028 section 4
+MAX_CODE_DIGITS = 32  # an access code is keyed on a telephone
+MAX_EXTENSION_DIGITS = 15
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*\.?")
@@ -85,3 +91,85 @@ def number_key(text: str) -> str:
     elif digits.startswith("00"):
         digits = digits[2:]
     return digits if re.fullmatch(r"[0-9]{2,20}", digits) else ""
+
+
+# --- whole values: each as it is kept, or ValueError ------------------------------------------------------------------
+def _digits(value: str, most: int, example: str) -> str:
+    if not re.fullmatch(f"[0-9]{{1,{most}}}", value):
+        raise ValueError(f'{value!r} is not 1 to {most} digits; write for example "{example}"')
+    return value
+
+
+def extension(value: str) -> str:
+    return _digits(value, MAX_EXTENSION_DIGITS, "2001")
+
+
+def code(value: str) -> str:
+    if not re.fullmatch(f"[0-9]{{1,{MAX_CODE_DIGITS}}}", value):  # the code itself is not repeated in the message
+        raise ValueError(f"a code is keyed on a telephone: 1 to {MAX_CODE_DIGITS} digits and nothing else")
+    return value
+
+
+def listen_url(value: str) -> str:
+    listen_parts(value)
+    return value
+
+
+def listen_address(value: str) -> str:
+    host_and_port(value, default_port=None)
+    return value
+
+
+def trunk_host(value: str) -> str:
+    host_and_port(value, default_port=5060)
+    return value
+
+
+def host(value: str) -> str:
+    if not is_host(value):
+        raise ValueError(f'{value!r} is not a host name or address; write for example "conf.example.com"')
+    return value
+
+
+def address(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError(f'{value!r} is not an IP address; write for example "203.0.113.5"') from None
+
+
+def network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value, strict=False))
+    except ValueError:
+        raise ValueError(f'{value!r} is not a network; write for example "192.168.0.0/16"') from None
+
+
+def ports(value: str) -> str:
+    port_range(value)
+    return value
+
+
+def number(value: str) -> str:
+    if not number_key(value):
+        raise ValueError(f'{value!r} is not a telephone number; write for example "+3225551234"')
+    return value
+
+
+def origin(value: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s?#@]+", value):
+        raise ValueError(f'{value!r} is not an origin; write for example "https://odoo.example.com", no path')
+    return value
+
+
+def session_expires(seconds: int) -> int:
+    if seconds and not LEAST_SESSION_EXPIRES <= seconds <= 86400:
+        raise ValueError(f"{seconds} is not {LEAST_SESSION_EXPIRES} to 86400 seconds, nor 0: only where telephones ask")
+    return seconds
+
+
+def no_twice(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f'"{name}" stands there twice; write each codec once')
+    return names

@@ -1,8 +1,7 @@
 """What the web side may ask of the running server: implements web.api.Operations over the rooms it concerns.
 
 What lives here: reading conferences and the configuration, the live switches (lock, mute, kick), apply, and what the
-join page does. What does not:
-building, starting and stopping the rooms (app), and how a request looks (web).
+join page does. What does not: building, starting and stopping the rooms (app), and how a request looks (web).
 """
 
 from collections.abc import Callable, Sequence
@@ -45,8 +44,8 @@ class VisitorCalls:
 class ServerOperations:
     """The console's hands. Every method returns at once.
 
-    healthy: are all
-    listeners bound and does the media worker live? own_password: the administrator's where the file names none.
+    healthy: are all listeners bound and does the media worker live? own_password: the administrator's where the file
+    names none.
     """
 
     def __init__(

@@ -12,8 +12,7 @@ from sipconf.errors import PeerError
 from sipconf.sip import events
 from sipconf.sip.admission import Gate, Refused, caller_of, dialled
 from sipconf.sip.answering import Arrived, Refusal
-from sipconf.sip.call_states import HALF_OPEN, IN_DIALOG, Input, State
-from sipconf.sip.caps import Held
+from sipconf.sip.call_states import IN_DIALOG, Input
 from sipconf.sip.challenged import Credentials
 from sipconf.sip.dialog import DialogKey, dialog_key
 from sipconf.sip.digest import Authenticator
@@ -26,12 +25,11 @@ from sipconf.sip.registering import Registration
 from sipconf.sip.registrar import Registrar
 from sipconf.sip.return_path import stamp
 from sipconf.sip.session import Session
+from sipconf.sip.sessions import Sessions
 from sipconf.sip.settings import NO_CONNECTION, AgentSettings
 from sipconf.sip.stateless import StatelessAnswers
-from sipconf.sip.stranded import Stranded
-from sipconf.sip.timers import Deadlines
 from sipconf.sip.tokens import MalformedMessage
-from sipconf.sip.transactions import ANYBODY, Told, Transactions, server_key
+from sipconf.sip.transactions import Told, Transactions, server_key
 from sipconf.sip.trunk import Trunks
 from sipconf.sip.uri import NameAddr, SipUri
 from sipconf.sip.wire import Wire
@@ -58,18 +56,11 @@ class UserAgent:
         for extension, remote in registrar.homes():
             self._gate.sources.prove(remote, extension)
         self._transactions = Transactions(settings.timers, settings.transactions)
-        self._calls = Held(settings.sessions, "Too Many Calls", "sessions_full")
-        self._half_open = Held(settings.half_open, "Too Many Calls Wait To Be Answered", "half_open_full")
         self._wire = Wire(self._transactions, settings, rng)
         self._stateless = StatelessAnswers(self._wire, self._gate, settings)
         self._refuse = self._stateless.refuse
-        self._sessions: dict[str, Session] = {}
-        self._dialogs: dict[DialogKey, Session] = {}
-        self._placed: dict[tuple[str, str], Session] = {}  # ours, by Call-ID and tag: their early dialogs are several
-        self._acked: dict[tuple[str, str], Session] = {}
+        self._sessions = Sessions(settings)
         self._registrations: dict[str, Registration] = {}
-        self._deadlines: Deadlines[str] = Deadlines()
-        self._stranded = Stranded()
 
     # --- doors -------------------------------------------------------------------------------------------------------
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
@@ -100,25 +91,23 @@ class UserAgent:
         self._transactions.flow_failed(flow, now)
         if flow.reliable:
             self._registrar.forget_flow(flow, now)
-        self._stranded.lose(flow, now, for_good)
+        self._sessions.stranded.lose(flow, now, for_good)
         self._settle(now)
 
     def handle_timer(self, now: float) -> None:
         """Fire what is due."""
         self._transactions.handle_timer(now)
-        for session_id in self._deadlines.pop_due(now):
-            session = self._sessions[session_id]
+        for session in self._sessions.pop_due(now):
             session.handle_timer(now)
-            self._settle_session(session)
-        for session_id in self._stranded.pop_due(now):
+            self._sessions.settle(session)
+        for session_id in self._sessions.stranded.pop_due(now):
             self._order(session_id, Input.HANG_UP, NO_CONNECTION, now)
         self._registrar.handle_timer(now)
         self._settle(now)
 
     def next_timer(self) -> float | None:
         """When handle_timer has something to do."""
-        timers = (self._transactions.next_timer(), self._deadlines.next(), self._registrar.next_timer(),
-                  self._stranded.next())
+        timers = (self._transactions.next_timer(), self._sessions.next_timer(), self._registrar.next_timer())
         return min((when for when in timers if when is not None), default=None)
 
     def take_outputs(self) -> list[events.Output]:
@@ -129,11 +118,7 @@ class UserAgent:
 
     def idle(self) -> bool:
         """True where nothing is remembered but registrations."""
-        tables = (
-            self._sessions, self._dialogs, self._placed, self._acked, self._deadlines, self._transactions, self._calls,
-            self._half_open, self._stranded,
-        )  # fmt: skip
-        return not any(len(table) for table in tables)
+        return self._sessions.idle() and not len(self._transactions)
 
     @property
     def dropped(self) -> int:
@@ -190,7 +175,7 @@ class UserAgent:
 
     def session_of(self, dialog: DialogKey) -> str | None:
         """The session of an established dialog: Call-ID, our tag, theirs."""
-        session = self._dialogs.get(dialog)
+        session = self._sessions.of_dialog(dialog)
         return None if session is None or session.over else session.id
 
     def invite(
@@ -218,10 +203,8 @@ class UserAgent:
         from_ = NameAddr(from_name, from_uri, ())
         target = replace(target, headers="")
         session = Session.outgoing(session_id, self._wire, flow, target, from_, offer, now, credentials, routes)
-        self._sessions[session_id] = session
-        self._placed[session.call_id, session.local_tag] = session
-        self._calls.take(session_id, ANYBODY)
-        self._settle_session(session)
+        self._sessions.add_placed(session)
+        self._sessions.settle(session)
         self._settle(now)
         return session_id
 
@@ -250,7 +233,7 @@ class UserAgent:
         if session is None or session.over:
             return
         session.order(what, payload, now)
-        self._settle_session(session)
+        self._sessions.settle(session)
         self._settle(now)
 
     # --- responses and requests --------------------------------------------------------------------------------------
@@ -264,7 +247,7 @@ class UserAgent:
 
     def _receive_request(self, request: Request, flow: Flow, now: float) -> None:
         request, reply = stamp(request, flow)
-        if not self._gate.answers(request, flow) and dialog_key(request) not in self._dialogs:
+        if not self._gate.answers(request, flow) and self._sessions.of_dialog(dialog_key(request)) is None:
             self._count("unknown")
         elif request.method == "CANCEL":
             self._cancel(request, reply, now)
@@ -297,21 +280,21 @@ class UserAgent:
         self._stateless.send(self._wire.response(request, 200, tag=owner.local_tag), reply)
         if key == owner.invite_key:
             owner.receive_cancel(request, now)
-            self._settle_session(owner)
+            self._sessions.settle(owner)
 
     def _ack(self, request: Request, reply: Flow, now: float) -> None:
         """By Call-ID, From tag and CSeq: telephones invent a To tag for their ACK. Another host has to know ours."""
-        session = self._acked.get((request.call_id, request.from_.tag or ""))
+        session = self._sessions.of_ack(request.call_id, request.from_.tag or "")
         if session is None:  # of a stateless refusal, or long gone
             return
         if request.to.tag != session.local_tag and not self._gate.same_peer(session.flow, reply):
             return
         session.receive_ack(request, now)
-        self._settle_session(session)
+        self._sessions.settle(session)
 
     def _in_dialog(self, request: Request, reply: Flow, now: float) -> None:
-        call_id, ours, theirs = request.call_id, request.to.tag or "", request.from_.tag or ""
-        session = self._dialogs.get((call_id, ours, theirs)) or self._placed.get((call_id, ours))
+        theirs = request.from_.tag or ""
+        session = self._sessions.of_request((request.call_id, request.to.tag or "", theirs))
         dialog = None if session is None else session.dialog_with(theirs)
         if session is None or dialog is None:
             self._refuse(request, reply, Refused(481))
@@ -324,10 +307,10 @@ class UserAgent:
         elif (what := IN_DIALOG.get(request.method)) is None:
             self._refuse(request, reply, Refused(405))
         else:
-            key = self._transactions.open_server(request, reply, session, self._calls.holder_of(session.id))
+            key = self._transactions.open_server(request, reply, session, self._sessions.holder_of(session))
             dialog.move(reply)
             session.receive(what, Arrived(key, request), now)
-            self._settle_session(session)
+            self._sessions.settle(session)
 
     def _register(self, request: Request, reply: Flow, now: float) -> None:
         identity = self._gate.identify(request, reply, now)
@@ -339,10 +322,10 @@ class UserAgent:
             key = self._transactions.open_server(request, reply, None, self._gate.holder(identity, reply))
             response = self._registrar.register(request, identity.name, reply, now)
             self._transactions.respond(key, response, now)
-            for session in [self._sessions[each] for each in self._stranded.waiting()]:
+            for session in [self._sessions[each] for each in self._sessions.stranded.waiting()]:
                 if self._gate.is_back(session.dialog, request, identity):
                     session.dialog.move(reply)
-                    self._settle_session(session)
+                    self._sessions.settle(session)
 
     def _invite(self, request: Request, reply: Flow, now: float) -> None:
         identity = self._gate.identify(request, reply, now)
@@ -350,15 +333,12 @@ class UserAgent:
             self._refuse(request, reply, identity)
             return
         holder = self._gate.holder(identity, reply)
-        self._calls.check(holder)
-        self._half_open.check(holder)
+        self._sessions.check(holder)
         session = Session.incoming(self._wire.token(), self._wire, request, server_key(request), reply, now)
         key = self._transactions.open_server(request, reply, session, holder)
-        self._calls.take(session.id, holder)
-        self._half_open.take(session.id, holder)
+        self._sessions.add_incoming(session, holder)
         self._wire.respond(key, request, 100, now)
-        self._sessions[session.id] = session
-        self._settle_session(session)
+        self._sessions.settle(session)
         caller = caller_of(request, identity)
         self._wire.outputs.append(
             IncomingCall(session.id, request.call_id, identity, dialled(request.uri), caller.number, caller.name,
@@ -368,7 +348,7 @@ class UserAgent:
     def _count(self, metric: str) -> None:
         self._wire.outputs.append(Counted(metric))
 
-    # --- keeping the tables true -------------------------------------------------------------------------------------
+    # --- what transactions say ---------------------------------------------------------------------------------------
     def _settle(self, now: float) -> None:
         """Carry what transactions say to their owners until nobody has anything more to say."""
         while outputs := self._transactions.take_outputs():
@@ -388,24 +368,6 @@ class UserAgent:
         except PeerError as error:  # an unreadable response: as if it had not come
             self._count(error.metric)
         if isinstance(owner, Session):
-            self._settle_session(owner)
+            self._sessions.settle(owner)
         elif owner.over:
             self._registrations.pop(owner.id, None)
-
-    def _settle_session(self, session: Session) -> None:
-        dialog = session.dialog
-        self._stranded.note(session.id, None if dialog is None or session.state is State.ENDED else dialog.flow)
-        if session.state not in HALF_OPEN:
-            self._half_open.give_back(session.id)
-        if session.state is State.ENDED:
-            self._sessions.pop(session.id, None)
-            self._placed.pop((session.call_id, session.local_tag), None)
-            self._calls.give_back(session.id)
-            self._deadlines.set(session.id, None)
-            if dialog is not None and self._dialogs.pop(dialog.key, None) is not None:
-                self._acked.pop((dialog.call_id, dialog.remote_tag), None)
-            return
-        self._deadlines.set(session.id, session.next_timer())
-        if dialog is not None and dialog.key not in self._dialogs:
-            self._dialogs[dialog.key] = session
-            self._acked[dialog.call_id, dialog.remote_tag] = session

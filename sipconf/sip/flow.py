@@ -11,10 +11,11 @@ Address = tuple[str, int]
 class Flow:
     """A path to one peer.
 
-    transport: "udp", "tcp", "tls", "ws" or "wss"; remote: the peer's address as the kernel saw it;
-    local: our address (for UDP the listener's); connection: the edge's number of a stream connection, None for UDP
-    and for a stream that has yet to be opened. server_name: over TLS, the name that a peer to whom we open a connection
-    has to prove (RFC 5922), None for its address. called: over TLS, the name of ours that the peer asked for.
+    transport: "udp", "tcp", "tls", "ws" or "wss", and "http" or "https" of a visitor of the join page, who speaks no
+    SIP; remote: the peer's address as the kernel, or a proxy of ours, saw it; local: our address (for UDP the
+    listener's); connection: the edge's number of a stream connection, None for UDP and for a stream that has yet to be
+    opened. server_name: over TLS, the name that a peer to whom we open a connection has to prove (RFC 5922), None for
+    its address. called: over TLS, the name of ours that the peer asked for.
     """
 
     transport: str

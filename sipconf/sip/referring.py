@@ -2,7 +2,9 @@
 section 5.5, RFC 3891 for the call to be taken over).
 
 Actions of call_table. Whether and how it is done is for the floor above, which reports step by step: a refusal is the
-answer to the REFER, anything else is 202 and news of it by NOTIFY. Nothing in a Refer-To is obeyed but whom it names.
+answer to the REFER, anything else is 202 and news of it by NOTIFY. Nothing in a Refer-To is obeyed but whom it names,
+and that is one of ours whatever host stands behind it: no call leaves by it. It cannot be refused for its host, for a
+widget that we have rung writes the name that it knows us by, perhaps a proxy's, which nothing has told us.
 """
 
 from __future__ import annotations

@@ -97,12 +97,12 @@ def test_half_open_calls_of_one_user_are_bounded_and_others_call_on() -> None:
                 house.run(0.04)
             house.run(1.0)
             refused = thief.log.count("503 INVITE")
-            assert refused >= 20 and len(house.agent._half_open) <= settings.max_half_open_per_source + 2
+            assert refused >= 20 and len(house.agent._sessions._half_open) <= settings.max_half_open_per_source + 2
             other = house.phone("103")
             house.dial(other, "2001")
             other.bye(house.now)
         house.run(settings.ring_limit + 40.0)
-        assert len(house.agent._half_open) == 0 and not house.switchboard.lines
+        assert len(house.agent._sessions._half_open) == 0 and not house.switchboard.lines
 
 
 def test_503_says_when_to_come_again_a_bounded_number_of_times_and_then_nothing_is_said() -> None:

@@ -111,7 +111,7 @@ class SipAgent(Target):
 
     def _inside(self, rng: random.Random) -> str:
         """Of a call that is up for this purpose."""
-        if not any(key[0] == self._call_id for key in self._desk.agent._dialogs):
+        if not any(key[0] == self._call_id for key in self._desk.agent._sessions._dialogs):
             self._call_id = f"c{self._next()}"
             self._tag = self._answered(self._call_id)
         number = self._next()
@@ -245,7 +245,7 @@ class SipAgent(Target):
             desk.agent.handle_timer(desk.now)
             desk.take()
         for session in list(desk.agent._sessions):  # those of ours that nobody ended
-            desk.agent.hang_up(session, desk.now)
+            desk.agent.hang_up(session.id, desk.now)
         desk.rest()
         expect(not desk.registrar.bindings("101", desk.now), "a binding that never ends")
 

@@ -112,7 +112,7 @@ def test_countless_telephones_are_not_all_remembered() -> None:
     _, invite = place(desk)
     for number in range(2 * MAX_EARLY):
         desk.receive(reply(invite, 180, tag=str(number), extra=RELIABLE.format(1)), PHONE)
-    (session,) = desk.agent._sessions.values()
+    (session,) = desk.agent._sessions
     assert len(session.early) == MAX_EARLY
 
 

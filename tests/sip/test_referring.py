@@ -114,7 +114,7 @@ def test_the_call_that_is_to_be_taken_over() -> None:
     """Call-IDs may hold any of the marks that mean something around them."""
     desk = Desk()
     session = desk.call()
-    (key,) = desk.agent._dialogs
+    (key,) = desk.agent._sessions._dialogs
     call_id, ours, theirs = key
     replaces = f"{call_id};to-tag={ours};from-tag={theirs}".replace(";", "%3B").replace("=", "%3D").replace("@", "%40")
     event = asked(desk, 2, f"Refer-To: <sip:102@x?Replaces={replaces}&X=1>\r\n")

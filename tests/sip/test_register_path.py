@@ -51,7 +51,7 @@ def test_call_to_a_binding_takes_its_path() -> None:
     assert header(again, "Session-Expires") == ["3600"] and header(again, "CSeq") == ["2 INVITE"]
     (session,) = desk.agent._sessions
     desk.receive(reply(again, 180), PHONE)
-    desk.agent.cancel(session, desk.now)
+    desk.agent.cancel(session.id, desk.now)
     (cancel,) = desk.take()
     assert header(cancel, "Route") == header(invite, "Route")
 
