@@ -183,6 +183,19 @@ class Carrier:
         """Slots whose peers have withdrawn their consent to be sent anything."""
         return self._shared.take_lost(now) if self._shared is not None else []
 
+    def counts(self) -> dict[str, int]:
+        """What went wrong since the beginning. strangers: datagrams to the shared port that are no leg's; excess: those
+        over what one leg may bring; checks_refused; srtp_failures: packets forged, replayed or before their keys;
+        send_errors: writes that the network refused."""
+        ports, shared = self._ports, self._shared
+        counts = {"srtp_failures": self._srtp.failures, "send_errors": ports.send_errors if ports is not None else 0}
+        if shared is not None:
+            counts["send_errors"] += shared.send_errors
+            counts["strangers"] = shared.strangers + shared.odd + shared.strange_handshakes
+            counts["excess"] = shared.excess
+            counts["checks_refused"] = shared.agent.refused.total()
+        return counts
+
     # --- out ---------------------------------------------------------------------------------------------------------
     def send(self, slots: Sequence[int], packets: Sequence[memoryview]) -> None:
         """One RTP packet from each slot to its peer."""

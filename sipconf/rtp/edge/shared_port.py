@@ -150,7 +150,7 @@ class SharedPort:
         self._socket.close()
 
     def can_send(self, slot: int) -> bool:
-        """Whether the leg has a pair."""
+        """Whether there is somewhere to send a leg's packets: its chosen pair, or a telephone's address."""
         return slot in self._aims
 
     def take_pairs(self) -> list[tuple[int, Address]]:
