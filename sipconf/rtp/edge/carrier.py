@@ -4,6 +4,7 @@ What is drained is in the clear and has passed its source's check; what is sent 
 sent at all. Without such legs it costs two comparisons a tick. Not here: sockets (ports, shared_port), ciphers (srtp).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -187,13 +188,13 @@ class Carrier:
         """What went wrong since the beginning. strangers: datagrams to the shared port that are no leg's; excess: those
         over what one leg may bring; checks_refused; srtp_failures: packets forged, replayed or before their keys;
         send_errors: writes that the network refused."""
-        ports, shared = self._ports, self._shared
-        counts = {"srtp_failures": self._srtp.failures, "send_errors": ports.send_errors if ports is not None else 0}
+        counts = Counter(self._ports.counts() if self._ports is not None else {}, srtp_failures=self._srtp.failures)
+        shared = self._shared
         if shared is not None:
-            counts["send_errors"] += shared.send_errors
-            counts["strangers"] = shared.strangers + shared.odd + shared.strange_handshakes
-            counts["excess"] = shared.excess
-            counts["checks_refused"] = shared.agent.refused.total()
+            counts.update(
+                strangers=shared.strangers + shared.odd + shared.strange_handshakes, excess=shared.excess,
+                checks_refused=shared.agent.refused.total(), send_errors=shared.send_errors,
+            )  # fmt: skip
         return counts
 
     # --- out ---------------------------------------------------------------------------------------------------------
