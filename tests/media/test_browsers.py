@@ -114,7 +114,7 @@ def test_forged_checks_get_nothing_and_the_call_loses_nothing(rig: Rig) -> None:
 
 @pytest.mark.parametrize("one_port", [False, True])
 def test_what_one_leg_brings_to_a_tick_is_bounded(one_port: bool) -> None:
-    rig = Rig(one_port)
+    rig = Rig(one_port=one_port)
     browser = rig.join(0, 500)
     rig.join(1, 900)
     rig.run(50)
