@@ -124,6 +124,9 @@ class Arrays:
     def close(self, slot: int) -> None:
         """Nothing was open."""
 
+    def counts(self) -> dict[str, int]:
+        return {}
+
     def close_all(self) -> None:
         """Nothing was open."""
 

@@ -103,6 +103,9 @@ class Wire:
 
     def close(self, slot: int) -> None: ...
 
+    def counts(self) -> dict[str, int]:
+        return {}
+
     def close_all(self) -> None: ...
 
     def drain(self, now: float) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:

@@ -71,6 +71,9 @@ class Wire:
     def close(self, slot: int) -> None:
         pass
 
+    def counts(self) -> dict[str, int]:
+        return {}
+
     def close_all(self) -> None:
         pass
 

@@ -368,6 +368,9 @@ def note_end(task: "asyncio.Task[Any]") -> None:
         log.error("the task to %s ended; restart the server", task.get_name(), exc_info=task.exception())
 
 
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
 async def _run(path: Path, config: Config) -> None:
     house = House(config, path)
     loop = asyncio.get_running_loop()
@@ -386,8 +389,9 @@ async def _run(path: Path, config: Config) -> None:
         why = await ended
     finally:
         await house.stop(why)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            # The loop takes its handlers with it; a signal sent once more must not kill what is ending well.
+        # The loop takes its handlers with it; a signal sent once more must not kill what is ending well.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+        for number in ENDING_SIGNALS:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
 

@@ -4,7 +4,6 @@ What lives here: which figure of which room has which name. What does not: how a
 decision; the meters may be left out and every call goes on as before.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sipconf.media import protocol as media
@@ -15,6 +14,9 @@ from sipconf.sip.flow import Flow
 
 OUR_FAULT = "_exception"
 """How the endpoint names a fault of this program, as against a peer's mistake."""
+ADDED_UP = ("ticks", "late_ticks", "skipped_ticks", "strangers", "excess", "checks_refused", "srtp_failures",
+            "malformed", "send_errors")
+"""Fields of a PlaneReport that tell of its second alone."""
 OUTCOMES = {sip.CallCancelled: "cancelled", sip.CallFailed: "unanswered"}
 
 
@@ -28,7 +30,7 @@ class Meters:
         self, gauges: Mapping[str, Callable[[], float]], totals: Mapping[str, Callable[[], float]]
     ) -> None:
         self.metrics = Metrics()
-        self._plane: Counter[str] = Counter(ticks=0, late_ticks=0, skipped_ticks=0)
+        self._plane = dict.fromkeys(ADDED_UP, 0)
         self._workers: dict[int, media.PlaneReport] = {}
         self.metrics.read_from("media", lambda: {**self._plane, **self._plane_now()}, gauges=self._plane_now())
         self.metrics.read_all({**gauges, **totals}, gauges=gauges)
@@ -54,9 +56,8 @@ class Meters:
         """Count what the media plane reports of itself: its ticks are told by the second."""
         for event in events:
             if isinstance(event, media.PlaneReport):
-                self._plane["ticks"] += event.ticks
-                self._plane["late_ticks"] += event.late_ticks
-                self._plane["skipped_ticks"] += event.skipped_ticks
+                for name in ADDED_UP:
+                    self._plane[name] += getattr(event, name)
                 self._workers[event.worker] = event
 
     def _plane_now(self) -> dict[str, float]:

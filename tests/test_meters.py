@@ -49,11 +49,15 @@ def test_calls_by_outcome():
 
 def test_seconds_of_ticks_add_up_and_the_rest_is_as_it_is_now():
     meters = Meters({"calls_now": lambda: 4}, {"media_restarts": lambda: 1})
-    meters.hear_media([PlaneReport(3, 50, 1, 2, 0.5), PlaneReport(7, 50, 0, 1, 0.25)])
+    meters.hear_media([PlaneReport(3, 50, 1, 2, 0.5, strangers=4),
+                       PlaneReport(7, 50, 0, 1, 0.25, strangers=5, excess=1)])
     page = samples(meters)
     assert page["sipconf_media_ticks_total",] == 100
     assert page["sipconf_media_late_ticks_total",] == 1
     assert page["sipconf_media_skipped_ticks_total",] == 3
+    assert page["sipconf_media_strangers_total",] == 9
+    assert page["sipconf_media_excess_total",] == 1
+    assert page["sipconf_media_srtp_failures_total",] == 0
     assert page["sipconf_media_legs",] == 7
     assert page["sipconf_media_busy_ms_per_tick",] == 0.25
     assert page["sipconf_calls_now",] == 4

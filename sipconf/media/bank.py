@@ -122,6 +122,11 @@ class Bank:
         self._stale |= bool(self.sending[row] != sending)
         self.sending[row] = sending
 
+    @property
+    def malformed(self) -> int:
+        """Packets of a varying format that held no sound, since the beginning."""
+        return self.jitter.malformed if isinstance(self.jitter, PacketJitter) else 0
+
     def decode(self) -> NDArray[np.float32]:
         """The frame of this tick for every row, gaps concealed. Valid until the next call."""
         pcm = self._pcm[: self.size]

@@ -196,7 +196,7 @@ class PacketDecoding:
         samples = decoder.decode(self._data + start * self._stride, length, rest.at, LONGEST_SAMPLES)
         rest.begin, rest.end = min(over * _HALF, samples), max(0, samples)
         if samples <= 0:
-            self._jitter.malformed[row] += 1
+            self._jitter.malformed += 1
             rest.begin = 0
         self._dtx[row] = length <= DTX_OCTETS
 

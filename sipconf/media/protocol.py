@@ -301,7 +301,11 @@ class LegReports:
 @dataclass(frozen=True, slots=True)
 class PlaneReport:
     """Once a second: how the tick does. late_ticks counts starts more than 5 ms after they were due; busy_ms is the
-    processor time of a tick, its mean. capacity: legs that ports and open files allow, 0: not known. worker: whose."""
+    processor time of a tick, its mean. capacity: legs that ports and open files allow, 0: not known. worker: whose.
+
+    What went wrong in that second: datagrams to the shared port that are no leg's, and those over what one leg may
+    bring to a tick; connectivity checks that were not answered; packets that SRTP refused; payloads without sound;
+    writes that the network refused."""
 
     legs: int
     ticks: int
@@ -310,6 +314,12 @@ class PlaneReport:
     busy_ms: float
     capacity: int = 0
     worker: int = 0
+    strangers: int = 0
+    excess: int = 0
+    checks_refused: int = 0
+    srtp_failures: int = 0
+    malformed: int = 0
+    send_errors: int = 0
 
 
 Event = (

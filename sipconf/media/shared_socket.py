@@ -5,20 +5,15 @@ Not here: who is spoken to, and about what.
 """
 
 import asyncio
-import contextlib
 import errno
 import socket
 
 from sipconf.errors import StartError
 from sipconf.media.protocol import Address
+from sipconf.rtp.edge.binding import bind_shared, enlarge_buffer
 
-RECEIVE_BYTES = 8 << 20
-"""Wanted of the receive buffer: a packet takes some 800 octets there, and a second of a hundred voices should fit. The
-kernel's usual 212,992 hold 256 packets."""
 BIND_PATIENCE, BIND_SPACING = 2.0, 0.1
 """Seconds that a port may still be held, by a worker that has just outlived its front, and between two tries."""
-
-_SO_RCVBUFFORCE = 33  # of Linux; the socket module does not name it
 
 
 async def open_shared(port: int) -> socket.socket:
@@ -27,7 +22,9 @@ async def open_shared(port: int) -> socket.socket:
     until = loop.time() + BIND_PATIENCE
     while True:
         try:
-            return _bound(port)
+            shared = bind_shared(port)
+            enlarge_buffer(shared)
+            return shared
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise StartError(f"UDP port {port}, which all browsers share, cannot be opened: "
@@ -48,31 +45,3 @@ def send_to(shared: socket.socket, address: Address, datagram: bytes) -> bool:
     except OSError:
         return False
     return True
-
-
-def _bound(port: int) -> socket.socket:
-    try:
-        shared = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-    except OSError:  # a kernel without IPv6
-        return _prepared(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), "0.0.0.0", port)
-    try:
-        shared.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        return _prepared(shared, "::", port)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise
-    return _prepared(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), "0.0.0.0", port)  # IPv6 is switched off
-
-
-def _prepared(shared: socket.socket, host: str, port: int) -> socket.socket:
-    try:
-        shared.bind((host, port))
-        for option in (_SO_RCVBUFFORCE, socket.SO_RCVBUF):
-            with contextlib.suppress(OSError):  # the first needs privilege and goes over the system's limit
-                shared.setsockopt(socket.SOL_SOCKET, option, RECEIVE_BYTES)
-                break
-        shared.setblocking(False)
-    except OSError:
-        shared.close()
-        raise
-    return shared

@@ -48,6 +48,9 @@ class Transport(Protocol):
     def take_lost(self, now: float) -> list[int]:
         """Slots whose peers check no more and are sent nothing."""
 
+    def counts(self) -> dict[str, int]:
+        """What went wrong since the beginning, by fields of protocol.PlaneReport."""
+
     def close(self, slot: int) -> None:
         """The slot's ports are free again."""
 

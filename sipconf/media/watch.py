@@ -4,7 +4,8 @@ The legs' reports come in as few groups as a tick can carry, each one gather of 
 process that reads them costs more than writing them. Not here: RTCP (rtp.rtcp).
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +25,15 @@ LEGS_TOGETHER = 250
 
 class Watch:
     """Counts ticks and writes reports. banks: the plane's, all of them and those to come. silence_timeout: seconds
-    without RTP until LegSilent. capacity: as in PlaneReport."""
+    without RTP until LegSilent. capacity: as in PlaneReport. counts: the transport's."""
 
     def __init__(
-        self, legs: Legs, streams: Streams, banks: Sequence[Bank], silence_timeout: float, capacity: int = 0
-    ) -> None:
+        self, legs: Legs, streams: Streams, banks: Sequence[Bank], silence_timeout: float, capacity: int,
+        counts: Callable[[], dict[str, int]],
+    ) -> None:  # fmt: skip
         self._legs, self._streams, self._banks = legs, streams, banks
         self._silence_timeout, self._capacity = silence_timeout, capacity
+        self._counts, self._counted = counts, Counter[str]()
         self._ticks = 0
         self._late = 0
         self._skipped = 0
@@ -68,10 +71,12 @@ class Watch:
 
     def _plane_report(self) -> Event:
         ticks = TICKS_PER_SECOND if self._ticks else 0
+        counted = Counter(self._counts(), malformed=sum(bank.malformed for bank in self._banks))
         report = protocol.PlaneReport(
             len(self._legs), ticks, self._late, self._skipped, round(self._busy / max(1, ticks) * 1e3, 3),
-            self._capacity,
+            self._capacity, **(counted - self._counted),
         )  # fmt: skip
+        self._counted = counted
         self._late, self._skipped, self._busy = 0, 0, 0.0
         return report
 

@@ -31,9 +31,10 @@ from sipconf.mixer.codecs.opus import OpusSettings
 from sipconf.mixer.edge.wavfile import load_sounds
 from sipconf.mixer.frame import RATES
 from sipconf.mixer.prompts import ClipLibrary
+from sipconf.rtp.edge.binding import SMALL_BUFFER, bind_shared, enlarge_buffer
 from sipconf.rtp.edge.carrier import Carrier
 from sipconf.rtp.edge.ports import Ports
-from sipconf.rtp.edge.shared_port import SMALL_BUFFER, SharedPort, bind_shared, enlarge_buffer
+from sipconf.rtp.edge.shared_port import SharedPort
 from sipconf.rtp.playout import MAX_DELAY_MS
 from sipconf.rtp.srtp import SrtpColumns
 from sipconf.rtp.streams import Streams

@@ -100,11 +100,11 @@ class PacketJitter(JitterRing[Begun]):
         self._left = np.zeros(capacity, np.int64)
         self._level = np.full(capacity, NO_LEVEL, np.uint8)
         self._whole = np.zeros(capacity, bool)
-        self.malformed = np.zeros(capacity, np.int64)
+        self.malformed = 0
 
     def _by_row(self) -> list[NDArray]:
         kept = [self._stamps, self._lengths, self._halves, self._levels]  # of data what is in hand is enough: reserve
-        columns = [self._left, self._level, self._whole, self.malformed]
+        columns = [self._left, self._level, self._whole]
         rings = [each.reshape(self._halves_each, -1, *each.shape[1:]) for each in kept]
         return rings + [column[None] for column in columns]
 
@@ -121,11 +121,6 @@ class PacketJitter(JitterRing[Begun]):
             in_hand = np.flatnonzero(stamps >= 0)  # a tenth of what there is room for
             halves, rows = np.divmod(in_hand, old)
             self.data[halves * self._capacity + rows] = data[in_hand]
-
-    def open(self, row: int) -> None:
-        """Begin with an empty row: its first packet sets the time."""
-        super().open(row)
-        self.malformed[row] = 0
 
     # --- in ----------------------------------------------------------------------------------------------------------
     def put_next(self, rows: NDArray[np.intp], lines: slice | NDArray[np.intp], block: NDArray[np.uint8]) -> bool:
@@ -144,7 +139,7 @@ class PacketJitter(JitterRing[Begun]):
         halves = samples // self.format.half_samples
         good = (samples > 0) & (halves * self.format.half_samples == samples) & (halves <= MAX_PACKET)
         if np.count_nonzero(good) != len(good):
-            self.malformed[rows[~good]] += 1
+            self.malformed += int(np.count_nonzero(~good))
             rows, batch, begins, samples, halves = (
                 rows[good], batch.where(good), begins[good], samples[good], halves[good]
             )  # fmt: skip

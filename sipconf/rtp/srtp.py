@@ -72,8 +72,8 @@ class Lines:
 
 class SrtpColumns:
     """Sessions by slot. guarded: bool by slot, nothing passes in the clear; forged, replayed, early: packets by slot
-    that failed their tag, that had come before, that came before there were keys. count: guarded legs. on_failure: told
-    the slot of each such packet."""
+    that failed their tag, that had come before, that came before there were keys; failures: all of these together, of
+    all legs ever. count: guarded legs. on_failure: told the slot of each such packet."""
 
     def __init__(self, capacity: int = 64) -> None:
         self.on_failure: Callable[[int], None] = lambda slot: None
@@ -84,6 +84,7 @@ class SrtpColumns:
         self._sessions: list[_Sessions | None] = [None] * capacity
         self._inbound: list[Any] = [None] * capacity  # srtp_t of each session, for whole batches
         self._outbound: list[Any] = [None] * capacity
+        self.failures = 0
         self._ssrc = np.full(capacity, -1, np.int64)  # whose packets came last
         self._lines: list[Lines] = []
         self._scratch = np.zeros((1, 2048), np.uint8)
@@ -96,9 +97,9 @@ class SrtpColumns:
         more = max(slot + 1, 2 * len(self.guarded)) - len(self.guarded) if slot >= len(self.guarded) else 0
         if not more:
             return
-        for name in ("guarded", "forged", "replayed", "early", "_ssrc"):
+        for name, value in (("guarded", 0), ("forged", 0), ("replayed", 0), ("early", 0), ("_ssrc", -1)):
             column = getattr(self, name)
-            setattr(self, name, np.concatenate([column, np.zeros(more, column.dtype)]))
+            setattr(self, name, np.concatenate([column, np.full(more, value, column.dtype)]))
         for columns in (self._sessions, self._inbound, self._outbound):
             columns += [None] * more
 
@@ -222,7 +223,7 @@ class SrtpColumns:
         """Rows of legs that have keys; the others hold nothing."""
         early = [i for i, handle in enumerate(handles) if handle is None]
         for i in early:
-            self.early[legs[i]] += 1
+            self._note(self.early, legs[i])
         lengths[rows[early]] = 0
         kept = [i for i, handle in enumerate(handles) if handle is not None]
         return rows[kept], [legs[i] for i in kept], [handles[i] for i in kept]
@@ -255,17 +256,22 @@ class SrtpColumns:
         self._count(slot, status)
 
     def _count(self, slot: int, status: int) -> None:
-        (self.replayed if status in _REPLAYED else self.forged)[slot] += 1
+        self._note(self.replayed if status in _REPLAYED else self.forged, slot)
+
+    def _note(self, column: NDArray[np.int64], slot: int) -> None:
+        column[slot] += 1
+        self.failures += 1
         self.on_failure(slot)
 
     def is_authentic(self, slot: int, datagram: memoryview | bytes) -> bool:
-        """Whether an RTP packet is its leg's peer's, which only a guarded leg can tell: asked once, before its source
-        is believed. The row that holds the packet is decrypted with the others."""
+        """Whether an RTP packet is its leg's peer's, which only a guarded leg can tell: asked of every packet whose
+        source is judged, and never twice of one, which would have come before. The last one asked of may come to
+        unprotect too, in its row."""
         if not self.is_guarded(slot):
             return True
         sessions = self._sessions[slot]
         if sessions is None:
-            self.early[slot] += 1
+            self._note(self.early, slot)
             return False
         header = bytes(datagram[:HEADER_BYTES])
         clear = self._one(lib.srtp_unprotect, slot, self._inbound[slot], datagram)
@@ -280,7 +286,7 @@ class SrtpColumns:
         if not self.is_guarded(slot):
             return datagram
         if self._inbound[slot] is None:
-            self.early[slot] += 1
+            self._note(self.early, slot)
             return None
         clear = self._one(lib.srtp_unprotect_rtcp, slot, self._inbound[slot], datagram)
         if clear is not None:

@@ -36,7 +36,8 @@ _WRAP = 0xFFFFFFFF
 class Streams:
     """Receive columns of all legs. received, duplicated, strangers, bad: packets; started: a source is believed.
 
-    is_authentic: asked of a leg's packet before its source is believed; a stranger's moves nothing."""
+    is_authentic: asked of a leg's packet before its source is believed; a stranger's moves nothing, and is counted by
+    note_stranger, as are those found later."""
 
     def __init__(self, capacity: int = 64, is_authentic: Callable[[int, Datagram], bool] | None = None) -> None:
         self._is_authentic = is_authentic
@@ -176,7 +177,6 @@ class Streams:
             self.bad[slot] += 1
             return Verdict.DROP
         if self._is_authentic is not None and not self._is_authentic(slot, datagram):
-            self.strangers[slot] += 1
             return Verdict.DROP
         sequence = int.from_bytes(datagram[2:4])
         ssrc = int.from_bytes(datagram[8:12])

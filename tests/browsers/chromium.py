@@ -30,7 +30,7 @@ PACKAGES = HERE / "node_modules"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 RATE = 48000
 PIECE_MS = 10
-MICROPHONE_HZ = 440.0
+MICROPHONE_HZ = 855.0  # between the notes of the music on hold
 """The voice of every page."""
 
 QUIET = (

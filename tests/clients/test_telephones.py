@@ -197,7 +197,7 @@ def test_an_extension_that_is_not_there(server: Server, tmp_path: Path) -> None:
     caller = Sipp(tmp_path, server.address, "104", "secret-104", FOURTH)
     with in_use(caller):
         assert caller.call_and_be_refused("2999", 404).startswith("SIP/2.0 404 ")
-        assert "Bruno Petit cannot be reached" in caller.call_and_be_refused("102", 480)
+        assert "No telephone of Bruno Petit is connected" in caller.call_and_be_refused("102", 480)
 
 
 class Outside(Sipp):

@@ -13,13 +13,13 @@ from tests.fuzz.sip_agent import SipAgent
 from tests.fuzz.sip_digest import SipDigest
 from tests.fuzz.sip_parser import SipParser
 from tests.fuzz.sip_stream import SipStream
+from tests.fuzz.stun_checks import StunChecks
 from tests.fuzz.websocket import WebSocketFrames
 
 TARGETS: dict[str, type[Target]] = {
     each.name: each
     for each in (
         SipParser, SipAgent, SipStream, WebSocketFrames, SipAddress, SipDigest, SdpOffer, RtpBlock, RtcpCompound, Plane,
-        OpusPackets, DtlsHandshake,
-        ConfigText,
+        OpusPackets, DtlsHandshake, StunChecks, ConfigText,
     )
 }

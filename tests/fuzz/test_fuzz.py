@@ -16,7 +16,7 @@ from tests.fuzz.targets import TARGETS
 
 BATCHES = {
     "parser": 16, "agent": 16, "stream": 4, "address": 40, "digest": 16, "sdp": 8, "rtp": 60, "rtcp": 60, "plane": 40,
-    "opus": 10, "config": 4, "frames": 4, "dtls": 8,
+    "opus": 10, "config": 4, "frames": 4, "dtls": 8, "stun": 60,
 }
 """Batches of each target in a test run: about a second of CPU each."""
 LONGEST = 3000

@@ -14,9 +14,10 @@ from pylibsrtp import Error, Policy, Session
 from sipconf.media import protocol
 from sipconf.media.plane import TICK_SECONDS, MediaPlane, PlaneSettings
 from sipconf.mixer.prompts import ClipLibrary
+from sipconf.rtp.edge.binding import bind_shared, enlarge_buffer
 from sipconf.rtp.edge.carrier import Carrier
 from sipconf.rtp.edge.ports import Ports
-from sipconf.rtp.edge.shared_port import SharedPort, bind_shared, enlarge_buffer
+from sipconf.rtp.edge.shared_port import SharedPort
 from sipconf.rtp.srtp import SrtpColumns
 from sipconf.rtp.streams import Streams
 from tests.media.loopback import LOCAL, PCMU, open_socket, read_all
@@ -114,7 +115,7 @@ class Browser:
 class Rig:
     """A plane whose shared port is the first of its range, or in one-port mode all of it, and browsers in one room."""
 
-    def __init__(self, one_port: bool = False, silence_timeout: float = 1e9) -> None:
+    def __init__(self, browsers: int = 0, one_port: bool = False, silence_timeout: float = 1e9) -> None:
         self.rng = random.Random(11)
         self.srtp = SrtpColumns()
         self.streams = Streams(is_authentic=self.srtp.is_authentic)
@@ -130,6 +131,8 @@ class Rig:
         self.browsers: list[Browser] = []
         self._strangers: list[socket.socket] = []
         self.events: list[protocol.Event] = []
+        for number in range(browsers):
+            self.join(number, 400 + 150 * number)
 
     def join(self, number: int, pitch: int) -> Browser:
         """A browser calls, checks, has keys, and is in the room."""

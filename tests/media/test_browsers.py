@@ -114,7 +114,7 @@ def test_forged_checks_get_nothing_and_the_call_loses_nothing(rig: Rig) -> None:
 
 @pytest.mark.parametrize("one_port", [False, True])
 def test_what_one_leg_brings_to_a_tick_is_bounded(one_port: bool) -> None:
-    rig = Rig(one_port)
+    rig = Rig(one_port=one_port)
     browser = rig.join(0, 500)
     rig.join(1, 900)
     rig.run(50)
@@ -145,6 +145,22 @@ def test_forged_checks_from_one_browsers_address_do_not_take_the_others_turn(rig
         rig.run(1)
         assert len(other.answers) == answers + 1
         assert rig.shared.agent.verified - verified == 1 + PEER_READ
+
+
+def test_what_went_wrong_is_reported_by_the_second(rig: Rig) -> None:
+    browser = rig.join(0, 500)
+    rig.run(100)
+    stranger = rig.stranger()
+    for data in (browser.packet(), b"\x16\xfe\xfd" + bytes(60), b"\xff", check("nobody:peer", "x")):
+        stranger.sendto(data, (LOCAL, FIRST))
+    browser.send(browser.packet())  # in the clear
+    browser.send(browser.speak())
+    for _ in range(PASSES):
+        browser.speak()
+    (first, second) = of_kind(rig.run(100), protocol.PlaneReport)
+    names = ("strangers", "checks_refused", "srtp_failures", "excess", "malformed", "send_errors")
+    assert [getattr(first, name) for name in names] == [3, 1, 2, 4, 0, 0]
+    assert [getattr(second, name) for name in names] == [0] * 6
 
 
 def test_a_restart_moves_the_call_to_another_network_and_loses_nothing(rig: Rig) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import pytest
 from pylibsrtp import Policy, Session
 
+from sipconf.rtp.edge.binding import bind_shared
 from sipconf.rtp.edge.carrier import Carrier
 from sipconf.rtp.edge.ports import Ports
-from sipconf.rtp.edge.shared_port import SharedPort, bind_shared
+from sipconf.rtp.edge.shared_port import SharedPort
 from sipconf.rtp.srtp import SrtpColumns
 from sipconf.rtp.streams import Streams
 from tests.media.browsers import PROFILE, check

@@ -43,6 +43,9 @@ def test_datagrams_come_and_go_with_their_addresses(family: int) -> None:
         outbox.aim(70, packed((LOCAL, 0), family))  # nobody can be sent to there: the others are
         outbox.send(one.fileno(), np.array([0, 70, 140]), places, np.array([30, 20, 10]))
         assert [len(read_all(peer)) for peer in peers] == [1, 0, 1] and outbox.errors == 1
+        outbox.send_one(one.fileno(), packed(peers[1].getsockname(), family), b"\0to you\0")
+        outbox.send_one(one.fileno(), packed((LOCAL, 0), family), b"to nobody")
+        assert [read_all(peer) for peer in peers] == [[], [b"\0to you\0"], []] and outbox.errors == 2
         for peer in peers:
             peer.close()
 

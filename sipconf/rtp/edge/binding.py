@@ -1,13 +1,21 @@
-"""Binding a leg's two sockets, letting them go from a peer, and which addresses they can reach at all.
+"""Binding a leg's two sockets, or the one that many legs share, letting them go from a peer, and which addresses they
+can reach at all.
 
 Not here: who has which ports (ports) and whom a leg believes (latching).
 """
 
+import contextlib
 import ctypes
+import errno
 import ipaddress
 import socket
 
 from sipconf.rtp.latching import Address
+
+RECEIVE_BUFFER, SMALL_BUFFER = 8 << 20, 1 << 20
+"""Octets asked for the receive buffer of a shared socket, and those below which a burst of a few hundred legs' packets
+does not fit: the kernel counts some 800 octets for each."""
+_SO_RCVBUFFORCE = 33  # of Linux; the socket module does not name it
 
 
 def bind_pair(address: str, port: int) -> tuple[socket.socket, socket.socket]:
@@ -27,6 +35,40 @@ def bind_pair(address: str, port: int) -> tuple[socket.socket, socket.socket]:
             one.close()
         raise
     return bound[0], bound[1]
+
+
+def bind_shared(port: int) -> socket.socket:
+    """A non-blocking socket on this port of all addresses, IPv4 and IPv6 where the system has both. Raises OSError."""
+    try:
+        one = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    except OSError:  # a kernel without IPv6
+        return _bind_all(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), "0.0.0.0", port)
+    try:
+        one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        return _bind_all(one, "::", port)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise
+    return _bind_all(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), "0.0.0.0", port)  # IPv6 is switched off
+
+
+def _bind_all(one: socket.socket, host: str, port: int) -> socket.socket:
+    try:
+        one.setblocking(False)
+        one.bind((host, port))
+    except OSError:
+        one.close()
+        raise
+    return one
+
+
+def enlarge_buffer(one: socket.socket) -> int:
+    """Ask for a receive buffer that holds some ticks of all legs; octets that it has now, as the kernel counts them."""
+    for option in (_SO_RCVBUFFORCE, socket.SO_RCVBUF):
+        with contextlib.suppress(OSError):  # the first needs privilege and goes over the system's limit
+            one.setsockopt(socket.SOL_SOCKET, option, RECEIVE_BUFFER)
+            break
+    return one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
 
 def reachable(address: Address | None, family: int) -> Address | None:

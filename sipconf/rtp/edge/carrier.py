@@ -4,6 +4,7 @@ What is drained is in the clear and has passed its source's check; what is sent 
 sent at all. Without such legs it costs two comparisons a tick. Not here: sockets (ports, shared_port), ciphers (srtp).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -182,6 +183,19 @@ class Carrier:
     def take_lost(self, now: float) -> list[int]:
         """Slots whose peers have withdrawn their consent to be sent anything."""
         return self._shared.take_lost(now) if self._shared is not None else []
+
+    def counts(self) -> dict[str, int]:
+        """What went wrong since the beginning. strangers: datagrams to the shared port that are no leg's; excess: those
+        over what one leg may bring; checks_refused; srtp_failures: packets forged, replayed or before their keys;
+        send_errors: writes that the network refused."""
+        counts = Counter(self._ports.counts() if self._ports is not None else {}, srtp_failures=self._srtp.failures)
+        shared = self._shared
+        if shared is not None:
+            counts.update(
+                strangers=shared.strangers + shared.odd + shared.strange_handshakes, excess=shared.excess,
+                checks_refused=shared.agent.refused.total(), send_errors=shared.send_errors,
+            )  # fmt: skip
+        return counts
 
     # --- out ---------------------------------------------------------------------------------------------------------
     def send(self, slots: Sequence[int], packets: Sequence[memoryview]) -> None:

@@ -36,10 +36,13 @@ _HEADER = np.dtype(
 """struct mmsghdr of 64-bit Linux."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
-for _call in (_libc.recvmmsg, _libc.sendmmsg):
-    _call.restype = ctypes.c_int
+_libc.recvmmsg.restype = _libc.sendmmsg.restype = ctypes.c_int
+_libc.sendto.restype = ctypes.c_ssize_t
 _libc.recvmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p]
 _libc.sendmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int]
+_libc.sendto.argtypes = [
+    ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint,
+]  # fmt: skip
 
 
 class _Headers:
@@ -119,6 +122,11 @@ class Outbox(_Headers):
                 self.errors += 1
                 sent = 1
             done += sent
+
+    def send_one(self, fd: int, name: bytes, data: bytes) -> None:
+        """One datagram to an address."""
+        if _libc.sendto(fd, data, len(data), 0, name, self._name_bytes) < 0:
+            self.errors += 1
 
 
 @lru_cache(_REMEMBERED)

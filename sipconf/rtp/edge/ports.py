@@ -103,6 +103,10 @@ class Ports:
         """Writes that the network refused."""
         return self._send_errors + (self._settled.send_errors if self._settled else 0)
 
+    def counts(self) -> dict[str, int]:
+        """What went wrong since the beginning, as a plane tells it."""
+        return {"send_errors": self.send_errors}
+
     # --- legs --------------------------------------------------------------------------------------------------------
     def open(self, slot: int, address: str) -> int:
         """Bind a random pair of ports on a local address; the RTP port. PortsExhausted when there is none."""

@@ -35,10 +35,6 @@ JUDGED = 256
 HANDSHAKES, HANDSHAKES_OF_LEG = 256, 16
 """DTLS datagrams handed on in one tick, together and of one leg; who handshakes sends them again."""
 MAX_HANDSHAKE = 1500
-RECEIVE_BUFFER, SMALL_BUFFER = 8 << 20, 1 << 20
-"""Octets asked for, and those below which a burst of a few hundred legs' packets does not fit: the kernel counts some
-800 octets for each."""
-_SO_RCVBUFFORCE = 33
 _NOBODY = -1
 
 
@@ -150,7 +146,7 @@ class SharedPort:
         self._socket.close()
 
     def can_send(self, slot: int) -> bool:
-        """Whether the leg has a pair."""
+        """Whether there is somewhere to send a leg's packets: its chosen pair, or a telephone's address."""
         return slot in self._aims
 
     def take_pairs(self) -> list[tuple[int, Address]]:
@@ -283,7 +279,7 @@ class SharedPort:
             self._slot_of[name] = slot
         self._follow()
         self.answered += 1
-        self._send_to(name, answer)
+        self._outbox.send_one(self._socket.fileno(), name, answer)
 
     # --- out ---------------------------------------------------------------------------------------------------------
     def send(self, slots: NDArray[np.intp], places: NDArray[np.uint64], lengths: NDArray[np.integer]) -> None:
@@ -294,16 +290,7 @@ class SharedPort:
         """RTCP to a leg's peer, if it has one."""
         name = self._rtcp_aims.get(slot) or self._aims.get(slot)
         if name is not None:
-            self._send_to(name, data)
-
-    def _send_to(self, name: bytes, data: bytes) -> None:
-        host, port = unpacked(name, self._family)
-        if self._family == socket.AF_INET6 and "." in host:
-            host = f"::ffff:{host}"
-        try:
-            self._socket.sendto(data, (host, port))
-        except OSError:
-            self._outbox.errors += 1
+            self._outbox.send_one(self._socket.fileno(), name, data)
 
 
 def in_rounds(slots: NDArray[np.intp], most: int) -> NDArray[np.intp]:
@@ -317,36 +304,6 @@ def in_rounds(slots: NDArray[np.intp], most: int) -> NDArray[np.intp]:
         turn = np.arange(len(order)) - np.repeat(begins, np.diff(np.append(begins, len(order))))
         order = order[np.argsort(turn, kind="stable")][: np.count_nonzero(turn < most)]
     return order
-
-
-def bind_shared(port: int) -> socket.socket:
-    """A socket on this port of all addresses, IPv4 and IPv6 where the system has both. Raises OSError."""
-    try:
-        one = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-    except OSError:
-        return _bound(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), "0.0.0.0", port)
-    one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-    return _bound(one, "::", port)
-
-
-def _bound(one: socket.socket, host: str, port: int) -> socket.socket:
-    try:
-        one.bind((host, port))
-    except OSError:
-        one.close()
-        raise
-    return one
-
-
-def enlarge_buffer(one: socket.socket) -> int:
-    """Ask for a receive buffer that holds some ticks of all legs; octets that it has now, as the kernel counts them."""
-    for option in (_SO_RCVBUFFORCE, socket.SO_RCVBUF):
-        try:
-            one.setsockopt(socket.SOL_SOCKET, option, RECEIVE_BUFFER)
-            break
-        except OSError:  # only the privileged may force it
-            continue
-    return one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
 
 _NO_SLOTS = np.zeros(0, np.int64)
