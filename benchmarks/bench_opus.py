@@ -174,7 +174,7 @@ def measure(case: Case, ticks: int) -> Row:
     return {
         "name": case.name, "cpu_ms_per_participant_s": 1e3 * busy / seconds / case.legs,
         "tick_ms": 1e3 * busy / ticks, "slowest_tick_ms": 1e3 * slowest,
-        "talking": int(np.count_nonzero(bank.levels.talking)), "encoders": bank.encoders.running,
+        "talking": int(np.count_nonzero(bank.levels.talking)), "encoders": len(bank.encoders._plan.encoders),
         "packets_per_s": network.packets / seconds / case.legs,
         "kbit_per_s": 8e-3 * network.octets / seconds / case.legs,
     }  # fmt: skip

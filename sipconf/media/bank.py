@@ -74,7 +74,8 @@ class Bank:
         self._pcm = np.zeros((FIRST_CAPACITY, self.mix.samples), np.float32)
         self._keyed: list[tuple[int, str]] = []
         self._slots: Sequence[int] = ()
-        self._views: Sequence[memoryview] = ()
+        self._packets: Sequence[memoryview] = ()
+        self._sent = np.zeros(0, bool)  # rows whose packets these are
         self._stale = True
 
     @property
@@ -173,9 +174,8 @@ class Bank:
         else:
             share.encode(self.codec, pcm, payload)
         sent = self.sender.stamp(sending)
-        if self._stale or self.format.varies:
-            rows = np.nonzero(sent)[0].tolist()
-            self._slots = self.seats.slots[rows].tolist()
-            self._views = self.sender.views_of(rows)
-            self._stale = False
-        return self._slots, self._views
+        if self._stale or (self.format.varies and not np.array_equal(sent, self._sent)):
+            rows = np.nonzero(sent)[0]
+            self._slots, self._packets = self.seats.slots[rows].tolist(), self.sender.packets_of(rows)
+            self._sent, self._stale = sent, False
+        return self._slots, self._packets

@@ -113,7 +113,7 @@ class Handset:
         frame[0, : len(piece)] = piece
         self._codec.encode(frame, self._codes)
         self._sender.packetise(self._codes, np.ones(1, bool))
-        (voice,) = self._sender.views_of([0])
+        (voice,) = self._sender.packets_of(np.zeros(1, np.intp))
         if not self._event:
             return voice
         # The event takes the voice's place and its sequence number (RFC 4733 section 2.5.1.2).

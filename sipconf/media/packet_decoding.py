@@ -49,12 +49,11 @@ class _Rest:
 
 
 class PacketDecoding:
-    """One row per leg of a bank; see decoding.Decoding. skipped: frames that were not decoded, so far."""
+    """One row per leg of a bank; see decoding.Decoding."""
 
     def __init__(self, jitter: PacketJitter) -> None:
         self._jitter = jitter
         self.told: Told | None = None
-        self.skipped = 0
         self._ticks = 0
         self._decoders: dict[int, OpusDecoder] = {}
         self._rests: dict[int, _Rest] = {}
@@ -136,7 +135,6 @@ class PacketDecoding:
         ):
             self._before[row] = taken.data[start, :length].copy()
         self._gain[rows] = 0
-        self.skipped += len(rows)
         return Told(rows, power[rows])
 
     def _is_inactive(self, taken: TakenPackets, rows: Rows) -> NDArray[np.bool_]:

@@ -57,11 +57,6 @@ class Encoders:
         self._packets = np.zeros((0, codec.frame_bytes), np.uint8)
         self._lengths = np.zeros(0, np.int64)
 
-    @property
-    def running(self) -> int:
-        """Encoders that ran in the last frame."""
-        return len(self._plan.encoders)
-
     def add(self, row: int) -> None:
         """A new leg in this row, whose receiver has heard nothing yet."""
         for name in ("loss_class", "_key", "_has_own"):

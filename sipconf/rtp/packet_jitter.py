@@ -9,6 +9,8 @@ silence that was not sent (DTX): what was last decoded tells. Packets of less th
 halves, are dropped and counted as malformed.
 """
 
+import contextlib
+import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,6 +35,15 @@ _STEP = 64
 _FIRST_AND_SECOND = np.arange(FRAME)
 _EARLIER = np.arange(1, MAX_PACKET)
 _NOBODY = np.zeros(0, np.intp)
+
+
+def _untouched(places: int) -> NDArray[np.uint8]:
+    """Zeros, uint8 (places, ROW), of which small pages alone come into being where something is written: the large ones
+    that NumPy asks for take milliseconds each time that the buffer has grown."""
+    memory = mmap.mmap(-1, places * ROW, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(OSError):  # a kernel that has no large pages
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, np.uint8).reshape(places, ROW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +102,7 @@ class PacketJitter(JitterRing[Begun]):
         # Half by half, not row by row: rows that play the same half at one time are then neighbours. Most halves never
         # see a packet begin, and their memory stays untouched.
         places = self._halves_each * capacity
-        self.data = np.zeros((places, ROW), np.uint8)
+        self.data = _untouched(places)
         self._stamps = np.full(places, -1, np.int64)
         self._lengths = np.zeros(places, np.int64)
         self._halves = np.zeros(places, np.int64)

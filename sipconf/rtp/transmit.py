@@ -4,7 +4,7 @@ Sequence numbers, timestamps, SSRCs and the lengths of payloads are columns by r
 SRTP appends to it. Not here: sockets (edge/ports), encoding (the mixer), encryption (srtp).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,48 @@ TRAILER_BYTES = 32
 
 _VERSION = 2 << 14
 _MARKER = 1 << 7
+
+
+class Packets(Sequence[memoryview]):
+    """Some rows of a buffer as the packets that stand there now: whoever sends them may keep what it has prepared for
+    as long as it is passed the same object.
+
+    buffers: of all rows, whole; addresses: uint64, where they begin in memory; lengths: int64, octets that count behind
+    the first lead ones, which change from tick to tick if varies. rows: int (k,), which of them are meant.
+    """
+
+    def __init__(
+        self, buffers: Sequence[memoryview], addresses: NDArray[np.uint64], lengths: NDArray[np.int64],
+        rows: NDArray[np.intp], *, lead: int = 0, varies: bool = True,
+    ) -> None:  # fmt: skip
+        self._buffers, self._addresses, self._lengths = buffers, addresses, lengths
+        self.rows, self._lead, self.varies = rows, lead, varies
+
+    @property
+    def addresses(self) -> NDArray[np.uint64]:
+        """Where each begins, (k,)."""
+        return self._addresses[self.rows]
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Octets of each at this moment, (k,)."""
+        return self._lengths[self.rows] + self._lead
+
+    def of(self, places: Sequence[int]) -> "Packets":
+        """Those at some places among them."""
+        rows = self.rows[np.array(places, np.intp)]
+        return Packets(self._buffers, self._addresses, self._lengths, rows, lead=self._lead, varies=self.varies)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> memoryview:  # type: ignore[override]
+        row = self.rows[place]
+        return self._buffers[row][: self._lengths[row] + self._lead]
+
+    def __iter__(self) -> Iterator[memoryview]:
+        buffers = self._buffers
+        return (buffers[row][:size] for row, size in zip(self.rows.tolist(), self.sizes.tolist(), strict=True))
 
 
 class Sender:
@@ -95,13 +137,9 @@ class Sender:
         """Payload octets that a row has sent."""
         return int(self._octets[row] if self._varies else self.packets[row] * self.format.frame_bytes)
 
-    def views_of(self, rows: Sequence[int]) -> list[memoryview]:
-        """The packets of these rows as they now stand; those of formats that do not vary stay the same objects."""
-        longest = self._longest
-        if not self._varies:
-            return [longest[row] for row in rows]
-        ends = (self.lengths + HEADER_BYTES).tolist()
-        return [longest[row][: ends[row]] for row in rows]
+    def packets_of(self, rows: NDArray[np.intp]) -> Packets:
+        """The packets of these rows, int (k,), as they stand after each stamp, until the columns grow."""
+        return Packets(self._longest, self.addresses, self.lengths, rows, lead=HEADER_BYTES, varies=self._varies)
 
     def payload(self, n: int) -> NDArray[np.uint8]:
         """Where the payloads of rows 0..n-1 belong, uint8 (n, frame_bytes), for an encoder to write them."""

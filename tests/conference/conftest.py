@@ -13,6 +13,8 @@ from sipconf.conference.service import ConferenceService, ConferenceSettings
 USERS = (UserSpec("101", "Alice"), UserSpec("102", "Bob"), UserSpec("103", "Carol"), UserSpec("104", "Dan"))
 NUMBER = "+3225551234"
 EPOCH = 1_700_000_000.0
+LOBBY = ConferenceSpec("Lobby", "2001")
+GUARDED = ConferenceSpec("Board", "2001", administrator="101", administrator_code="9876", wait_for_administrator=True)
 
 
 def user(extension: str) -> fact.Caller:
@@ -191,3 +193,15 @@ def house():
 def callers():
     """user(extension) and outsider(number, peer)."""
     return user, outsider
+
+
+@pytest.fixture
+def meet(house, callers):
+    """meet(spec, "101", ...) is a house where these users have called 2001, each by a call of the same name."""
+    def make(spec=LOBBY, *users, **options):
+        place = house(spec, **options)
+        place.user, place.outsider = callers
+        for extension in users:
+            place.dial(extension, "2001", place.user(extension))
+        return place
+    return make

@@ -12,6 +12,7 @@ from tests.media.conftest import House
 
 HONEST = (1, 2)
 HOSTILE = ((3, "PCMU", 8000, 0), (4, "PCMA", 8000, 8), (5, "L16", 16000, 97))
+FOLLOWED = (("PCMU", 8000, 0), ("PCMA", 8000, 8), ("G722", 8000, 9), ("opus", 48000, 111))
 PER_TICK = 16
 SETTLED = 10  # ticks
 STRANGER = ("203.0.113.66", 4000)
@@ -34,13 +35,13 @@ class Plane(Target):
         for number in HONEST:
             self._house.phone(number, room=1)
         for number, encoding, clock_rate, payload_type in HOSTILE:
-            formats = tuple(protocol.RtpFormat(name, 8000, kind) for name, kind in (("PCMU", 0), ("PCMA", 8)))
+            formats = tuple(protocol.RtpFormat(*each) for each in FOLLOWED)
             if encoding == "L16":
                 formats = (protocol.RtpFormat(encoding, clock_rate, payload_type),)
             phone = self._house.phone(
                 number, room=1, connect=False, encoding=encoding, clock_rate=clock_rate, payload_type=payload_type
             )
-            self._house.connect(phone, rx_formats=formats)
+            self._house.connect(phone, rx_formats=formats, tx_formats=formats)
         for _ in range(SETTLED):
             self._tick()
         self._sent = self._packets()

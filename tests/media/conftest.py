@@ -25,6 +25,9 @@ PCMU = protocol.RtpFormat("PCMU", 8000, 0)
 _BEEP = (6000 * np.sin(2 * np.pi * 2500 * np.arange(8000) / 16000)).astype(np.float32)
 CLIPS = ClipLibrary({"beep": (16000, _BEEP), "short-beep": (16000, _BEEP[:1600])})
 """A tone of 2500 Hz for half a second, and for a tenth."""
+CLEAR = 800.0
+"""A tone of a telephone that is heard is louder than this (they send 4000 * 0.6 on average)."""
+NOTHING = 60.0
 
 
 class NoPorts(SipconfError):
@@ -288,6 +291,13 @@ class House:
     def reports_of(self, leg: int) -> list[protocol.LegReport]:
         """What was reported of one leg."""
         return [report for event in self.of_kind(protocol.LegReports) for report in event.each() if report.leg == leg]
+
+
+def hears(listener: Telephone, speaker: Telephone, seconds: float = 1.0) -> bool:
+    """Whether a telephone hears another; doubt is a failure."""
+    loudness = listener.loudness(speaker.pitch, seconds)
+    assert loudness > CLEAR or loudness < NOTHING, f"{loudness} is neither there nor gone"
+    return loudness > CLEAR
 
 
 @pytest.fixture

@@ -39,13 +39,15 @@ def loudness(sound: np.ndarray) -> float:
 
 @dataclass
 class Row:
-    """One leg of a bank, its jitter buffer and its decoder; packets arrive just before they are due."""
+    """One leg of a bank, its jitter buffer and its decoder; packets arrive just before they are due. skipped: frames
+    that were not decoded."""
 
     jitter: PacketJitter = field(default_factory=lambda: PacketJitter(lookup("opus", 48000), 1))
     levels: Levels = field(default_factory=Levels)
     listened: np.ndarray = field(default_factory=lambda: NOBODY)
     timestamp: int = 48000
     fresh: bool = True
+    skipped: int = 0
 
     def __post_init__(self) -> None:
         self.decoding = PacketDecoding(self.jitter)
@@ -68,6 +70,7 @@ class Row:
     def tick(self) -> np.ndarray:
         pcm = np.full((1, SAMPLES), np.nan, np.float32)
         self.decoding.take(pcm, self.levels, self.listened)
+        self.skipped += self.decoding.told is not None
         assert np.isfinite(pcm).all() and np.abs(pcm).max() <= 32767
         self.levels.hear(pcm, self.decoding.told)
         self.timestamp += SAMPLES

@@ -7,13 +7,12 @@ import pytest
 
 from sipconf.media import protocol
 from sipconf.media.changes import FOLLOW_SECONDS
-from tests.media.conftest import PCMU, House, Telephone
+from tests.media.conftest import CLEAR, NOTHING, PCMU, House, Telephone
 from tests.media.wideband import g722, opus
 
 OPUS, G722 = protocol.RtpFormat("opus", 48000, 111), protocol.RtpFormat("G722", 8000, 9)
 PCMA = protocol.RtpFormat("PCMA", 8000, 8)
 ALL = (OPUS, G722, PCMU, PCMA)
-CLEAR, NOTHING = 800.0, 60.0
 
 
 def become(phone: Telephone, other: Telephone) -> None:

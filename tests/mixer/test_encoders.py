@@ -105,21 +105,21 @@ def test_only_talkers_and_one_for_all_the_others_are_encoded() -> None:
     quiet = receivers.tone(440.0)
     for _ in range(ALIKE_FRAMES + 2):
         receivers.run({}, quiet)
-    assert receivers.encoders.running == 1
+    assert len(receivers.encoders._plan.encoders) == 1
     talkers = {row: receivers.tone(500.0 + row) for row in (3, 7)}
     receivers.run(talkers, quiet)
-    assert receivers.encoders.running == 3
+    assert len(receivers.encoders._plan.encoders) == 3
     for _ in range(ALIKE_FRAMES):
         receivers.run({}, quiet)
-    assert receivers.encoders.running == 3
+    assert len(receivers.encoders._plan.encoders) == 3
     receivers.run({}, quiet)
-    assert receivers.encoders.running == 1
+    assert len(receivers.encoders._plan.encoders) == 1
     everyone = {row: receivers.tone(500.0 + row) for row in range(40)}
     receivers.run(everyone, quiet)
-    assert receivers.encoders.running == 40  # and none for a frame that nobody hears
+    assert len(receivers.encoders._plan.encoders) == 40  # and none for a frame that nobody hears
     receivers.sending[:] = False
     receivers.run({}, quiet)
-    assert receivers.encoders.running == 0 and not receivers.encoders._own and not receivers.encoders._shared
+    assert not (receivers.encoders._plan.encoders or receivers.encoders._own or receivers.encoders._shared)
 
 
 def test_rooms_and_receivers_that_lose_much_have_encoders_of_their_own() -> None:
@@ -130,7 +130,7 @@ def test_rooms_and_receivers_that_lose_much_have_encoders_of_their_own() -> None
         receivers.encoders.lose(row, 0.2)
     for _ in range(ALIKE_FRAMES + 2):
         receivers.run({}, tone)
-    assert receivers.encoders.running == 3
+    assert len(receivers.encoders._plan.encoders) == 3
     assert receivers.encoders.loss_class.tolist()[:6] == [0, 0, 2, 2, 0, 0]
     assert not np.array_equal(receivers.payload[0], receivers.payload[2])
     assert np.array_equal(receivers.payload[2], receivers.payload[3])
@@ -138,7 +138,7 @@ def test_rooms_and_receivers_that_lose_much_have_encoders_of_their_own() -> None
         receivers.encoders.remove(row)
         receivers.sending[row] = False
     receivers.run({}, tone)
-    assert receivers.encoders.running == 1
+    assert len(receivers.encoders._plan.encoders) == 1
 
 
 def test_a_loss_class_is_kept_until_the_loss_is_half_of_what_began_it() -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from sipconf.rtp.edge.batch import BatchCalls
 from sipconf.rtp.edge.settled import ROWS_PER_SOCKET, Settled
+from sipconf.rtp.formats import lookup
 from sipconf.rtp.packet import ROW
+from sipconf.rtp.transmit import Sender
 
 LEGS = 40
 
@@ -109,6 +111,30 @@ def test_what_is_sent_again_stays_prepared_beside_packets_that_are_others_every_
             settled.send([leg], [memoryview(buffer[leg])[:turn]])
             assert len(pairs[leg][1].recv(2000)) == turn
     assert planned.count(3) == 1 and planned.count(1) == 40
+
+
+def test_packets_of_other_lengths_in_every_tick_are_prepared_once(
+    settled: Settled, pairs: list[tuple[socket.socket, socket.socket]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for leg, (ours, _) in enumerate(pairs[:-1]):
+        settled.add(leg, ours.fileno())
+    planned: list[int] = []
+    plan = settled._plan
+    monkeypatch.setattr(settled, "_plan", lambda slots, packets: planned.append(len(slots)) or plan(slots, packets))
+    sender = Sender(lookup("opus", 48000), LEGS)
+    for row in range(LEGS):
+        sender.open(row, payload_type=111, sequence=0, timestamp=0, ssrc=row)
+    slots, packets = list(range(LEGS))[::-1], sender.packets_of(np.arange(LEGS)[::-1])
+    for turn in range(1, 21):
+        sender.lengths[:] = np.arange(LEGS) + turn
+        sender.payload(LEGS)[:] = turn
+        sender.stamp(np.ones(LEGS, bool))
+        ((slot, rest),) = settled.send(slots, packets)
+        assert slot == LEGS - 1 and len(rest) == 12 + LEGS - 1 + turn
+        for leg, (_, theirs) in enumerate(pairs[:-1]):
+            data = theirs.recv(2000)
+            assert data[8:] == leg.to_bytes(4) + bytes([turn]) * (leg + turn)
+    assert planned == [LEGS]
 
 
 def test_a_closed_peer_is_counted_and_does_not_stop_the_others(

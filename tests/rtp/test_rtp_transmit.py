@@ -31,7 +31,8 @@ def test_packets_are_those_that_a_plain_loop_would_write():
             one[1] = (one[1] + (480 if tick == 20 else 0)) % 2**32
             if sending[row]:
                 head = bytes((0x80, 8 | (0x80 if one[3] else 0))) + one[0].to_bytes(2) + one[1].to_bytes(4)
-                assert bytes(sender.views_of([row])[0]) == head + one[2].to_bytes(4) + payload[row].tobytes()
+                packet = bytes(sender.packets_of(np.array([row]))[0])
+                assert packet == head + one[2].to_bytes(4) + payload[row].tobytes()
                 one[0] = (one[0] + 1) % 65536
             one[1] = (one[1] + 160) % 2**32
             one[3] = not sending[row]
@@ -61,8 +62,8 @@ def test_packets_that_vary_are_those_that_a_plain_loop_would_write(seed):
         may = [rng.random() < 0.8 for _ in range(5)]
         does = sender.stamp(np.array(may))
         assert does.tolist() == [may[row] and lengths[row] > 0 for row in range(5)]
-        rows = np.flatnonzero(does).tolist()
-        for row, view in zip(rows, sender.views_of(rows), strict=True):
+        rows = np.flatnonzero(does)
+        for row, view in zip(rows.tolist(), sender.packets_of(rows), strict=True):
             one = state[row]
             head = bytes((0x80, 111 | (0x80 if one[3] else 0))) + one[0].to_bytes(2) + one[1].to_bytes(4)
             assert bytes(view) == head + one[2].to_bytes(4) + payloads[row], f"seed {seed} row {row}"

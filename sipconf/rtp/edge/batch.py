@@ -31,7 +31,7 @@ _POINTER_BYTES = 8
 class Requests:
     """Prepared reads or writes, one per socket: may be carried out again and again, and aimed elsewhere.
 
-    fds, buffers: columns that may be written. numbers: of the requests. operation: READ or WRITE.
+    fds, buffers, sizes: columns that may be written. numbers: of the requests. operation: READ or WRITE.
     """
 
     def __init__(
@@ -39,10 +39,10 @@ class Requests:
     ) -> None:
         self._requests = np.zeros(len(fds), REQUEST)
         self._requests["opcode"] = operation
-        self._requests["bytes"] = sizes
         self.numbers = np.arange(len(fds))
         self._requests["data"] = self.numbers
-        self.fds, self.buffers = self._requests["fd"], self._requests["buffer"]
+        self.fds, self.buffers, self.sizes = (self._requests[name] for name in ("fd", "buffer", "bytes"))
+        self.sizes[:] = sizes
         self.fds[:] = fds
         self.buffers[:] = buffers
         self._addresses = self._requests.ctypes.data + np.arange(len(fds), dtype=np.uint64) * REQUEST.itemsize

@@ -18,6 +18,7 @@ from sipconf.rtp.ice import Credentials
 from sipconf.rtp.latching import Address
 from sipconf.rtp.packet import ROW
 from sipconf.rtp.srtp import Lines, SrtpColumns
+from sipconf.rtp.transmit import Packets
 
 _FIRST_ROWS = 64
 _KNOWN_PLANS = 8
@@ -42,22 +43,27 @@ class _Plan:
     packets: Sequence[memoryview] = ()
     plain: list[int] = field(default_factory=list)
     plain_from: list[int] = field(default_factory=list)
-    plain_packets: list[memoryview] = field(default_factory=list)
+    plain_packets: Sequence[memoryview] = ()
     encrypted: list[int] = field(default_factory=list)
     copied_from: list[int] = field(default_factory=list)
-    copied: list[memoryview] = field(default_factory=list)
+    copied: Sequence[memoryview] = ()
     shared: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
     shared_rows: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
     own: list[int] = field(default_factory=list)
-    own_rows: list[int] = field(default_factory=list)
-    own_views: list[memoryview] = field(default_factory=list)
+    own_rows: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
+    own_packets: Sequence[memoryview] = ()
 
     def take(self, packets: Sequence[memoryview]) -> None:
         """These are the slots' packets; the same object as before has the same buffers, filled anew."""
         if packets is not self.packets:
             self.packets = packets
-            self.plain_packets = [packets[i] for i in self.plain_from]
-            self.copied = [packets[i] for i in self.copied_from]
+            self.plain_packets, self.copied = _some(packets, self.plain_from), _some(packets, self.copied_from)
+
+
+def _some(packets: Sequence[memoryview], places: Sequence[int]) -> Sequence[memoryview]:
+    if isinstance(packets, Packets):
+        return packets.of(places)
+    return [packets[place] for place in places]
 
 
 class Carrier:
@@ -238,8 +244,9 @@ class Carrier:
         shared_rows = [row for row, slot in enumerate(copied) if slot in self._on_shared]
         plan.shared_rows = np.array(shared_rows, np.intp)
         plan.shared = np.array([copied[row] for row in shared_rows], np.intp)
-        plan.own_rows = [row for row, slot in enumerate(copied) if slot not in self._on_shared]
-        plan.own = [copied[row] for row in plan.own_rows]
+        own_rows = [row for row, slot in enumerate(copied) if slot not in self._on_shared]
+        plan.own, plan.own_rows = [copied[row] for row in own_rows], np.array(own_rows, np.intp)
+        plan.own_packets = Packets(self._views, self._places, self._lines.lengths, plan.own_rows)
         self._plans = [*self._plans[1 - _KNOWN_PLANS :], plan]
         return plan
 
@@ -258,14 +265,16 @@ class Carrier:
         if len(shared) and self._shared is not None:
             self._shared.send(shared, self._places[rows], lines.lengths[rows])
         if plan.own and self._ports is not None:
-            lengths = lines.lengths[plan.own_rows].tolist()
-            if lengths != [len(view) for view in plan.own_views]:
-                plan.own_views = [views[row][:size] for row, size in zip(plan.own_rows, lengths, strict=True)]
-            own, own_views = plan.own, plan.own_views
-            if not whole:
-                sent = [i for i, size in enumerate(lengths) if size]
-                own, own_views = [own[i] for i in sent], [own_views[i] for i in sent]
-            self._ports.send(own, own_views)
+            self._send_own(plan)
+
+    def _send_own(self, plan: _Plan) -> None:
+        assert self._ports is not None
+        slots, packets = plan.own, plan.own_packets
+        whole = self._lines.lengths[plan.own_rows] > 0  # as above
+        if np.count_nonzero(whole) != len(whole):
+            places = np.flatnonzero(whole).tolist()
+            slots, packets = [slots[place] for place in places], _some(packets, places)
+        self._ports.send(slots, packets)
 
     def send_rtcp(self, slot: int, data: bytes) -> None:
         """One RTCP packet from a slot to its peer."""

@@ -128,10 +128,6 @@ class Handshake:
             except SSL.Error:  # the library has sent it for the last time
                 self.failure = self.trouble or "the peer does not answer the DTLS handshake"
 
-    def next_timeout(self) -> float | None:
-        """Seconds until handle_timer() has something to do."""
-        return None if self.failure or self.closed else self._connection.DTLSv1_get_timeout()
-
     def take_datagrams(self) -> list[bytes]:
         """What is to be sent to the peer now."""
         return dtls_records.datagrams(self._written(), MOST_DATAGRAM)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sipconf.rtp.edge.batch import READ, WRITE, BatchCalls, Requests
+from sipconf.rtp.transmit import Packets
 
 PASSES = 16
 """Datagrams that one leg may bring to one drain; the rest wait in its socket."""
@@ -22,18 +23,21 @@ waits for that is the packet that a leg has in hand, in its socket instead of it
 falls just before or just behind ours. Who brings nothing twice running is asked at once for what comes then."""
 ROWS_PER_SOCKET = 3
 """Rows that the block should have for each socket."""
-_KNOWN_BUFFERS = 4096
 _PLANS = 8
-"""Sends that are kept prepared; banks whose packets vary in length bring a new one every tick."""
+"""Sends that are kept prepared: one for each bank, and some more for those that are changing."""
 _NONE = np.zeros(0, np.int64)
+_NO_SOCKET = -1
 
 
 @dataclass(slots=True, eq=False)
 class _Sends:
+    """places: those of the packets that the requests are for; others: those that they are not for."""
+
     slots: Sequence[int]
     packets: Sequence[memoryview]
     requests: Requests
-    others: list[tuple[int, memoryview]]
+    places: NDArray[np.intp]
+    others: list[int]
 
 
 class Settled:
@@ -55,7 +59,6 @@ class Settled:
         self._block: NDArray[np.uint8] | None = None
         self._drains = 0
         self._sends: list[_Sends] = []
-        self._addresses: dict[int, tuple[memoryview, int]] = {}
         self.receive_errors = 0
         self.send_errors = 0
 
@@ -158,7 +161,8 @@ class Settled:
     # --- out ---------------------------------------------------------------------------------------------------------
     def send(self, slots: Sequence[int], packets: Sequence[memoryview]) -> list[tuple[int, memoryview]]:
         """Send what belongs to settled legs; the rest is handed back. The preparation is kept while the caller passes
-        the same two objects, whose buffers it may have filled anew, and nobody has come or gone."""
+        the same two objects, whose buffers it may have filled anew (`Packets` with other lengths), and nobody has come
+        or gone."""
         for known in self._sends:
             if known.slots is slots and known.packets is packets:
                 if known is not self._sends[-1]:  # those of last use are forgotten last
@@ -168,31 +172,23 @@ class Settled:
         else:
             known = self._plan(slots, packets)
         if len(known.requests):
+            if isinstance(packets, Packets) and packets.varies:
+                known.requests.sizes[:] = packets.sizes[known.places]
             outcome = self._calls.carry_out(known.requests, len(known.requests))
             self.send_errors += int(np.count_nonzero(outcome < 0))
-        return known.others
+        return [(slots[place], packets[place]) for place in known.others]
 
     def _plan(self, slots: Sequence[int], packets: Sequence[memoryview]) -> _Sends:
-        if len(self._addresses) > _KNOWN_BUFFERS + 4 * len(self._fds):
-            self._addresses.clear()  # buffers given up when a bank grew
-        fds: list[int] = []
-        addresses: list[int] = []
-        sizes: list[int] = []
-        others: list[tuple[int, memoryview]] = []
-        for slot, packet in zip(slots, packets, strict=True):
-            fd = self._fds.get(slot)
-            if fd is None:
-                others.append((slot, packet))
-                continue
-            known = self._addresses.get(id(packet))
-            if known is None:
-                known = self._addresses[id(packet)] = packet, np.frombuffer(packet, np.uint8).ctypes.data
-            fds.append(fd)
-            addresses.append(known[1])
-            sizes.append(packet.nbytes)
-        requests = Requests(
-            WRITE, np.array(fds, np.int64), np.array(addresses, np.uint64), np.array(sizes, np.int64)
-        )
-        plan = _Sends(slots, packets, requests, others)
+        fds = [self._fds.get(slot, _NO_SOCKET) for slot in slots]
+        settled = np.array(fds, np.int64) != _NO_SOCKET
+        places = np.flatnonzero(settled)
+        if isinstance(packets, Packets):
+            addresses, sizes = packets.addresses[places], packets.sizes[places]
+        else:
+            chosen = [np.frombuffer(packets[place], np.uint8) for place in places.tolist()]
+            addresses = np.array([each.ctypes.data for each in chosen], np.uint64)
+            sizes = np.array([each.size for each in chosen], np.int64)
+        requests = Requests(WRITE, np.array(fds, np.int64)[places], addresses, sizes)
+        plan = _Sends(slots, packets, requests, places, np.flatnonzero(~settled).tolist())
         self._sends = [*self._sends[1 - _PLANS :], plan]
         return plan
