@@ -16,7 +16,8 @@ from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
 
-from sipconf.sip.flow import Flow
+from sipconf.sip.flow import Address, Flow
+from sipconf.sip.trunk import normal_address
 from sipconf.web.door import DOOR, client_address, comes_by_tls
 from sipconf.web.events import follow
 from sipconf.web.problems import Problem
@@ -155,19 +156,20 @@ def _same_origin(request: web.Request) -> None:
 
 def flow_of(request: web.Request) -> Flow:
     """By which way a visitor came. Through a proxy our own end is not what the visitor's media can reach."""
-    local = request.transport.get_extra_info("sockname") if request.transport is not None else None
-    peer = request.transport.get_extra_info("peername") if request.transport is not None else None
+    local, peer = (_end(request, name) for name in ("sockname", "peername"))
     address = client_address(request)
-    through_proxy = peer is None or address != _plain(peer[0])
+    through_proxy = address != peer[0]
     return Flow(
         "https" if comes_by_tls(request) else "http",
-        (address, peer[1] if peer is not None and not through_proxy else 0),
-        ("0.0.0.0", 0) if through_proxy or local is None else (_plain(local[0]), local[1]),
+        (address, 0 if through_proxy else peer[1]),
+        ("0.0.0.0", 0) if through_proxy else local,
     )
 
 
-def _plain(host: str) -> str:
-    return host.removeprefix("::ffff:") if "." in host else host
+def _end(request: web.Request, name: str) -> Address:
+    """One end of the connection, as far as it is still there."""
+    end = request.transport.get_extra_info(name) if request.transport is not None else None
+    return ("", 0) if end is None else (normal_address(end[0]) or end[0], end[1])
 
 
 def clean_name(text: str) -> str:
