@@ -11,9 +11,10 @@ from aiohttp import web
 from sipconf.config_values import host_and_port
 from sipconf.errors import StartError
 from sipconf.metrics import CONTENT_TYPE as METRICS_TYPE
-from sipconf.web import api, join
+from sipconf.sip.crowd import Crowd
+from sipconf.web import api, connections, join
 from sipconf.web.api import OPERATIONS, Operations
-from sipconf.web.door import DOOR, Door, administrators_only
+from sipconf.web.door import DOOR, Door, administrators_only, proxies
 from sipconf.web.problems import Handler, problems
 from sipconf.web.sip_websocket import CARRIERS, Carriers, sip_websocket
 from sipconf.web.visitors import Visitors
@@ -21,6 +22,7 @@ from sipconf.web.visitors import Visitors
 Listener = tuple[str, ssl.SSLContext | None]
 """host:port, and the TLS context to serve it with, None for plain HTTP."""
 HANDSHAKE_SECONDS = 5.0  # for TLS
+KEEP_ALIVE_SECONDS = 75.0  # without a request
 SHUTDOWN_SECONDS = 0.5  # for requests under way when the server ends
 _WHY = {
     errno.EADDRINUSE: "address already in use; stop the other program or choose another port",
@@ -52,11 +54,15 @@ def build_app(
 
 
 class _Site(web.BaseSite):
-    """One address. aiohttp's own site leaves a peer a minute for its TLS handshake."""
+    """One address, whose connections are counted. aiohttp's own site counts none, and leaves a peer a minute for its
+    TLS handshake."""
 
-    def __init__(self, runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None, crowd: Crowd
+    ) -> None:
         super().__init__(runner, ssl_context=tls)
         self._address = (host, port)
+        self._crowd = crowd
 
     @property
     def name(self) -> str:
@@ -66,16 +72,24 @@ class _Site(web.BaseSite):
         await super().start()
         limits = {} if self._ssl_context is None else {"ssl_handshake_timeout": HANDSHAKE_SECONDS}
         self._server = await asyncio.get_running_loop().create_server(
-            self._runner.server, *self._address, ssl=self._ssl_context, reuse_address=True, **limits)
+            self._connection, *self._address, ssl=self._ssl_context, reuse_address=True, **limits)
+
+    def _connection(self) -> connections.Connection:
+        app = self._runner.app
+        return connections.Connection(
+            self._runner.server, self._crowd, lambda host: proxies(app).trusts(host),
+            access_log=None, keepalive_timeout=KEEP_ALIVE_SECONDS)
 
 
 class WebServer:
     """The application on its addresses."""
 
-    def __init__(self, app: web.Application, listen: Sequence[Listener]) -> None:
+    def __init__(self, app: web.Application, listen: Sequence[Listener], crowd: Crowd | None = None) -> None:
+        """crowd: who is connected, of the web server's own size where none is given."""
         self._listen = listen
+        self._crowd = connections.crowd() if crowd is None else crowd
         self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS, keepalive_timeout=75
+            app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS
         )
 
     async def start(self) -> None:
@@ -84,7 +98,7 @@ class WebServer:
         for address, tls in self._listen:
             host, port = host_and_port(address, default_port=None)
             try:
-                await _Site(self._runner, host, port, tls).start()
+                await _Site(self._runner, host, port, tls, self._crowd).start()
             except OSError as error:
                 await self._runner.cleanup()
                 why = _WHY.get(error.errno or 0) or error.strerror or str(error)

@@ -42,7 +42,7 @@ DOOR: web.AppKey[Door] = web.AppKey("door", Door)
 def client_address(request: web.Request) -> str:
     """Where a request came from: through proxies that [http] trusted_proxies names, else who holds the connection."""
     headers = request.headers
-    return _proxies(request).of(
+    return proxies(request.app).of(
         request.remote or "", headers.getall("X-Forwarded-For", ()), headers.getall("Forwarded", ()))
 
 
@@ -62,7 +62,7 @@ def our_end(request: web.Request) -> Address:
 def comes_from_this_machine(request: web.Request) -> bool:
     """Is the client on loopback itself? One that a proxy of which we know nothing forwards is not."""
     forwarded = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
-    if forwarded and not _proxies(request).trusts(request.remote or ""):
+    if forwarded and not proxies(request.app).trusts(request.remote or ""):
         return False
     return is_loopback(client_address(request))
 
@@ -72,11 +72,12 @@ def comes_by_tls(request: web.Request) -> bool:
     if request.secure:
         return True
     said = ",".join(request.headers.getall("X-Forwarded-Proto", ())).rpartition(",")[2].strip().lower()
-    return said in ("https", "wss") and _proxies(request).trusts(request.remote or "")
+    return said in ("https", "wss") and proxies(request.app).trusts(request.remote or "")
 
 
-def _proxies(request: web.Request) -> ClientAddress:
-    return _believing(request.app[OPERATIONS].config().http.trusted_proxies)
+def proxies(app: web.Application) -> ClientAddress:
+    """The reverse proxies that [http] trusted_proxies names, as it stands in the file now."""
+    return _believing(app[OPERATIONS].config().http.trusted_proxies)
 
 
 @web.middleware

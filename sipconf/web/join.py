@@ -102,11 +102,15 @@ async def take_offer(request: web.Request) -> web.Response:
     extension = request.match_info["extension"]
     if len(extension) > MAX_EXTENSION_LENGTH:
         raise Problem(404, "There is no conference with this number.")
-    offer = await request.read()  # of the application's client_max_size at most
-    if not offer.startswith(b"v=0"):
-        raise Problem(400, "This is no session description.")
     name = clean_name(unquote(request.headers.get("Display-Name", "")[:MAX_NAME_LENGTH * 12]))
-    visit = await request.app[VISITORS].offer(extension, name, offer, flow_of(request), request.app[DOOR].now())
+
+    async def read() -> bytes:
+        offer = await request.read()  # of the application's client_max_size at most
+        if not offer.startswith(b"v=0"):
+            raise Problem(400, "This is no session description.")
+        return offer
+
+    visit = await request.app[VISITORS].offer(extension, name, read, flow_of(request), request.app[DOOR].now())
     location = f"/join/{extension}/{visit.token}"
     return web.Response(status=201, body=visit.answer.result(), content_type=SDP,
                         headers={"Location": location, "Cache-Control": "no-store"})

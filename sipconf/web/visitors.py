@@ -8,7 +8,7 @@ and how a call gets on (web_calls, conference).
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -29,9 +29,9 @@ GONE = "the page is gone"
 class VisitorLimits:
     """calls, waiting: of one source (an IPv4 address or an IPv6 network of 64 bits), in all and not yet answered;
     all_calls, all_waiting: of all sources; offers: how fast one source may make them. guesses: of numbers that are no
-    conference, by source. Seconds: answer_within, of ours; connect_within, until the page has its answer and comes for
-    its events; absence, until a page that does not listen to its events any more counts as gone. streams: of one
-    call's events; remembered: sources."""
+    conference, by source. Seconds: read_within, until an offer has come in full; answer_within, of ours;
+    connect_within, until the page has its answer and comes for its events; absence, until a page that does not listen
+    to its events any more counts as gone. streams: of one call's events; remembered: sources."""
 
     calls: int = 100
     waiting: int = 10
@@ -39,6 +39,7 @@ class VisitorLimits:
     all_waiting: int = 100
     offers: Rate = Rate(2.0, 40)
     guesses: WaitLimits = WaitLimits(free=10)
+    read_within: float = 5.0
     answer_within: float = 10.0
     connect_within: float = 30.0
     absence: float = 20.0
@@ -119,8 +120,11 @@ class Visitors:
         return len(self._by_session)
 
     # --- from the page -----------------------------------------------------------------------------------------------
-    async def offer(self, extension: str, name: str, sdp: bytes, flow: Flow, now: float) -> Visit:
-        """Take an offer; the visit's answer is there. Raises Problem with a reason for the visitor."""
+    async def offer(
+        self, extension: str, name: str, read: Callable[[], Awaitable[bytes]], flow: Flow, now: float
+    ) -> Visit:
+        """Take an offer; the visit's answer is there. read: gives its SDP, and is asked only where this source may have
+        one more call. Raises Problem with a reason for the visitor."""
         source = network_of(flow.remote[0])
         self._check(source, now)
         visit = Visit(
@@ -131,7 +135,7 @@ class Visitors:
         self._of_source[source] += 1
         self._waiting[source] += 1
         try:
-            self._calls.arrive(visit.session, extension, name, sdp, flow)
+            self._calls.arrive(visit.session, extension, name, await self._in_time(read), flow)
             async with asyncio.timeout(self._limits.answer_within):
                 await visit.answer
         except TimeoutError:
@@ -151,6 +155,13 @@ class Visitors:
             self._waiting += Counter()  # forgets who has none
         self._expect(visit, self._limits.connect_within)
         return visit
+
+    async def _in_time(self, read: Callable[[], Awaitable[bytes]]) -> bytes:
+        try:
+            async with asyncio.timeout(self._limits.read_within):
+                return await read()
+        except TimeoutError:
+            raise Problem(408, "The offer did not arrive in time.", headers={"Connection": "close"}) from None
 
     def find(self, extension: str, token: str) -> Visit:
         """The visit of this token. Raises Problem."""

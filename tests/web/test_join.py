@@ -312,6 +312,21 @@ async def test_all_offers_that_wait_have_a_limit(tmp_path) -> None:
         assert await open_calls(page, 1) == [503]
 
 
+async def test_an_offer_that_does_not_come_holds_little_and_not_for_long(tmp_path) -> None:
+    join = JoinHouse(SecureHouse(CODED), tmp_path, VisitorLimits(waiting=2, read_within=0.2))
+    async with TestClient(TestServer(join.app)) as page:
+        head = "POST /join/2001 HTTP/1.1\r\nHost: x\r\nContent-Type: application/sdp\r\nContent-Length: 9000\r\n\r\nv=0"
+        slow = [await asyncio.open_connection("127.0.0.1", page.server.port) for _ in range(4)]
+        for _, writer in slow:
+            writer.write(head.encode())
+        async with asyncio.timeout(10):
+            answers = [(await reader.readline()).split()[1] for reader, _ in slow]
+        assert sorted(answers) == [b"408", b"408", b"429", b"429"]
+        for _, writer in slow:
+            writer.close()
+        assert not len(join.visitors) and await open_calls(page, 1) == [201]
+
+
 async def test_a_page_that_never_takes_its_answer_is_given_up(join, page) -> None:
     await page.post("/join/2001", data=SDP, headers=TYPE)
     (alarm,) = join.alarms

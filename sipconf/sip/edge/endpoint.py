@@ -14,8 +14,8 @@ from typing import Protocol
 
 from sipconf.clock import SYSTEM_CLOCK, Clock
 from sipconf.errors import MisuseError, StartError
+from sipconf.sip.crowd import Crowd
 from sipconf.sip.edge.connection import StreamLimits
-from sipconf.sip.edge.crowd import Crowd
 from sipconf.sip.edge.sockets import ListenAddress, open_listener, parse_listen
 from sipconf.sip.edge.stream import Context, Floor, StreamCarrier
 from sipconf.sip.edge.tls import client_context

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import count
 
 from sipconf.clock import Clock
+from sipconf.sip.crowd import Crowd
 from sipconf.sip.edge.connection import Connection, StreamLimits
-from sipconf.sip.edge.crowd import Crowd
 from sipconf.sip.edge.sockets import BACKLOG
 from sipconf.sip.edge.tls import TlsFault, TlsLayer
 from sipconf.sip.edge.turns import Turns

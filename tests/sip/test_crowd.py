@@ -3,7 +3,7 @@
 import asyncio
 import random
 
-from sipconf.sip.edge.crowd import Crowd
+from sipconf.sip.crowd import Crowd
 from sipconf.sip.edge.turns import Turns
 from sipconf.sip.flow import network_of
 
