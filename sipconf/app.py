@@ -25,7 +25,7 @@ from sipconf.clock import SYSTEM_CLOCK
 from sipconf.conference.directory import ConferenceSpec, Directory, IncomingNumberSpec, UserSpec
 from sipconf.conference.service import ConferenceService, ConferenceSettings
 from sipconf.config import Config, is_example_secret, is_loopback, load
-from sipconf.listeners import keeper_of, stream_limits, web_listeners, websocket_carriers
+from sipconf.listeners import keeper_of, stream_limits, visitor_limits, web_listeners, websocket_carriers
 from sipconf.media import workers
 from sipconf.media.handshakes import Handshakes
 from sipconf.meters import MeteredAgent, Meters
@@ -90,7 +90,7 @@ class House:
         self._media = Handshakes(partial(workers.processes, worker_settings(config), workers_of(config)),
                                  self._dtls.handshake, self._hear_media, self._loop)
         self._web_calls = WebCalls()
-        self._visitors = Visitors(VisitorCalls(self._web_calls, self._conferences, self._act))
+        self._visitors = Visitors(VisitorCalls(self._web_calls, self._conferences, self._act), visitor_limits(config))
         self._switchboard = Switchboard(
             Signalling(self._agent, self._web_calls), self._registrar, self._conferences, self._media,
             Settings(config.sip.domain, capabilities_of(config), self._addresses.host_for, peers_of(config),

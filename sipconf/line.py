@@ -201,14 +201,13 @@ class Line:
         srtp, webrtc = self._srtp(), self._webrtc()
         if agreed.kind is not Kind.PLAIN and srtp is None and webrtc is None:
             raise MisuseError("an encrypted call has neither keys nor a certificate")
-        tx = _rtp_format(agreed.tx_format)
         return media.ConnectLeg(
             leg=self.leg,
             remote=agreed.remote,
             remote_rtcp=agreed.remote_rtcp,
             signalling_host=self.flow.remote[0],
-            rx_formats=tuple(each for each in map(_rtp_format, agreed.rx_formats) if each.clock_rate == tx.clock_rate),
-            tx_format=tx,
+            rx_formats=tuple(map(_rtp_format, agreed.rx_formats)),
+            tx_format=_rtp_format(agreed.tx_format),
             telephone_event=agreed.telephone_event_rx,
             rtcp_mux=agreed.rtcp_mux,
             direction=agreed.direction,
@@ -217,6 +216,7 @@ class Line:
             srtp=srtp,
             webrtc=webrtc,
             audio_level=agreed.audio_level,
+            tx_formats=tuple(map(_rtp_format, agreed.tx_formats)),
         )
 
     def _srtp(self) -> media.SrtpKeys | None:

@@ -1,4 +1,5 @@
-"""What the file says about listening: the certificate, the HTTP addresses, the limits of connections. Opens nothing."""
+"""What the file says about listening: the certificate, the HTTP addresses, the limits of connections and of visitors.
+Opens nothing."""
 
 from sipconf.certificate import CertificateError, CertificateKeeper
 from sipconf.config import Config
@@ -7,6 +8,10 @@ from sipconf.sip.edge.connection import StreamLimits
 from sipconf.sip.edge.endpoint import Endpoint
 from sipconf.sip.edge.websocket import WebSocketCarrier
 from sipconf.web.app import Listener
+from sipconf.web.visitors import VisitorLimits
+
+VISITORS_PER_CENT = 80
+"""Of [limits] max_calls. The rest is for telephones: anybody may open a call from the join page, and hold it."""
 
 
 def listens_with_tls(config: Config) -> bool:
@@ -35,6 +40,11 @@ def web_listeners(config: Config, certificate: CertificateKeeper | None) -> list
 def stream_limits(config: Config) -> StreamLimits:
     """What the file says about connections."""
     return StreamLimits(connections=config.limits.max_connections, per_source=config.limits.max_connections_per_source)
+
+
+def visitor_limits(config: Config) -> VisitorLimits:
+    """As many visitors at once as leave the users their lines."""
+    return VisitorLimits(all_calls=config.limits.max_calls * VISITORS_PER_CENT // 100)
 
 
 def websocket_carriers(endpoint: Endpoint) -> dict[str, WebSocketCarrier]:

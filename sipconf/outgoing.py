@@ -21,9 +21,6 @@ from sipconf.sip.uri import SipUri
 
 log = logging.getLogger(__name__)
 
-NO_LINE_FREE = "All lines are busy, please try again in a moment"
-GONE = "The telephone has gone"
-NOT_ENCRYPTED = "No telephone of extension {} can be called encrypted"
 REFUSES_MEDIA = (415, 488)
 """What a telephone answers that does not know the kind of media offered (RFC 3261 sections 21.4.13, 21.4.26)."""
 
@@ -43,9 +40,8 @@ class Outgoing:
         reachable = self._reachable(command, now)
         if not reachable:
             known = self._registrar.bindings(command.extension, now)
-            reason = NOT_ENCRYPTED if known else "Extension {} is not connected"
-            self._conferences.receive(
-                fact.OutgoingFailed(command.call, 480, reason.format(command.extension)), now)
+            why = fact.NotRung.NOT_ENCRYPTED if known else fact.NotRung.NOT_CONNECTED
+            self._conferences.receive(fact.OutgoingFailed(command.call, 480, why), now)
             return
         bindings = [binding for binding, _ in reachable]
         line = self._patchbay.lines.open(command.call, Stage.CALLING, bindings[0].flow, command.call, now)
@@ -70,7 +66,7 @@ class Outgoing:
                 self._invite(line, binding, kinds, now)
         if not line.sessions:
             self._patchbay.forget(line, "the telephone has gone", now)
-            self._conferences.receive(fact.OutgoingFailed(line.call, 480, GONE), now)
+            self._conferences.receive(fact.OutgoingFailed(line.call, 480, fact.NotRung.NOT_CONNECTED), now)
 
     def _invite(self, line: Line, binding: Binding, kinds: tuple[Kind, ...], now: float) -> None:
         command, settings = line.calling, self._patchbay.settings
@@ -119,13 +115,13 @@ class Outgoing:
             self._patchbay.drop_sessions(line, "declined elsewhere", now)
         if line.sessions:
             return
-        status, reason = line.failure
+        status, _ = line.failure
         self._patchbay.forget(line, str(status), now)
-        self._conferences.receive(fact.OutgoingFailed(line.call, status, reason), now)
+        self._conferences.receive(fact.OutgoingFailed(line.call, status), now)
 
     def no_leg(self, line: Line, reason: str, now: float) -> None:
         """The media plane has none for this call, or has it no more."""
         self._patchbay.drop_sessions(line, reason, now)
         self._patchbay.forget(line, reason, now)
-        self._conferences.receive(
-            fact.OutgoingFailed(line.call, 503, NO_LINE_FREE, no_line=line.local is None), now)
+        why = fact.NotRung.NO_LINE if line.local is None else None
+        self._conferences.receive(fact.OutgoingFailed(line.call, 503, why), now)

@@ -16,7 +16,7 @@ from sipconf.conference import events as fact
 from sipconf.conference.service import ConferenceService
 from sipconf.line import Line, Stage, number_for_log
 from sipconf.media import protocol as media
-from sipconf.outgoing import NO_LINE_FREE, Outgoing
+from sipconf.outgoing import Outgoing
 from sipconf.patchbay import Patchbay, Settings
 from sipconf.signalling import Signalling
 from sipconf.sip import dtmf_info
@@ -30,8 +30,7 @@ __all__ = ["Settings", "Switchboard"]
 log = logging.getLogger(__name__)
 
 ENCRYPTED_CONFERENCE = "This conference takes encrypted calls only: use SRTP, over TLS, in your telephone"
-
-
+NO_LINE_FREE = "All lines are busy, please try again in a moment"
 APART = "These two calls cannot be put together; transfer without asking first"
 """Their media live in different workers."""
 
@@ -316,8 +315,7 @@ class Switchboard:
     _SIP = {
         sip.IncomingCall: _incoming, sip.CallConfirmed: _confirmed, sip.Reoffered: _reoffered, sip.InfoReceived: _info,
         sip.CallProgress: _progress, sip.CallAnswered: _answered, sip.CallFailed: _failed, sip.CallEnded: _over,
-        sip.CallCancelled: _over, sip.MediaRestated: _confirmed, sip.Counted: _counted,
-        sip.Referred: _referred,
+        sip.CallCancelled: _over, sip.MediaRestated: _confirmed, sip.Counted: _counted, sip.Referred: _referred,
     }
     _MEDIA = {
         media.LegOpened: _leg_opened, media.LegFailed: _leg_failed, media.DigitReceived: _digit,

@@ -188,7 +188,8 @@ def test_no_repr_of_a_line_or_its_terms_shows_a_key(srtp: Line) -> None:
     assert KEY not in shown and repr(srtp.connection().srtp.tx)[2:-1] not in shown
 
 
-def test_what_may_arrive_is_of_one_clock(line: Line) -> None:
+def test_what_was_agreed_may_arrive_and_be_sent_back(line: Line) -> None:
     line.describe_offer(CAPABILITIES, RNG)
     line.take_answer(sdp("97 0 8", "a=rtpmap:97 L16/16000"), CAPABILITIES)
-    assert [each.encoding for each in line.connection().rx_formats] == ["L16"]
+    assert [each.encoding for each in line.connection().rx_formats] == ["L16", "PCMU", "PCMA"]
+    assert [each.payload_type for each in line.connection().tx_formats] == [97, 0, 8]

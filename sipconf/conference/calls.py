@@ -4,13 +4,13 @@ What does not live here: which telephones ring (switchboard) and conferences (ro
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from sipconf.conference.agenda import Agenda
 from sipconf.conference.commands import Answer, CallOut, EnterRoom, HangUp, Outbox, Reject, Ring
 from sipconf.conference.directory import UserSpec
-from sipconf.conference.events import Caller
+from sipconf.conference.events import Caller, NotRung
 from sipconf.errors import MisuseError
 
 NO_ANSWER = 480
@@ -53,11 +53,17 @@ class Failure:
     retry_after: int | None = None
 
 
-NO_LINE = Failure(503, "All lines are busy, please try again in a moment", 10)
+NOT_RUNG = {
+    NotRung.NO_LINE: Failure(503, "All lines are busy, please try again in a moment", 10),
+    NotRung.NOT_CONNECTED: Failure(NO_ANSWER, "No telephone of {} is connected"),
+    NotRung.NOT_ENCRYPTED: Failure(NO_ANSWER, "No telephone of {} can be called encrypted"),
+}
 
 
-def failure_of(name: str, status: int) -> Failure:
-    """Put the SIP status of the called telephone into a status and words for the caller."""
+def failure_of(name: str, status: int, why: NotRung | None = None) -> Failure:
+    """Put the SIP status of the called telephone, or why none was called, into a status and words for the caller."""
+    if why is not None:
+        return replace(NOT_RUNG[why], reason=NOT_RUNG[why].reason.format(name))
     if status in (BUSY, 600):
         return Failure(BUSY, f"{name} is busy")
     if status == DECLINED:
@@ -124,10 +130,10 @@ class PrivateCall:
         action, self.state = cell
         action(self)
 
-    def failed(self, status: int, no_line: bool) -> None:
-        """The called person's telephones have refused, or (no_line) were never called."""
+    def failed(self, status: int, why: NotRung | None) -> None:
+        """The called person's telephones have refused, or (why) were never called."""
         if self.state in (State.CALLING, State.RINGING):
-            self._failure = NO_LINE if no_line else failure_of(self._user.name, status)
+            self._failure = failure_of(self._user.name, status, why)
         self.receive(Input.FAILED)
 
     # --- actions -------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 calls."""
 
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +77,21 @@ class OutgoingAnswered:
     call: str
 
 
+class NotRung(Enum):
+    """Why no telephone of somebody's was called at all."""
+
+    NO_LINE = auto()        # none of ours was free
+    NOT_CONNECTED = auto()  # none is registered
+    NOT_ENCRYPTED = auto()  # none of those registered takes encrypted calls, and nothing less will do
+
+
 @dataclass(frozen=True, slots=True)
 class OutgoingFailed:
-    """Nobody answered an outgoing call. status and reason are the SIP ones, as far as they help a person. no_line: none
-    of ours was free, and nobody's telephone has rung."""
+    """Nobody answered an outgoing call. status: the SIP status of the most telling answer; why: where nothing rang."""
 
     call: str
     status: int
-    reason: str
-    no_line: bool = False
+    why: NotRung | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ from typing import Any
 
 from sipconf.conference import events
 from sipconf.conference.admission import Admission, NotNow
-from sipconf.conference.calls import NO_LINE, failure_of
+from sipconf.conference.calls import failure_of
 from sipconf.conference.commands import Answer, CallOut, ReportReferral
 from sipconf.conference.directory import UserSpec
 from sipconf.conference.events import Caller
-from sipconf.conference.participant import SHOWN, SILENCE_DB, Desk, Participant, State, Step
+from sipconf.conference.participant import SHOWN, SILENCE_DB, Carriage, Desk, Participant, State, Step
 from sipconf.conference.receptionist import Admitted, Dismissed, Receptionist, ReceptionSettings
 from sipconf.conference.referrals import Referral
 from sipconf.conference.room import NOT_AVAILABLE, REASONS, Room
@@ -137,9 +137,11 @@ class Guests:
         self._desk.agenda.set(guest.person.call, now + self._ring_limit)
         room.announce("ringing", guest.person)
 
-    def take_in(self, room: Room, call: str, who: Caller, now: float) -> None:
+    def take_in(self, room: Room, call: str, who: Caller, carriage: Carriage, now: float) -> None:
         """Somebody who is on the line already comes into the conference."""
-        self._admit(self._expect(room, call, who), now)
+        guest = self._expect(room, call, who)
+        guest.person.carriage = carriage
+        self._admit(guest, now)
 
     def _expect(self, room: Room, call: str, who: Caller) -> Guest:
         person = Participant(call, self._new_id("p-"), room.spec.extension, who, self._desk)
@@ -164,14 +166,11 @@ class Guests:
             self._admit(guest, now)
 
     def _fails(self, guest: Guest, event: events.OutgoingFailed, now: float) -> None:
-        if event.no_line:
-            self._tell(guest, NO_LINE.status, NO_LINE.reason)
-        else:
-            self._tell_failure(guest, event.status)
+        self._tell_failure(guest, event.status, event.why)
         self._leave(guest, now)
 
-    def _tell_failure(self, guest: Guest, status: int) -> None:
-        failure = failure_of(guest.person.caller.name, status)
+    def _tell_failure(self, guest: Guest, status: int, why: events.NotRung | None = None) -> None:
+        failure = failure_of(guest.person.caller.name, status, why)
         self._tell(guest, failure.status, failure.reason)
 
     # --- events of a conference's calls --------------------------------------------------------------------------
@@ -209,7 +208,7 @@ class Guests:
 
     def _speaking(self, guest: Guest, event: events.SpeakingChanged, now: float) -> None:
         person = guest.person
-        if person.state is not State.TALKING or person.held:
+        if person.state is not State.TALKING or person.carriage.held:
             return
         person.level_db = max(event.level_db, SILENCE_DB)
         if event.speaking != person.speaking:
@@ -218,9 +217,9 @@ class Guests:
 
     def _held(self, guest: Guest, event: events.HoldChanged, now: float) -> None:
         person = guest.person
-        if event.held == person.held:
+        if event.held == person.carriage.held:
             return
-        person.held = event.held
+        person.carriage.held = event.held
         if event.held:
             person.speaking = False
         if person.state in SHOWN:

@@ -59,6 +59,16 @@ class Desk:
     farewell_limit: float
 
 
+@dataclass(slots=True)
+class Carriage:
+    """How a call is carried: the codec that we send, the transport of its signalling; held: its telephone has put us on
+    hold."""
+
+    codec: str = ""
+    transport: str = ""
+    held: bool = False
+
+
 class Participant:
     """A person in, or on the way into, one conference."""
 
@@ -71,12 +81,10 @@ class Participant:
         self.announced = False      # the console has been told of this person
         self.administrator = False
         self.muted = False
-        self.held = False
         self.guard: str | None = None  # why nobody hears it though nobody muted it
         self.speaking = False
         self.level_db = SILENCE_DB
-        self.codec = ""
-        self.transport = ""
+        self.carriage = Carriage()
         self.joined_at = ""
         self.keypad = Keypad()
         self.keys_count_from = 0.0  # monotonic seconds before which keys are not looked at
@@ -125,8 +133,8 @@ class Participant:
         return {
             "id": self.id, "name": self.caller.name, "number": self.caller.number,
             "administrator": self.administrator, "muted": self.muted, "speaking": self.speaking,
-            "level_db": round(self.level_db, 1), "codec": self.codec, "transport": self.transport,
-            "joined_at": self.joined_at, "state": SHOWN.get(self.state, "prompting"), "held": self.held,
+            "level_db": round(self.level_db, 1), "codec": self.carriage.codec, "transport": self.carriage.transport,
+            "joined_at": self.joined_at, "state": SHOWN.get(self.state, "prompting"), "held": self.carriage.held,
             "guard": self.guard, "guest": self.caller.visitor,
         }
 

@@ -12,6 +12,7 @@ from sipconf.conference.calls import PrivateCall
 from sipconf.conference.commands import HangUp, LeaveRoom, Outbox, ReportReferral
 from sipconf.conference.directory import UserSpec
 from sipconf.conference.events import Caller
+from sipconf.conference.participant import Carriage
 from sipconf.conference.transfer import Transfer
 
 TRANSFERRED = "the call was transferred"
@@ -26,6 +27,7 @@ class PrivateCalls:
         self._new_id = new_id
         self._ring_limit = ring_limit
         self._calls: dict[str, PrivateCall | Transfer] = {}
+        self._carriages: dict[str, Carriage] = {}
         self._parting: set[str] = set()  # told to hang up, of no call between two people any more
 
     def __len__(self) -> int:
@@ -42,6 +44,10 @@ class PrivateCalls:
 
     def receive(self, event: events.Event) -> bool:
         """Take what happened to a call; False where it is none of ours."""
+        if isinstance(event, events.CallOver):
+            self._carriages.pop(event.call, None)
+        elif isinstance(event, events.HoldChanged):
+            self.carriage(event.call).held = event.held
         if event.call in self._parting:
             if isinstance(event, events.CallOver):
                 self._parting.discard(event.call)
@@ -74,6 +80,20 @@ class PrivateCalls:
             return private.people[call]
         return None
 
+    def partner(self, call: str) -> Caller:
+        """Whom this one of two who talk is talking with."""
+        private = self._calls[call]
+        assert isinstance(private, PrivateCall)
+        return private.people[private.other(call)]
+
+    def carriage(self, call: str) -> Carriage:
+        """How one of these calls is carried, to be noted there; of any other call it is forgotten at once."""
+        return self._carriages.setdefault(call, Carriage()) if call in self._calls else Carriage()
+
+    def are_one(self, call: str, other: str) -> bool:
+        """Are these the two ends of one call?"""
+        return self._calls.get(call) is self._calls.get(other)
+
     # --- somebody is put through ---------------------------------------------------------------------------------
     def transfer(self, call: str, referral: str, user: UserSpec, now: float) -> None:
         """Of two who talk, `call` wants the other to talk to this user instead."""
@@ -83,19 +103,21 @@ class PrivateCalls:
         self._calls[moved.transferor] = self._calls[moved.other] = self._calls[moved.third] = moved
         moved.begin(self._ring_limit, now)
 
-    def release(self, call: str) -> tuple[str, Caller]:
-        """Take two who talk apart: this call is to end, the other, with its person, is somebody else's from now on."""
+    def release(self, call: str) -> tuple[str, Caller, Carriage]:
+        """Take two who talk apart: this call is to end, the other, with its person and how it is carried, is somebody
+        else's from now on."""
         private = self._calls[call]
         assert isinstance(private, PrivateCall)
         other = private.other(call)
         del self._calls[call], self._calls[other]
         self._parting.add(call)
         self._outbox.add(LeaveRoom(other))
-        return other, private.people[other]
+        return other, private.people[other], self._carriages.pop(other, Carriage())
 
     def join(self, call: str, other: str, referral: str) -> None:
         """The same user talks to two people by these calls: let those two talk to each other."""
-        (one, one_is), (two, two_is) = self.release(call), self.release(other)
+        (one, one_is, one_by), (two, two_is, two_by) = self.release(call), self.release(other)
+        self._carriages |= {one: one_by, two: two_by}
         self._outbox.add(ReportReferral(call, referral, 200))
         joined = PrivateCall.between((one, one_is), (two, two_is), self._new_id("private-"), self._outbox, self._agenda)
         self._calls[one] = self._calls[two] = joined
@@ -106,7 +128,7 @@ class PrivateCalls:
     # --- what becomes of them ------------------------------------------------------------------------------------
     def _hear(self, private: PrivateCall, event: events.Event) -> None:
         if isinstance(event, events.OutgoingFailed):
-            private.failed(event.status, event.no_line)
+            private.failed(event.status, event.why)
         elif isinstance(event, events.CallOver):
             by_caller = event.call == private.caller
             private.receive(calls.Input.CALLER_OVER if by_caller else calls.Input.CALLED_OVER)

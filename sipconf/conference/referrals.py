@@ -11,17 +11,25 @@ from typing import Protocol
 from sipconf.conference.commands import HangUp, Outbox, ReportReferral
 from sipconf.conference.directory import Directory, Refusal, ToUser, UserSpec, bare_number
 from sipconf.conference.events import Caller, TransferAsked
-from sipconf.conference.participant import Participant, State
+from sipconf.conference.participant import Carriage, Participant, State
 from sipconf.conference.private_calls import TRANSFERRED, PrivateCalls
 from sipconf.conference.room import REASONS, Room
 
 NO_USER = Refusal(403, "Only people with an extension of ours can transfer calls")
 NOT_INSIDE = Refusal(403, "Please transfer once you are connected")
 NO_CONFERENCE = Refusal(403, "A conference cannot be put into another one")
+NO_TRANSFER_INTO_ONE = Refusal(403, "Nobody can be transferred into a conference; please ask them to dial it")
 NO_NUMBERS = Refusal(403, "Telephone numbers cannot be called from here")
 YOURSELF = Refusal(486, "That is your own extension")
 NOT_PROVEN = Refusal(403, "This conference takes encrypted calls only; please let the other one dial it")
 NO_SECOND_CALL = Refusal(403, "The call to be put through is not here")
+ALREADY = {
+    State.RINGING: "{} is being called already", State.ARRIVING: "{} is about to join this conference already",
+    State.PROMPTING: "{} is about to join this conference already",
+    State.WAITING: "{} is waiting for this conference to begin already",
+    State.TALKING: "{} is in this conference already",
+}
+"""Why somebody is not called into a conference; who is on the way out may be."""
 LONGEST_EXTENSION = 6
 """Digits beyond which what nobody here has is taken for a telephone number."""
 
@@ -43,7 +51,7 @@ class InConferences(Protocol):
     def invite(self, room: Room, user: UserSpec, referral: Referral | None, now: float) -> None:
         """Ring somebody's telephones; who answers is in the conference."""
 
-    def take_in(self, room: Room, call: str, who: Caller, now: float) -> None:
+    def take_in(self, room: Room, call: str, who: Caller, carriage: Carriage, now: float) -> None:
         """Somebody who is on the line already comes into the conference."""
 
 
@@ -69,10 +77,13 @@ class Referrals:
             return NO_USER
         if asked.takes_over is not None:
             return self._take_over(asked.call, asked.takes_over, asked.referral, who, room, now)
-        user = _called(asked.target, who, directory)
+        user = _called(asked.target, who, directory, NO_TRANSFER_INTO_ONE if room is None else NO_CONFERENCE)
         if isinstance(user, Refusal):
             return user
         if room is None:
+            partner = self._private.partner(asked.call)
+            if partner.user == user.extension:
+                return Refusal(486, f"You are talking with {user.name} already")
             self._private.transfer(asked.call, asked.referral, user, now)
             return None
         return self._invite(room, user, asked, now)
@@ -91,8 +102,9 @@ class Referrals:
         closed = room.refusal(found[1].administrator)
         if closed is not None:
             return Refusal(403, REASONS[closed])
-        if any(person.caller.user == user.extension for person in room.people()):
-            return Refusal(486, f"{user.name} is in this conference already")
+        for person in room.people():
+            if person.caller.user == user.extension and person.state in ALREADY:
+                return Refusal(486, ALREADY[person.state].format(user.name))
         self._guests.invite(room, user, Referral(asked.call, asked.referral), now)
         return None
 
@@ -104,6 +116,8 @@ class Referrals:
         if second == call or second_who is None or second_who.user != who.user:
             return NO_SECOND_CALL
         if room is None and second_room is None:
+            if self._private.are_one(call, second):
+                return NO_SECOND_CALL
             self._private.join(call, second, referral)
             return None
         if room is not None and second_room is not None:
@@ -115,16 +129,16 @@ class Referrals:
         closed = together.refusal(False)
         if closed is not None:
             return Refusal(403, REASONS[closed])
-        other, other_who = self._private.release(two)
-        self._guests.take_in(together, other, other_who, now)
+        other, other_who, carriage = self._private.release(two)
+        self._guests.take_in(together, other, other_who, carriage, now)
         self._outbox.add(ReportReferral(call, referral, 200))
         for parted in (call, second):
             self._outbox.add(HangUp(parted, TRANSFERRED))
         return None
 
 
-def _called(target: str, who: Caller, directory: Directory) -> UserSpec | Refusal:
-    """Whom a person may have called by this."""
+def _called(target: str, who: Caller, directory: Directory, no_conference: Refusal) -> UserSpec | Refusal:
+    """Whom a person may have called by this. no_conference: for who means a conference."""
     match directory.resolve(target, who):
         case ToUser(user):
             return YOURSELF if user.extension == who.user else user
@@ -133,4 +147,4 @@ def _called(target: str, who: Caller, directory: Directory) -> UserSpec | Refusa
             outside = target.lstrip().startswith("+") or (number is not None and len(number) > LONGEST_EXTENSION)
             return NO_NUMBERS if outside else Refusal(403, refusal.reason)
         case _:
-            return NO_CONFERENCE
+            return no_conference

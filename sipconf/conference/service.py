@@ -117,11 +117,10 @@ class ConferenceService:
         return not isinstance(self._directory.resolve(dialled, caller), Refusal)
 
     def describe_call(self, call: str, *, codec: str, transport: str) -> None:
-        """Note how a call is carried, for the participant list. Calls of no conference are none of our
-        business."""
+        """Note how a call is carried, for the participant list of the conference that it is in, or may come into."""
         found = self.guests.inside(call)
-        if found is not None:
-            found[1].codec, found[1].transport = codec, transport
+        carriage = self.private.carriage(call) if found is None else found[1].carriage
+        carriage.codec, carriage.transport = codec, transport
 
     def participant_of(self, call: str) -> str | None:
         """The id that a call's person goes by in its conference; None for a call of none."""

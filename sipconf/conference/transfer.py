@@ -80,7 +80,7 @@ class Transfer:
         elif isinstance(event, events.OutgoingAnswered):
             self.receive(Input.ANSWERED)
         elif isinstance(event, events.OutgoingFailed):
-            self._failure = failure_of(self._user.name, event.status)
+            self._failure = failure_of(self._user.name, event.status, event.why)
             self.receive(Input.FAILED)
         elif isinstance(event, events.CallOver):
             ended = {self.transferor: Input.TRANSFEROR_OVER, self.other: Input.OTHER_OVER, self.third: Input.FAILED}

@@ -22,7 +22,7 @@ from sipconf.mixer.prompts import ClipLibrary, RoomPlayer
 from sipconf.rtp.formats import FrameFormat, lookup
 from sipconf.rtp.latching import plain
 from sipconf.rtp.rtcp import Reports, Sent
-from sipconf.rtp.streams import Streams
+from sipconf.rtp.streams import MAX_KIND, Streams
 from sipconf.rtp.telephone_event import EventReceiver
 
 OWN_KIND = 0
@@ -30,6 +30,10 @@ OWN_KIND = 0
 TRANSLATED_KINDS = {("PCMA", "PCMU"): 1, ("PCMU", "PCMA"): 2}
 """(encoding that comes, encoding of the bank) -> kind of a packet that is translated code by code when it
 arrives."""
+FOLLOWED_KINDS = range(3, MAX_KIND + 1)
+"""Kinds of packets in another format of ConnectLeg.rx_formats, by its place there, for which the leg changes banks."""
+FOLLOW_SECONDS = 0.2
+"""A leg follows its peer to another format no sooner after it has done so."""
 
 
 @dataclass(slots=True)
@@ -140,29 +144,40 @@ class Changes:
         return []
 
     def _connect(self, leg: Leg, terms: ConnectLeg, now: float) -> list[Event]:
-        house = self._house
         if not self.checked.connect(leg, terms, now):
             self.drop(leg)
             return [protocol.LegFailed(leg.number, "the call's media has no port")]
         if terms.srtp is not None and (failed := self._secure(leg, terms.srtp)):
             return failed
+        before, terms = leg.terms, _addressed(terms)
+        if before is not None and terms.tx_formats and (
+            (before.rx_formats, before.tx_formats) == (terms.rx_formats, terms.tx_formats)
+        ):  # fmt: skip
+            terms = replace(terms, tx_format=before.tx_format)  # where it was followed to
+        return self._agree(leg, terms, now)
+
+    def follow(self, slot: int, kind: int, now: float) -> list[Event]:
+        """The leg's peer sends another of the formats that were agreed on: it is sent that too (RFC 3264 section 7)."""
+        leg = self._house.legs.at(slot)
+        if leg is None or leg.terms is None or now - leg.followed_at < FOLLOW_SECONDS:
+            return []
+        leg.followed_at = now
+        return self._agree(leg, replace(leg.terms, tx_format=leg.terms.tx_formats[FOLLOWED_KINDS.index(kind)]), now)
+
+    def _agree(self, leg: Leg, terms: ConnectLeg, now: float) -> list[Event]:
+        """Seat a leg in the bank of what it is sent, and let it hear what it may be sent."""
+        house = self._house
+        leg.terms = terms
         format = lookup(terms.tx_format.encoding, terms.tx_format.clock_rate)
-        leg.terms = terms = _addressed(terms)
         events: list[Event] = []
         if leg.bank is None or leg.bank.format != format:
             events = self.guard(leg, None)  # what was found stays with the bank that is left
             self._move(leg, self._bank(format), terms, now)
         assert leg.bank is not None
         leg.bank.sender.set_payload_type(leg.row, terms.tx_format.payload_type)
-        kinds = {}
-        for offered in terms.rx_formats:
-            pair = (offered.encoding.upper(), format.encoding.upper())
-            kind = OWN_KIND if pair[0] == pair[1] else TRANSLATED_KINDS.get(pair)
-            if kind is not None and offered.clock_rate == format.clock_rate:
-                kinds[offered.payload_type] = kind
         restart = house.streams.connect(
             leg.slot, remote=terms.remote, signalling_host=terms.signalling_host, clock_rate=format.clock_rate,
-            kinds=kinds, telephone_event=terms.telephone_event, remote_rtcp=terms.remote_rtcp, now=now,
+            kinds=_kinds(terms, format), telephone_event=terms.telephone_event, remote_rtcp=terms.remote_rtcp, now=now,
             frame=(0, 0) if format.varies else (format.frame_bytes, format.samples), audio_level=terms.audio_level,
         )  # fmt: skip
         if not leg.checked:
@@ -306,6 +321,19 @@ class Changes:
             leg.bank.close(leg.row)
         self.checked.close(leg)
         house.legs.close(leg)
+
+
+def _kinds(terms: ConnectLeg, format: FrameFormat) -> dict[int, int]:
+    """Payload type -> kind, of what a leg in the bank of this format may be sent."""
+    kinds = {}
+    for place, offered in enumerate(terms.rx_formats):
+        pair = (offered.encoding.upper(), format.encoding.upper())
+        kind = OWN_KIND if pair[0] == pair[1] else TRANSLATED_KINDS.get(pair)
+        if kind is not None and offered.clock_rate == format.clock_rate:
+            kinds[offered.payload_type] = kind
+        elif place < min(len(terms.tx_formats), len(FOLLOWED_KINDS)):
+            kinds[offered.payload_type] = FOLLOWED_KINDS[place]
+    return kinds
 
 
 def _addressed(terms: ConnectLeg) -> ConnectLeg:

@@ -64,14 +64,17 @@ class CheckedLegs:
                 if leg is not None:
                     leg.pair = None
                     self._direct(leg)
-                    self._legs.reported_silent[slot] = True
-                    events.append(protocol.LegSilent(leg.number))
+                    self._legs.should_send[slot] = False
+                    if not self._legs.reported_silent[slot]:
+                        events.append(protocol.LegSilent(leg.number))
         self._ticks += 1
         for slot, address in self._transport.take_pairs():
             leg = self._legs.at(slot)
             if leg is not None:
                 leg.pair = address
                 self._direct(leg)
+                if leg.should_send and not self._legs.should_send[slot]:  # it is back, and may take a moment to speak
+                    self._legs.should_send[slot] = self._legs.reported_silent[slot] = True
                 events.append(protocol.PairChosen(leg.number, address))
         for slot, data in self._transport.take_handshakes():
             leg = self._legs.at(slot)

@@ -85,7 +85,8 @@ class StreamDecoding:
     def __init__(self, jitter: JitterBank) -> None:
         self._jitter = jitter
         self._decoders: dict[int, G722Decoder] = {}
-        self.concealer = Concealer(G722.clock_rate, SamplesHistory(G722.samples))
+        self._history = SamplesHistory(G722.samples)
+        self.concealer = Concealer(G722.clock_rate, self._history)
 
     def add(self, row: int) -> None:
         self._decoders[row] = G722Decoder()
@@ -108,6 +109,8 @@ class StreamDecoding:
         whole = came[:, 0] & came[:, 1]
         if np.count_nonzero(whole) < len(pcm):
             pcm[whole == 0] = 0
+        if slips is not None and len(slips.repeated):
+            pcm[slips.repeated] = self._history.of(slips.repeated)[:, -pcm.shape[1] :]
         for row in np.flatnonzero(whole).tolist():
             self._decoders[row].decode(taken.codes[row], pcm[row])
         half = taken.codes.shape[1] // 2

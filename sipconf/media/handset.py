@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sipconf.media.protocol import ConnectLeg
+from sipconf.media.protocol import ConnectLeg, RtpFormat
 from sipconf.media.transport import Transport
 from sipconf.mixer.codecs.catalogue import codec
 from sipconf.rtp import formats, packet, telephone_event
@@ -53,7 +53,7 @@ class Handset:
         self._telephone_event = agreed.telephone_event
         restart = self._streams.connect(
             SLOT, remote=agreed.remote, signalling_host=agreed.signalling_host, clock_rate=chosen.clock_rate,
-            kinds={each.payload_type: 0 for each in agreed.rx_formats if each.encoding == chosen.encoding},
+            kinds={each.payload_type: 0 for each in agreed.rx_formats if _name(each) == _name(chosen)},
             telephone_event=agreed.telephone_event, remote_rtcp=agreed.remote_rtcp, now=now)
         self._ports.connect(SLOT, agreed.remote, agreed.remote_rtcp, agreed.rtcp_mux, restart)
         self._jitter = JitterBank(self.format, 1)
@@ -131,3 +131,7 @@ class Handset:
                 key, payload_type=self._telephone_event, sequence=0,
                 timestamp=int(self._sender.timestamp[0]), ssrc=int(self._sender.ssrc[0]),
                 duration_ms=KEY_FRAMES * 20, clock_rate=self.format.clock_rate))
+
+
+def _name(format: RtpFormat) -> tuple[str, int]:
+    return format.encoding, format.clock_rate

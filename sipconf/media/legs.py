@@ -4,6 +4,7 @@ Not here: the tick (plane), a leg's receive state (rtp.streams) and its place in
 columns).
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -21,9 +22,9 @@ RECEIVING = frozenset({"sendrecv", "recvonly"})
 class Leg:
     """One leg. bank and row are set once it is connected; sender numbers outlive a change of bank.
 
-    heard_from: addresses that something has come from; allowance: packets left for others (media.unproven). pair: the
-    peer's checked address on the shared port; keyed: its packets can be encrypted; own_ports: it was opened with a pair
-    of its own."""
+    heard_from: addresses that something has come from; allowance: packets left for others (media.unproven).
+    followed_at: when the peer last changed over to another format. pair: the peer's checked address on the shared
+    port; keyed: its packets can be encrypted; own_ports: it was opened with a pair of its own."""
 
     number: int
     slot: int
@@ -42,6 +43,7 @@ class Leg:
     playing: PlayToLeg | None = None
     heard_from: set[Address] = field(default_factory=set)
     allowance: int = 0
+    followed_at: float = -math.inf
     pair: Address | None = None
     keyed: bool = False
     own_ports: bool = True

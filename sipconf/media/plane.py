@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sipconf.media import protocol
-from sipconf.media.bank import BankSettings
-from sipconf.media.changes import TRANSLATED_KINDS, Changes, House, sent
+from sipconf.media.bank import Bank, BankSettings
+from sipconf.media.changes import FOLLOWED_KINDS, TRANSLATED_KINDS, Changes, House, sent
 from sipconf.media.legs import Legs
 from sipconf.media.protocol import Command, Event
 from sipconf.media.transport import Transport
@@ -87,6 +87,7 @@ class MediaPlane:
         self._ticks = 0
         self._commands: list[Command] = []
         self._events: list[Event] = []
+        self._followed: dict[int, int] = {}  # slots whose peers send another agreed format, its kind
 
     @property
     def legs(self) -> int:
@@ -110,15 +111,21 @@ class MediaPlane:
         """One frame in and out. now: monotonic seconds, 20 ms after the last call."""
         self._apply_changes(now)
         self._accept(now)
-        pcm = [bank.decode() for bank in self._banks]
-        self._listen(pcm)
-        self._hear_keys()
-        mixed = self._mixer.mix(pcm, [bank.player.rows for bank in self._banks])
-        self._play_over(mixed)
-        self._guard(mixed)
-        for bank, frame, share in zip(self._banks, mixed, self._mixer.shares, strict=True):
+        banks = self._working
+        pcm = [bank.decode() for bank in banks]
+        self._listen(banks, pcm)
+        self._hear_keys(banks)
+        mixed = self._mixer.mix(pcm, [bank.player.rows for bank in banks])
+        self._play_over(banks, mixed)
+        self._guard(banks, mixed)
+        for bank, frame, share in zip(banks, mixed, self._mixer.shares, strict=True):
             self._transport.send(*bank.packetise(frame, share))
         self._report(now)
+
+    @property
+    def _working(self) -> list[Bank]:
+        """The banks that have rows: in others nothing goes on."""
+        return [bank for bank in self._banks if bank.size]
 
     def skip(self, ticks: int) -> None:
         """Time went on for so many ticks without a tick: nobody's timestamps stand still."""
@@ -181,6 +188,8 @@ class MediaPlane:
         received = self._streams.receive(slots, parsed, now)
         for batch in received.batches:
             self._store(batch, block)
+        while self._followed:  # at last: all that came is for the banks that were
+            self._events += self._changes.follow(*self._followed.popitem(), now)
         if len(received.events):
             for slot, digit in self._digits.receive(slots, received.events, parsed, block, now):
                 self._events.append(protocol.DigitReceived(self._legs.number_at(slot), digit))
@@ -198,9 +207,10 @@ class MediaPlane:
 
     def _store_frames(self, frames: Frames, block: NDArray[np.uint8]) -> None:
         """Packets that were just what was expected into their banks' jitter buffers."""
-        for bank in self._banks:
+        banks = self._working
+        for bank in banks:
             mine = frames
-            if len(self._banks) > 1:
+            if len(banks) > 1:
                 mine = frames.where(self._legs.bank_of[frames.slots] == bank.index)
             rows = self._legs.row_of[mine.slots]
             if len(rows) and not bank.jitter.put_next(rows, mine.lines, block):
@@ -209,27 +219,34 @@ class MediaPlane:
     def _store(self, batch: Batch, block: NDArray[np.uint8]) -> None:
         """One packet of each of many legs into their banks' jitter buffers."""
         if np.count_nonzero(batch.kinds):
-            self._translate(batch, block)
-        if len(self._banks) == 1:
-            self._banks[0].jitter.put(self._legs.row_of[batch.slots], batch, block)
+            batch = self._translate(batch, block)
+        banks = self._working
+        if len(banks) == 1:
+            banks[0].jitter.put(self._legs.row_of[batch.slots], batch, block)
             return
         bank_of = self._legs.bank_of[batch.slots]
-        for bank in self._banks:
+        for bank in banks:
             mine = bank_of == bank.index
             if mine.any():
                 part = batch.where(mine)
                 bank.jitter.put(self._legs.row_of[part.slots], part, block)
 
-    def _translate(self, batch: Batch, block: NDArray[np.uint8]) -> None:
-        """Packets in the other law of G.711 to their bank's, in place. Few legs mix the laws: one by one."""
+    def _translate(self, batch: Batch, block: NDArray[np.uint8]) -> Batch:
+        """Packets in the other law of G.711 to their bank's, in place; those of other banks are noted and left out. Few
+        legs mix formats: one by one."""
         for position in np.nonzero(batch.kinds)[0].tolist():
+            kind = int(batch.kinds[position])
+            if kind in FOLLOWED_KINDS:
+                self._followed[int(batch.slots[position])] = kind
+                continue
             begin = int(batch.offsets[position])
             payload = block[batch.index[position], begin : begin + int(batch.sizes[position])]
-            payload[:] = _TRANSLATION[int(batch.kinds[position])][payload]
+            payload[:] = _TRANSLATION[kind][payload]
+        return batch.where(batch.kinds < FOLLOWED_KINDS.start) if self._followed else batch
 
-    def _listen(self, pcm: list[NDArray[np.float32]]) -> None:
+    def _listen(self, banks: list[Bank], pcm: list[NDArray[np.float32]]) -> None:
         """Levels, and who began or ended talking. Who does not talk adds nothing to the mix."""
-        for bank, frame in zip(self._banks, pcm, strict=True):
+        for bank, frame in zip(banks, pcm, strict=True):
             for row in bank.hear(frame).tolist():
                 slot = int(bank.seats.slots[row])
                 if slot >= 0:
@@ -240,16 +257,16 @@ class MediaPlane:
             if bank.levels.block_is_full and bank.matching.learn():
                 bank.mix.set_gains(bank.matching.gain)
 
-    def _hear_keys(self) -> None:
+    def _hear_keys(self, banks: list[Bank]) -> None:
         """Digits that came as tones."""
-        for bank in self._banks:
+        for bank in banks:
             for row, digit in bank.take_keyed():
                 number = self._legs.number_at(int(bank.seats.slots[row]))
                 self._events.append(protocol.DigitReceived(number, digit))
 
-    def _play_over(self, mixed: list[NDArray[np.float32]]) -> None:
+    def _play_over(self, banks: list[Bank], mixed: list[NDArray[np.float32]]) -> None:
         """Add what is played to single legs."""
-        for bank, frame in zip(self._banks, mixed, strict=True):
+        for bank, frame in zip(banks, mixed, strict=True):
             bank.player.add(frame)
             for row, playback in bank.player.take_finished():
                 leg = self._legs.at(int(bank.seats.slots[row]))
@@ -259,9 +276,9 @@ class MediaPlane:
                     leg.playing = None
                 self._events.append(protocol.PlaybackEnded(leg.number, playback))
 
-    def _guard(self, sent: list[NDArray[np.float32]]) -> None:
+    def _guard(self, banks: list[Bank], sent: list[NDArray[np.float32]]) -> None:
         """Take music on hold and echoes out of the rooms, from the next frame on, and put back what has ended."""
-        for bank, frame, share in zip(self._banks, sent, self._mixer.shares, strict=True):
+        for bank, frame, share in zip(banks, sent, self._mixer.shares, strict=True):
             if not bank.guards.busy:
                 continue
             rows = bank.guards.rows

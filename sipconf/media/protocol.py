@@ -80,9 +80,10 @@ class ConnectLeg:
 
     remote, remote_rtcp: the signalled addresses; None: send nothing until media arrives (offered 0.0.0.0).
     signalling_host: where the signalling came from, the only other place that latching may choose.
-    direction: ours, "sendrecv", "sendonly", "recvonly" or "inactive". rx_formats: what the peer may send, all of one
-    clock rate; tx_format: what we send. telephone_event: payload type, or None: then digits are listened for in the
-    voice. ptime_ms: of what we send, 20.
+    direction: ours, "sendrecv", "sendonly", "recvonly" or "inactive". rx_formats: what the peer may send;
+    tx_format: what we send. tx_formats: each of rx_formats as we would send it, if the peer may change over as it likes
+    (RFC 3264 section 7): then we follow it; none: what is not of tx_format's kind is not heard. telephone_event:
+    payload type, or None: then digits are listened for in the voice. ptime_ms: of what we send, 20.
     trusted: the peer is a trunk, whose media may come from and go to anywhere it says; to anybody else's address that
     is not where the signalling came from only a little is sent until something comes back (media.unproven).
     srtp: keys that the signalling brought (RFC 4568): nothing in the clear is sent or taken. webrtc: the leg lives on
@@ -104,6 +105,7 @@ class ConnectLeg:
     srtp: SrtpKeys | None = None
     webrtc: WebRtcTerms | None = None
     audio_level: int | None = None
+    tx_formats: tuple[RtpFormat, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

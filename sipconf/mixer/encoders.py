@@ -6,7 +6,7 @@ a room and lose as much, one of their own for the others, and no click where som
   on none before it, which a receiver of the other takes for the next of that.
 
 An encoder that nobody is sent, or soon will be, is not run. Where states cannot be copied (G.722) everybody has an
-encoder of his own, always: two that are given the same do not become alike, however long it lasts (docs/adr/0014). Not
+encoder of his own, always: two that are given the same do not become alike, however long it lasts (docs/adr/0011). Not
 here: who only listens (sharing), encoding (codecs).
 """
 

@@ -39,47 +39,52 @@ class Mixer:
         self._room_player = room_player
         self._banks: list[MixBank] = []
         self._membership: list[int] = []
-        self._plans: list[_BankPlan] = []
+        self._working: list[int] = []  # places of the banks that have rows
+        self._plans: dict[int, _BankPlan] = {}
         self._rooms: dict[int, NDArray[np.int64]] = {}  # rate -> room numbers that have a leg at it, ascending
         self._bridges: dict[tuple[int, int], _Bridge] = {}
         self._outs: list[Pcm] = []
         self._sharings: list[Sharing] = []
         self.shares: list[Share | None] = []
-        """Of the last frame, by bank: how its listeners share what they hear, None where they do not."""
+        """Of the last frame, as mix() answers it: how a bank's listeners share what they hear, None where they do
+        not."""
         self._ramps = {rate: ramp(samples_per_frame(rate)) for rate in RATES}
         # A word that begins in this frame must not be faded in across it.
         self._openings = {rate: np.minimum(1, RAMP_OPENING * rise) for rate, rise in self._ramps.items()}
 
     def add_bank(self, bank: MixBank, always_share: bool = False) -> None:
-        """Mix this bank too, from the next frame on; its place in the lists of mix() is the next. always_share: what
-        its rows hear is told by shares, however few share."""
+        """Mix this bank too, from the next frame on that it has rows in; its place in the lists of mix() is behind the
+        others. always_share: what its rows hear is told by shares, however few share."""
         self._banks.append(bank)
         self._outs.append(np.zeros((0, bank.samples), np.float32))
         self._sharings.append(Sharing(always_share))
 
     def mix(self, pcm: list[Pcm], played: list[Rows] | None = None) -> list[Pcm]:
-        """One frame. pcm[b]: what bank b's legs said, float32 (size, samples), used up. The answer, one array of the
-        same shape per bank, is what each leg hears: perhaps pcm[b] itself, or one overwritten by the next call.
+        """One frame. pcm: of each bank that has rows, in their order, what its legs said, float32 (size, samples),
+        used up. The answer, one array of the same shape for each, is what each leg hears: perhaps the same array, or
+        one overwritten by the next call.
 
-        played[b]: rows that will hear something over the mix. With it, where shares[b] is not None only its own rows
-        of the answer count, and the others hear its common frames."""
+        played: of the same banks, rows that will hear something over the mix. With it, where the bank's place in shares
+        is not None only its own rows of the answer count, and the others hear its common frames."""
         if self._membership != [bank.membership for bank in self._banks]:
             self._plan()
-        weights = [bank.weights() for bank in self._banks]
+        working = self._working
+        weights = [self._banks[b].weights() for b in working]
         self.shares = [None] * len(pcm) if played is None else [
-            sharing.choose(weights[b], plan.slots, self._rooms[self._banks[b].clock_rate], played[b])
-            for b, (sharing, plan) in enumerate(zip(self._sharings, self._plans, strict=True))
+            self._sharings[b].choose(weight, self._plans[b].slots, self._rooms[self._banks[b].clock_rate], rows)
+            for b, weight, rows in zip(working, weights, played, strict=True)
         ]  # fmt: skip
-        totals = self._sum([self._talk(b, block, weights[b]) for b, block in enumerate(pcm)])
-        answer = [self._listen(b, block, totals, weights[b]) for b, block in enumerate(pcm)]
-        for bank in self._banks:
-            bank.settle()
+        parts = list(zip(working, pcm, weights, self.shares, strict=True))
+        totals = self._sum([self._talk(*part) for part in parts])
+        answer = [self._listen(*part, totals) for part in parts]
+        for b in working:
+            self._banks[b].settle()
         return answer
 
-    def _talk(self, b: int, pcm: Pcm, weights: Weights) -> Pcm | float:
+    def _talk(self, b: int, pcm: Pcm, weights: Weights, share: Share | None) -> Pcm | float:
         """What a bank's rows add to the rooms of its rate, (rooms, samples)."""
         rate = self._banks[b].clock_rate
-        if (share := self.shares[b]) is not None:
+        if share is not None:
             return share.sum(pcm, self._ramps[rate], self._openings[rate])
         if weights.column is not None:
             np.multiply(pcm, weights.column, out=pcm)
@@ -95,13 +100,13 @@ class Mixer:
         return self._plans[b].sum(pcm)
 
     def _sum(self, added: list[Pcm | float]) -> dict[int, Pcm]:
-        """added[b]: what bank b adds to its rate's rooms. Answers rate -> what the rooms of that rate hear, float32
-        (rooms + 1, samples); the last row is no room: silence."""
+        """added: what each bank with rows adds to its rate's rooms. Answers rate -> what the rooms of that rate hear,
+        float32 (rooms + 1, samples); the last row is no room: silence."""
         own: dict[int, Pcm] = {}
         for rate, rooms in self._rooms.items():
             own[rate] = np.zeros((len(rooms) + 1, samples_per_frame(rate)), np.float32)
-        for bank, sums in zip(self._banks, added, strict=True):
-            own[bank.clock_rate][:-1] += sums
+        for b, sums in zip(self._working, added, strict=True):
+            own[self._banks[b].clock_rate][:-1] += sums
         totals = own
         if self._bridges:
             totals = {rate: sums.copy() for rate, sums in own.items()}
@@ -113,10 +118,12 @@ class Mixer:
             self._room_player.advance()
         return totals
 
-    def _listen(self, b: int, pcm: Pcm, totals: dict[int, Pcm], weights: Weights) -> Pcm:
+    def _listen(
+        self, b: int, pcm: Pcm, weights: Weights, share: Share | None, totals: dict[int, Pcm]
+    ) -> Pcm:
         bank, size = self._banks[b], len(pcm)
         slots, sums = self._plans[b].slots, totals[bank.clock_rate]
-        if (share := self.shares[b]) is not None:
+        if share is not None:
             share.listen(pcm, sums, self._ramps[bank.clock_rate])
             return pcm
         ramping, goal = weights.listening, weights.goal
@@ -139,11 +146,13 @@ class Mixer:
         """Who is where has changed: number the rooms of each rate and prepare sums and bridges for them."""
         self._membership = [bank.membership for bank in self._banks]
         members: dict[int, list[NDArray[np.int64]]] = {}
-        for bank in self._banks:
+        self._working = [b for b, bank in enumerate(self._banks) if bank.size]
+        banks = {b: self._banks[b] for b in self._working}
+        for bank in banks.values():
             room = bank.room[: bank.size]
             members.setdefault(bank.clock_rate, []).append(room[room != NOWHERE])
         self._rooms = {rate: np.unique(np.concatenate(rooms)) for rate, rooms in members.items()}
-        self._plans = [_BankPlan(bank, self._rooms[bank.clock_rate]) for bank in self._banks]
+        self._plans = {b: _BankPlan(bank, self._rooms[bank.clock_rate]) for b, bank in banks.items()}
         bridges: dict[tuple[int, int], _Bridge] = {}
         for rate_in, rooms_in in self._rooms.items():
             for rate_out, rooms_out in self._rooms.items():

@@ -34,7 +34,7 @@ HASTE = 0.1
 """Likeness that the longest lag is worth more than one of no length: fewer slips are heard less than many."""
 FAINT = 20.0
 """Samples at int16 scale: what is fainter looks like anything."""
-SEARCHES = 16
+SEARCHES = 8
 """Rows that are searched in one tick, those that have waited longest: about a tenth of a millisecond."""
 
 IDLE, LOSING, GAINING, GIVING = range(4)
@@ -47,6 +47,9 @@ class Slipper:
     def __init__(self, clock_rate: int) -> None:
         self._samples = samples_per_frame(clock_rate)
         self._factor = clock_rate // SEARCH_RATE
+        self._place = np.arange(2 * self._samples)
+        fade = FADE * self._factor
+        self._fade = (0.5 - 0.5 * np.cos(np.pi * np.arange(fade + 1) / fade)).astype(np.float32)
         self._way = np.zeros(0, np.int8)
         self._held = np.zeros(0, np.int64)
         self._waited = np.zeros(0, np.int64)  # ticks since the last slip
@@ -106,26 +109,35 @@ class Slipper:
         """One tick of rows that lose (sign 1) or gain (-1)."""
         length, factor = self._samples, self._factor
         held = self._held[rows]
-        place = np.arange(2 * length)
-        behind = place + np.where(place < held[:, None], 0, length - held[:, None])
-        both = np.concatenate([self._store[rows], pcm[rows]], axis=1)
-        stream = np.take_along_axis(both, np.minimum(behind, 2 * length - 1), axis=1)
+        # Each row's delay line: what is held, then the frame that has come. Looked up flat, which is ten times faster.
+        line = np.concatenate([self._store[rows], pcm[rows]], axis=1).reshape(-1)
+        start = np.arange(len(rows))[:, None] * (2 * length)
+        gap = (length - held)[:, None]
+        behind = start + self._place + gap * (self._place >= held[:, None])
+        stream = line.take(np.minimum(behind, start + 2 * length - 1), mode="clip")
         begin, lag = self._find(stream[:, :length], rows, np.where(sign > 0, held, length - held) // factor)
-        begin, lag = begin * factor, lag * factor
-        shift = sign * lag
-        # Left out is what lies between a place and its like; played twice is the same, from the later one on.
-        begin += np.where(sign > 0, 0, lag)
-        place = place[:length]
-        rise = np.clip((place - begin[:, None] + 1) / (FADE * factor), 0, 1)
-        weight = (0.5 - 0.5 * np.cos(np.pi * rise)).astype(np.float32)
-        weight[lag == 0] = 0
-        there = np.take_along_axis(stream, np.maximum(place + shift[:, None], 0), axis=1)
-        here = stream[:, :length]
-        pcm[rows] = here + weight * (there - here)
-        rest = np.minimum(length + shift[:, None] + place, 2 * length - 1)
-        self._store[rows] = np.take_along_axis(stream, rest, axis=1)
+        shift = sign * lag * factor
+        pcm[rows] = stream[:, :length]
+        moved = np.flatnonzero(lag)
+        if len(moved):
+            # Left out is what lies between a place and its like; played twice is the same, from the later one on.
+            later = np.where(sign[moved] > 0, 0, lag[moved])
+            pcm[rows[moved]] = self._faded(stream[moved], (begin[moved] + later) * factor, shift[moved])
+        rest = np.minimum(length + shift[:, None] + self._place[:length], 2 * length - 1)
+        self._store[rows] = stream.reshape(-1).take(start + rest, mode="clip")
         self._held[rows] = held - shift
         self._waited[rows] = np.where(lag > 0, 0, self._waited[rows] + 1)
+
+    def _faded(self, stream: Pcm, begin: NDArray[np.int64], shift: NDArray[np.int64]) -> Pcm:
+        """A frame of each stream, float32 (k, 2 * samples), that fades from `begin` on, int64 (k,), into what lies
+        `shift` samples later."""
+        length = self._samples
+        place = self._place[:length]
+        weight = self._fade.take(np.maximum(place - begin[:, None] + 1, 0), mode="clip")
+        start = np.arange(len(stream))[:, None] * (2 * length)
+        there = stream.reshape(-1).take(start + np.maximum(place + shift[:, None], 0), mode="clip")
+        here = stream[:, :length]
+        return here + weight * (there - here)
 
     def _find(self, frame: Pcm, rows: Rows, left: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where in each row's frame to slip, and by which lag, 0 for not now; all at the search rate, int64 (k,).
@@ -148,13 +160,15 @@ class Slipper:
         return begin, lag
 
 
+_LATER = PLACES[:, None] + _LAGS
+
+
 def likeness(frames: Pcm) -> NDArray[np.float64]:
     """How much FADE samples from each of PLACES look like those each lag later: (k, places, lags), at most 1; sound
     that is FAINT counts as all alike. frames: float (k, 160) at the search rate."""
     windows = sliding_window_view(frames.astype(np.float64), FADE, axis=1)
     energy = np.einsum("rsw,rsw->rs", windows, windows)
-    later = sliding_window_view(windows, len(_LAGS), axis=1)[:, PLACES + SHORTEST]
-    later_energy = sliding_window_view(energy, len(_LAGS), axis=1)[:, PLACES + SHORTEST]
     faint = FADE * FAINT**2
-    together = np.einsum("rpw,rpwl->rpl", windows[:, PLACES], later) + faint
-    return together / np.sqrt((energy[:, PLACES, None] + faint) * (later_energy + faint))
+    # Copied apart, or the product is made without BLAS.
+    together = np.matmul(windows[:, _LATER], windows[:, PLACES, :, None])[..., 0] + faint
+    return together / np.sqrt((energy[:, PLACES, None] + faint) * (energy[:, _LATER] + faint))

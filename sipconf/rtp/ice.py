@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sipconf.rtp.stun import Address, StunError, read_request, role_conflict, success
 
 CONSENT_SECONDS = 30.0
-"""A leg without a check for so long is lost (RFC 7675 section 5.1)."""
+"""A leg whose chosen pair is not checked for so long is lost (RFC 7675 section 5.1)."""
 NEW_PAIRS_PER_SECOND, NEW_PAIRS_AT_ONCE = 5.0, 20
 """Addresses that may begin to check one leg; a telephone with many interfaces, or several telephones that ring, bring a
 handful at once."""
@@ -50,10 +50,11 @@ class _Allowance:
 
 @dataclass(slots=True)
 class _Pair:
-    """One address that checks. nominated: by the peer's latest check with that flag (s), or None."""
+    """One address that checks. ufrag, remote_ufrag: ours and theirs that it names; nominated: by the peer's latest
+    check with that flag (s), or None."""
 
+    ufrag: str
     remote_ufrag: str
-    credentials: Credentials
     heard: float
     priority: int = 0
     nominated: float | None = None
@@ -69,7 +70,7 @@ class _Leg:
     pairs: dict[Address, _Pair] = field(default_factory=dict)
     chosen: Address | None = None
     suitor: Address | None = None  # whose nomination was the last, though another pair of higher priority is chosen
-    heard: float = 0.0
+    heard: float = 0.0  # the peer, on any pair: what counts while none is chosen
     lost: bool = False
     new_pairs: _Allowance = field(
         default_factory=lambda: _Allowance(NEW_PAIRS_PER_SECOND, NEW_PAIRS_AT_ONCE, NEW_PAIRS_AT_ONCE)
@@ -98,8 +99,10 @@ class IceAgent:
         """The leg's peer. Other credentials than before are an ICE restart: the pair stays until one that was checked
         with the new ones is nominated (RFC 8445 section 9)."""
         leg = self._legs[slot]
-        if leg.remote_ufrag is None:
+        if leg.remote_ufrag is None:  # the answer, which has just come, is consent too
             leg.heard = now
+            for pair in leg.pairs.values():
+                pair.heard = now
         if credentials.ufrag == leg.credentials.ufrag:
             leg.credentials, leg.remote_ufrag = credentials, remote_ufrag
             self._drop_fresh(leg)
@@ -112,7 +115,8 @@ class IceAgent:
                 leg.remote_ufrag = remote_ufrag
         if leg.chosen is None:
             mine = [(pair.nominated, address) for address, pair in leg.pairs.items()
-                    if pair.nominated is not None and self._is_peers(leg, pair)]  # fmt: skip
+                    if pair.nominated is not None and self._is_peers(leg, pair)
+                    and now - pair.heard <= CONSENT_SECONDS]  # fmt: skip
             if mine:
                 self._choose(leg, max(mine)[1])
 
@@ -157,7 +161,7 @@ class IceAgent:
             return None
         if request.controlled:
             return leg.slot, role_conflict(request, credentials.password)
-        pair = self._pair(leg, address, theirs, credentials, now)
+        pair = self._pair(leg, address, ours, theirs, now)
         if pair is None:
             return None
         pair.heard, pair.priority = now, request.priority
@@ -169,10 +173,10 @@ class IceAgent:
                 self._nominate(leg, address, pair)
         return leg.slot, success(request, address, credentials.password)
 
-    def _pair(self, leg: _Leg, address: Address, theirs: str, credentials: Credentials, now: float) -> _Pair | None:
+    def _pair(self, leg: _Leg, address: Address, ours: str, theirs: str, now: float) -> _Pair | None:
         """The pair that a check belongs to; None where its address is another leg's, or there are too many."""
         pair = leg.pairs.get(address)
-        if pair is not None and pair.credentials is credentials:
+        if pair is not None and pair.ufrag == ours:
             pair.remote_ufrag = theirs
             return pair
         if pair is None:
@@ -189,7 +193,7 @@ class IceAgent:
                     owner.chosen = None
                     self._changes.append((owner.slot, None))
             self._owners[address] = leg
-        pair = leg.pairs[address] = _Pair(theirs, credentials, now)
+        pair = leg.pairs[address] = _Pair(ours, theirs, now)
         return pair
 
     def _has_room(self, leg: _Leg, now: float) -> bool:
@@ -202,18 +206,19 @@ class IceAgent:
 
     def _is_peers(self, leg: _Leg, pair: _Pair) -> bool:
         """Whether a pair is that of the peer that was agreed on."""
-        wanted = leg.fresh_remote_ufrag if pair.credentials is leg.fresh else leg.remote_ufrag
+        renewed = leg.fresh is not None and pair.ufrag == leg.fresh.ufrag
+        wanted = leg.fresh_remote_ufrag if renewed else leg.remote_ufrag
         return wanted is not None and pair.remote_ufrag == wanted
 
     def _nominate(self, leg: _Leg, address: Address, pair: _Pair) -> None:
         """The latest nomination holds. Some agents nominate every pair they check: of those the one of the highest
         priority holds until another is nominated twice running."""
-        if pair.credentials is leg.fresh:
+        if leg.fresh is not None and pair.ufrag == leg.fresh.ufrag:
             self._by_ufrag.pop(leg.credentials.ufrag, None)
-            leg.credentials, leg.remote_ufrag = pair.credentials, pair.remote_ufrag
+            leg.credentials, leg.remote_ufrag = leg.fresh, pair.remote_ufrag
             leg.fresh = leg.fresh_remote_ufrag = None
             for other, old in list(leg.pairs.items()):
-                if old.credentials is not leg.credentials and other != address:
+                if old.ufrag != leg.credentials.ufrag and other != address:
                     del leg.pairs[other]
                     self._forget(other)
             leg.suitor = None
@@ -253,7 +258,8 @@ class IceAgent:
         """Slots whose peers have withdrawn their consent since the last call: nothing is sent there any more."""
         lost = []
         for leg in self._legs.values():
-            if leg.remote_ufrag is not None and not leg.lost and now - leg.heard > CONSENT_SECONDS:
+            heard = leg.heard if leg.chosen is None else leg.pairs[leg.chosen].heard
+            if leg.remote_ufrag is not None and not leg.lost and now - heard > CONSENT_SECONDS:
                 leg.lost = True
                 leg.suitor = None
                 if leg.chosen is not None:

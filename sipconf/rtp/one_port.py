@@ -75,6 +75,12 @@ class PlainLegs:
         claimants = at_home or named | neighbours
         return next(iter(claimants)) if len(claimants) == 1 else None
 
+    def is_held(self, address: Address, slot: int | None) -> bool:
+        """Whether an address, at present that of this slot or of none, is a telephone's: it has proven so there, or its
+        signalling came from that very host and named it."""
+        return slot in self._bound or not self._by_remote.get(address, set()).isdisjoint(
+            self._by_host.get(address[0], set()))
+
     def rtcp_claimant(self, address: Address) -> int | None:
         """Whose RTCP comes from there."""
         return self._rtcp.get(address)

@@ -103,7 +103,7 @@ class PacketJitter(JitterRing[Begun]):
         self.malformed = np.zeros(capacity, np.int64)
 
     def _by_row(self) -> list[NDArray]:
-        kept = [self.data, self._stamps, self._lengths, self._halves, self._levels]
+        kept = [self._stamps, self._lengths, self._halves, self._levels]  # of data what is in hand is enough: reserve
         columns = [self._left, self._level, self._whole, self.malformed]
         rings = [each.reshape(self._halves_each, -1, *each.shape[1:]) for each in kept]
         return rings + [column[None] for column in columns]
@@ -112,6 +112,15 @@ class PacketJitter(JitterRing[Begun]):
         self._stamps.reshape(self._halves_each, -1)[:, row] = -1
         self._left[row] = 0
         self._whole[row] = False
+
+    def reserve(self, row: int) -> None:
+        """Make sure that a row exists; buffers handed out before belong to the past."""
+        old, data, stamps = self._capacity, self.data, self._stamps
+        super().reserve(row)
+        if self._capacity != old:
+            in_hand = np.flatnonzero(stamps >= 0)  # a tenth of what there is room for
+            halves, rows = np.divmod(in_hand, old)
+            self.data[halves * self._capacity + rows] = data[in_hand]
 
     def open(self, row: int) -> None:
         """Begin with an empty row: its first packet sets the time."""

@@ -31,7 +31,7 @@ PAUSE_HALVES = 10
 ALIGNMENT = 128
 """Halves: every reckoning begins at a multiple of so many, so that all rows play the same place of their rings at one
 tick."""
-SLIPS_AT_ONCE = 32
+SLIPS_AT_ONCE = 16
 """Rows that may slip at one time: each costs some microseconds a tick, and after a stall of the machine all would."""
 
 _WRAP, _HALF_WRAP = 0xFFFFFFFF, 0x80000000

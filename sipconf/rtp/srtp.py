@@ -5,6 +5,7 @@ change nothing: a replayed or forged packet is one that never came. Not here: wh
 signalling; RFC 5764: the DTLS handshake of the front process) and sockets (edge).
 """
 
+import contextlib
 import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pylibsrtp import Policy, Session
+from pylibsrtp import Error, Policy, Session
 from pylibsrtp._binding import ffi, lib
 
 from sipconf.errors import SipconfError
@@ -31,7 +32,8 @@ WINDOW = 1024
 TRAILER = 32
 """Octets that protection may add: a tag of 16, in SRTCP an index of 4 too."""
 MOST_SOURCES = 16
-"""SSRCs that one leg may bring: libsrtp keeps each one's window as long as the keys live."""
+"""SSRCs of one leg whose windows are kept. libsrtp would keep every one as long as the keys live, and looks through all
+of them for each packet. What was recorded of a source that so many others have followed could be heard once more."""
 
 _REPLAYED = frozenset({9, 10})  # srtp_err_status_replay_fail, _replay_old
 
@@ -42,15 +44,16 @@ class KeysError(SipconfError):
 
 @dataclass(slots=True)
 class _Sessions:
-    """Both directions of one leg. profile, rx, tx: what they were made of; sources: SSRCs that have proven authentic;
-    judged: a packet that was decrypted when its source was judged, as (protected header, clear octets)."""
+    """Both directions of one leg. profile, rx, tx: what they were made of; sources: SSRCs that have proven authentic,
+    the latest last; judged: a packet that was decrypted when its source was judged, as (protected header, clear
+    octets)."""
 
     profile: str
     rx: bytes = field(repr=False)
     tx: bytes = field(repr=False)
     inbound: Session = field(repr=False)
     outbound: Session = field(repr=False)
-    sources: set[int] = field(default_factory=set)
+    sources: dict[int, None] = field(default_factory=dict)
     judged: tuple[bytes, bytes] | None = field(default=None, repr=False)
 
 
@@ -167,7 +170,7 @@ class SrtpColumns:
         if np.count_nonzero(rtcp):
             for i in np.flatnonzero(rtcp).tolist():
                 row = int(rows[i])
-                self._unprotect_one(lib.srtp_unprotect_rtcp, legs[i], row, lines, lengths)
+                self._unprotect_report(legs[i], row, block, lines, lengths)
             rows = rows[~rtcp]
             legs = slots[rows].tolist()
             handles = [self._inbound[slot] for slot in legs]
@@ -181,11 +184,6 @@ class SrtpColumns:
         ssrc = block[: len(lengths)].view(">u4")[rows, 2].astype(np.int64)
         slots = np.array(legs, np.intp)
         known = ssrc == self._ssrc.take(slots)
-        if np.count_nonzero(known) != len(known):
-            keep = np.array([self._admits(*pair) for pair in zip(legs, ssrc.tolist(), strict=True)])
-            lengths[rows[~keep]] = 0
-            rows, slots, ssrc = rows[keep], slots[keep], ssrc[keep]
-            legs, handles = slots.tolist(), [self._inbound[slot] for slot in slots.tolist()]
         places = rows.tolist()
         lines.lengths[rows] = lengths[rows]
         pointers, length_pointers = lines.pointers, lines.length_pointers
@@ -196,25 +194,27 @@ class SrtpColumns:
         failed = np.flatnonzero(status)
         for i in failed.tolist():
             self._fail(legs[i], status[i], places[i], lengths, block)
-        if np.count_nonzero(known) != len(known):
-            for i, (slot, source) in enumerate(zip(legs, ssrc.tolist(), strict=True)):
-                if not status[i]:
-                    self._believe(slot, source)
-
-    def _admits(self, slot: int, source: int) -> bool:
-        """Whether a leg may bring this SSRC: one that is known, or one more."""
-        sessions = self._sessions[slot]
-        assert sessions is not None
-        if source in sessions.sources or len(sessions.sources) < MOST_SOURCES:
-            return True
-        self.forged[slot] += 1
-        return False
+        for i in np.flatnonzero(~known).tolist():
+            if not status[i]:
+                self._believe(legs[i], int(ssrc[i]))
 
     def _believe(self, slot: int, source: int) -> None:
+        """An SSRC is that of the leg's speech."""
+        self._remember(slot, source)
+        self._ssrc[slot] = source
+
+    def _remember(self, slot: int, source: int) -> None:
+        """An SSRC has proven to be the leg's; the one that was heard longest ago makes room for it."""
         sessions = self._sessions[slot]
         assert sessions is not None
-        sessions.sources.add(source)
-        self._ssrc[slot] = source
+        sources = sessions.sources
+        sources.pop(source, None)
+        if len(sources) >= MOST_SOURCES:
+            oldest = next(one for one in sources if one != self._ssrc[slot])
+            del sources[oldest]
+            with contextlib.suppress(Error):  # an earlier packet of the same drain may have ended it
+                sessions.inbound.remove_stream(oldest)
+        sources[source] = None
 
     def _drop_early(
         self, rows: NDArray[np.intp], legs: list[int], handles: list[Any], lengths: NDArray[np.int64]
@@ -227,14 +227,16 @@ class SrtpColumns:
         kept = [i for i, handle in enumerate(handles) if handle is not None]
         return rows[kept], [legs[i] for i in kept], [handles[i] for i in kept]
 
-    def _unprotect_one(
-        self, call: Any, slot: int, row: int, lines: Lines, lengths: NDArray[np.int64]
+    def _unprotect_report(
+        self, slot: int, row: int, block: NDArray[np.uint8], lines: Lines, lengths: NDArray[np.int64]
     ) -> None:
         lines.lengths[row] = lengths[row]
-        status = call(self._inbound[slot], lines.pointers[row], lines.length_pointers[row])
+        status = lib.srtp_unprotect_rtcp(self._inbound[slot], lines.pointers[row], lines.length_pointers[row])
         lengths[row] = 0 if status else lines.lengths[row]
         if status:
             self._count(slot, status)
+        else:
+            self._remember(slot, int.from_bytes(block[row, 4:8].tobytes()))
 
     def _fail(
         self, slot: int, status: int, row: int, lengths: NDArray[np.int64], block: NDArray[np.uint8]
@@ -280,7 +282,10 @@ class SrtpColumns:
         if self._inbound[slot] is None:
             self.early[slot] += 1
             return None
-        return self._one(lib.srtp_unprotect_rtcp, slot, self._inbound[slot], datagram)
+        clear = self._one(lib.srtp_unprotect_rtcp, slot, self._inbound[slot], datagram)
+        if clear is not None:
+            self._remember(slot, int.from_bytes(datagram[4:8]))
+        return clear
 
     # --- out ---------------------------------------------------------------------------------------------------------
     def protect(self, slots: Sequence[int], lines: Lines) -> bool:

@@ -117,8 +117,9 @@ class Negotiated:
 
     remote, remote_rtcp: where to send; None while the peer named no address that packets can go to (hold by
     0.0.0.0, a host name), and for browsers, whose address ICE finds. rx_formats: what may arrive, under the payload
-    types that it arrives with, fmtp ours. tx_format: what we send, fmtp the peer's. telephone_event: the peer's payload
-    type of digits, at telephone_event_clock Hz; telephone_event_rx: the one under which digits arrive (the same, save
+    types that it arrives with, fmtp ours. tx_format: what we send, fmtp the peer's; tx_formats: after an
+    answer to our offer each of rx_formats as we may send it, else none. telephone_event: the peer's payload type of
+    digits, at telephone_event_clock Hz; telephone_event_rx: the one under which digits arrive (the same, save
     where an answer renumbers our offer). direction is ours. ptime_ms: packet length that the peer asks for, 10 to 60.
     offer_media, media_index: the m= sections answered and which of them is the call, or NO_STREAM (for `make_answer`).
     crypto: the peer's line that was chosen; webrtc: the browser's end; at most one of them. audio_level: id of the
@@ -140,6 +141,7 @@ class Negotiated:
     crypto: Crypto | None = None
     webrtc: WebRtc | None = None
     audio_level: int | None = None
+    tx_formats: tuple[Format, ...] = ()
 
     @property
     def kind(self) -> Kind:

@@ -65,6 +65,7 @@ def read_answer(caps: Capabilities, offered: bytes, answer: bytes) -> Negotiated
         rx = tuple(_capability(caps, pair[0]) for pair in shared)
         agreed = read_section(theirs, media, index, rx, shared[0][1], caps, offer_media=ours.media, crypto=crypto,
                               webrtc=webrtc)
+        agreed = replace(agreed, tx_formats=tuple(pair[1] for pair in shared))
         return _limited(agreed, ours.direction_of(mine), caps)
     raise MisuseError("our offer had no audio stream")
 

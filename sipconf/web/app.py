@@ -46,6 +46,7 @@ def build_app(
     if visitors is not None:
         app[join.VISITORS] = visitors
         join.add_routes(app)
+    app.on_response_prepare.append(_name_server)
     app.on_shutdown.append(_end_streams)
     return app
 
@@ -109,6 +110,11 @@ async def healthz(request: web.Request) -> web.Response:
 async def metrics(request: web.Request) -> web.Response:
     """Counters and gauges for Prometheus; no names, numbers or secrets are among them."""
     return web.Response(body=request.app[OPERATIONS].metrics_page(), headers={"Content-Type": METRICS_TYPE})
+
+
+async def _name_server(request: web.Request, response: web.StreamResponse) -> None:
+    """aiohttp would tell everybody its version, and Python's."""
+    response.headers["Server"] = "sipconf"
 
 
 async def _end_streams(app: web.Application) -> None:

@@ -14,7 +14,8 @@ from aiohttp import web
 from sipconf.clock import SYSTEM_CLOCK, Clock
 from sipconf.config import is_example_secret, is_loopback
 from sipconf.growing_waits import GrowingWaits, WaitLimits
-from sipconf.sip.flow import network_of
+from sipconf.sip.flow import Address, network_of
+from sipconf.sip.trunk import normal_address
 from sipconf.web.api import OPERATIONS
 from sipconf.web.client_address import ClientAddress
 from sipconf.web.problems import Handler, Problem
@@ -43,6 +44,19 @@ def client_address(request: web.Request) -> str:
     headers = request.headers
     return _proxies(request).of(
         request.remote or "", headers.getall("X-Forwarded-For", ()), headers.getall("Forwarded", ()))
+
+
+def came_by_proxy(request: web.Request) -> bool:
+    """Is who holds the connection somebody else than the client, as far as we know?"""
+    remote = request.remote or ""
+    return client_address(request) != (normal_address(remote) or remote)
+
+
+def our_end(request: web.Request) -> Address:
+    """Our end of the connection, as the client can reach it: behind a proxy that is not known, hence any address."""
+    local = request.transport.get_extra_info("sockname") if request.transport is not None else None
+    host, port = ("0.0.0.0", 0) if local is None else local[:2]
+    return "0.0.0.0" if came_by_proxy(request) else normal_address(host) or host, port
 
 
 def comes_from_this_machine(request: web.Request) -> bool:

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from aiohttp import web
 
 from sipconf.sip.flow import Flow
-from sipconf.web.door import DOOR, client_address, comes_by_tls
+from sipconf.web.door import DOOR, came_by_proxy, client_address, comes_by_tls, our_end
 from sipconf.web.events import follow
 from sipconf.web.problems import Problem
 from sipconf.web.visitors import Visit, Visitors
@@ -154,20 +154,11 @@ def _same_origin(request: web.Request) -> None:
 
 
 def flow_of(request: web.Request) -> Flow:
-    """By which way a visitor came. Through a proxy our own end is not what the visitor's media can reach."""
-    local = request.transport.get_extra_info("sockname") if request.transport is not None else None
+    """By which way a visitor came."""
     peer = request.transport.get_extra_info("peername") if request.transport is not None else None
-    address = client_address(request)
-    through_proxy = peer is None or address != _plain(peer[0])
-    return Flow(
-        "https" if comes_by_tls(request) else "http",
-        (address, peer[1] if peer is not None and not through_proxy else 0),
-        ("0.0.0.0", 0) if through_proxy or local is None else (_plain(local[0]), local[1]),
-    )
-
-
-def _plain(host: str) -> str:
-    return host.removeprefix("::ffff:") if "." in host else host
+    port = 0 if peer is None or came_by_proxy(request) else peer[1]
+    transport = "https" if comes_by_tls(request) else "http"
+    return Flow(transport, (client_address(request), port), our_end(request))
 
 
 def clean_name(text: str) -> str:

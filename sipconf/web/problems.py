@@ -70,5 +70,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except ConnectionError:
         raise  # the client is gone: nobody to answer
     except Exception:
-        _log.exception("a request to %s failed", request.path)
+        # Not its path: that names a visit, and who knows it can end the call.
+        resource = request.match_info.route.resource
+        _log.exception("%s %s failed", request.method, "of no page" if resource is None else resource.canonical)
         return Problem(500, "The server made a mistake; its log says more.").response()

@@ -16,7 +16,7 @@ from aiohttp import HttpVersion11, web
 from sipconf.config import is_loopback
 from sipconf.sip.flow import Address
 from sipconf.web.api import OPERATIONS
-from sipconf.web.door import client_address, comes_by_tls, comes_from_this_machine
+from sipconf.web.door import client_address, comes_by_tls, comes_from_this_machine, our_end
 from sipconf.web.problems import Handler, Problem
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Peer(Protocol):
 class Carrier(Protocol):
     """Who takes connections over (sip/edge/websocket)."""
 
-    def accept(self, transport: asyncio.Transport, remote: Address, local: tuple) -> Peer | None: ...
+    def accept(self, transport: asyncio.Transport, remote: Address, local: Address) -> Peer | None: ...
     def count(self, metric: str) -> None: ...
 
 
@@ -64,9 +64,9 @@ async def sip_websocket(request: web.Request, handler: Handler) -> web.StreamRes
     transport = request.transport
     if transport is None:
         raise ConnectionResetError("the client is gone")
-    remote, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-    # Behind a proxy its port tells the clients of one network apart
-    peer = carrier.accept(transport, (client_address(request), remote[1]), local)
+    # Behind a proxy its port tells the clients of one network apart.
+    remote = client_address(request), transport.get_extra_info("peername")[1]
+    peer = carrier.accept(transport, remote, our_end(request))
     if peer is None:
         raise Problem(503, "Too many connections are open; try again later.", headers={"Retry-After": "10"})
     try:

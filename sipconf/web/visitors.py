@@ -28,13 +28,14 @@ GONE = "the page is gone"
 @dataclass(frozen=True, slots=True)
 class VisitorLimits:
     """calls, waiting: of one source (an IPv4 address or an IPv6 network of 64 bits), in all and not yet answered;
-    all_waiting: of all sources; offers: how fast one source may make them. guesses: of numbers that are no conference,
-    by source. Seconds: answer_within, of ours; connect_within, until the page has its answer and comes for its events;
-    absence, until a page that does not listen to its events any more counts as gone. streams: of one call's events;
-    remembered: sources."""
+    all_calls, all_waiting: of all sources; offers: how fast one source may make them. guesses: of numbers that are no
+    conference, by source. Seconds: answer_within, of ours; connect_within, until the page has its answer and comes for
+    its events; absence, until a page that does not listen to its events any more counts as gone. streams: of one
+    call's events; remembered: sources."""
 
     calls: int = 100
     waiting: int = 10
+    all_calls: int = 4000
     all_waiting: int = 100
     offers: Rate = Rate(2.0, 40)
     guesses: WaitLimits = WaitLimits(free=10)
@@ -86,6 +87,18 @@ class Visit:
         return self.shown.get("state") == "talking"
 
 
+@dataclass(slots=True)
+class Room:
+    """A conference with visitors: their calls by participant, and who may be on a list that one of them has seen."""
+
+    visits: dict[str, Visit] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+
+
+LEAVING = {"state": "leaving"}
+"""What somebody is told for whom the conference is over, while the reason is being said."""
+
+
 class Visitors:
     """Everybody who came by the join page."""
 
@@ -96,7 +109,7 @@ class Visitors:
         self._later = later
         self._by_token: dict[str, Visit] = {}
         self._by_session: dict[str, Visit] = {}
-        self._rooms: dict[str, dict[str, Visit]] = {}  # extension -> participant id -> visit
+        self._rooms: dict[str, Room] = {}  # by extension
         self._of_source: Counter[str] = Counter()
         self._waiting: Counter[str] = Counter()
         self._offers = Buckets(limits.offers, limits.remembered)
@@ -178,7 +191,7 @@ class Visitors:
                 continue
             if isinstance(output, Answered):
                 visit.participant = self._calls.participant_of(visit.session) or ""
-                self._rooms.setdefault(visit.extension, {})[visit.participant] = visit
+                self._rooms.setdefault(visit.extension, Room()).visits[visit.participant] = visit
                 if not visit.answer.done():
                     visit.answer.set_result(output.answer)
             elif isinstance(output, Refused):
@@ -191,15 +204,21 @@ class Visitors:
     def publish(self, event: str, data: Mapping[str, Any]) -> None:
         """Something happened in a conference: tell its visitors what is theirs to know."""
         room, person = self._rooms.get(data.get("conference", "")), data.get("participant")
-        if not room or person is None:
+        if room is None or person is None:
             return
-        if (visit := room.get(person["id"])) is not None and event != "left":
+        visit = room.visits.get(person["id"])
+        if event == "left":
+            if visit is not None:
+                self._forget(visit)
+                visit.feed.publish("state", LEAVING)
+        elif visit is not None:
             self._tell_own(visit, event, person)
-        here = event != "left" and person["state"] == "talking"
-        told = ("participant", seen(person)) if here else ("left", {"id": person["id"]})
-        for other in room.values():
-            if other.inside:
-                other.feed.publish(*told)
+        if event != "left" and person["state"] == "talking":
+            room.seen.add(person["id"])
+            _tell_inside(room, "participant", seen(person))
+        elif person["id"] in room.seen:
+            room.seen.discard(person["id"])
+            _tell_inside(room, "left", {"id": person["id"]})
 
     def _tell_own(self, visit: Visit, event: str, person: Mapping[str, Any]) -> None:
         if event == "digit-refused":
@@ -216,8 +235,9 @@ class Visitors:
             visit.feed.publish("participants", self._roster(visit))
 
     def _roster(self, visit: Visit) -> dict[str, Any]:
-        people = self._calls.participants(visit.extension)
-        return {"participants": [seen(person) for person in people if person["state"] == "talking"]}
+        people = [each for each in self._calls.participants(visit.extension) if each["state"] == "talking"]
+        self._rooms[visit.extension].seen.update(each["id"] for each in people)
+        return {"participants": [seen(each) for each in people]}
 
     # --- limits and ends ---------------------------------------------------------------------------------------------
     def _check(self, source: str, now: float) -> None:
@@ -230,6 +250,9 @@ class Visitors:
         self._offers.take(source, now)
         if self._of_source[source] >= limits.calls or self._waiting[source] >= limits.waiting:
             raise Problem(429, "There are as many calls from your network as this server takes.",
+                          headers={"Retry-After": "30"})
+        if len(self) >= limits.all_calls:
+            raise Problem(503, "No more calls are taken from the web page now; call by telephone, or try again later.",
                           headers={"Retry-After": "30"})
         if self._waiting.total() >= limits.all_waiting:
             raise Problem(503, "The server is busy, please try again in a moment.", headers={"Retry-After": "10"})
@@ -250,16 +273,27 @@ class Visitors:
         if self._by_session.pop(visit.session, None) is None:
             return
         del self._by_token[visit.token]
-        room = self._rooms.get(visit.extension, {})
-        if room.get(visit.participant) is visit:
-            del room[visit.participant]
-            if not room:
-                del self._rooms[visit.extension]
+        self._forget(visit)
         self._of_source[visit.source] -= 1
         if not self._of_source[visit.source]:
             del self._of_source[visit.source]
         self._expect(visit, None)
         visit.feed.close()
+
+    def _forget(self, visit: Visit) -> None:
+        """It is to hear no more of its conference."""
+        visit.shown = LEAVING
+        room = self._rooms.get(visit.extension)
+        if room is not None and room.visits.get(visit.participant) is visit:
+            del room.visits[visit.participant]
+            if not room.visits:
+                del self._rooms[visit.extension]
+
+
+def _tell_inside(room: Room, event: str, data: Mapping[str, Any]) -> None:
+    for visit in room.visits.values():
+        if visit.inside:
+            visit.feed.publish(event, data)
 
 
 def _problem(refused: Refused) -> Problem:

@@ -112,7 +112,7 @@ class Play:
     def fail(self, index, status):
         if (name := self.outgoing(index)) is not None:
             self.at.stage[name] = "over"
-            self.at.tell(fact.OutgoingFailed(name, status, "no"))
+            self.at.tell(fact.OutgoingFailed(name, status))
 
     def speak(self, name, speaking):
         self.at.tell(fact.SpeakingChanged(name, speaking, -30.0))

@@ -40,7 +40,7 @@ def test_the_caller_hears_ringing_when_the_telephone_rings_or_says_nothing_for_l
 
 
 def test_a_telephone_that_answers_or_refuses_at_once_never_rang(at):
-    for call, event in (("a", fact.OutgoingAnswered), ("b", lambda out: fact.OutgoingFailed(out, 486, ""))):
+    for call, event in (("a", fact.OutgoingAnswered), ("b", lambda out: fact.OutgoingFailed(out, 486))):
         at.dial(call, "102", at.user("101"))
         out = at.called_out[-1]
         at.stage[out.call] = "up" if call == "a" else "over"
@@ -89,7 +89,7 @@ def test_one_hangs_up_and_the_other_is_hung_up(at, first):
 def test_the_caller_is_told_why_not(at, status, answer, word):
     out = ring(at)
     at.stage[out.call] = "over"
-    at.tell(fact.OutgoingFailed(out.call, status, "whatever"))
+    at.tell(fact.OutgoingFailed(out.call, status))
     assert at.rejected["a"].status == answer and word in at.rejected["a"].reason
     assert "Bob" in at.rejected["a"].reason and not at.service.private and at.service.next_timer() is None
 

@@ -10,6 +10,14 @@ ROOM, CODED = ConferenceSpec("Weekly", "2001"), ConferenceSpec("Secret", "2002",
 LIMITED = ConferenceSpec("Small", "2003", administrator="104", max_participants=1)
 
 
+NOT_RUNG = [
+    (503, fact.NotRung.NO_LINE, (503, "All lines are busy, please try again in a moment")),
+    (480, fact.NotRung.NOT_CONNECTED, (480, "No telephone of Bob is connected")),
+    (480, fact.NotRung.NOT_ENCRYPTED, (480, "No telephone of Bob can be called encrypted")),
+]
+"""Status and reason of an outgoing call that rang nowhere, and what becomes of them."""
+
+
 @pytest.fixture
 def at(house, callers):
     place = house(ROOM, CODED, LIMITED)
@@ -42,7 +50,7 @@ def pick_up(at, out):
 
 def fail(at, out, status):
     at.stage[out] = "over"
-    at.tell(fact.OutgoingFailed(out, status, ""))
+    at.tell(fact.OutgoingFailed(out, status))
 
 
 # --- into a conference -----------------------------------------------------------------------------------------------
@@ -82,17 +90,17 @@ def test_who_transferred_may_leave_at_once(at):
 
 
 @pytest.mark.parametrize(
-    ("status", "no_line", "told"),
-    [(486, False, (486, "Bob is busy")), (480, False, (480, "Bob cannot be reached at the moment")),
-     (603, False, (603, "Bob does not want to take the call")), (503, True, (503, None))],
+    ("status", "why", "told"),
+    [(486, None, (486, "Bob is busy")), (480, None, (480, "Bob cannot be reached at the moment")),
+     (603, None, (603, "Bob does not want to take the call")), *NOT_RUNG],
 )
-def test_who_does_not_come(at, status, no_line, told):
+def test_who_does_not_come(at, status, why, told):
     at.dial("a", "2001", at.user("101"))
     refer(at, "a", "102")
     (out,) = at.called_out
     at.stage[out.call] = "over"
-    at.tell(fact.OutgoingFailed(out.call, status, "", no_line))
-    assert at.news[-1][2] == told[0] and (told[1] is None or at.news[-1][3] == told[1])
+    at.tell(fact.OutgoingFailed(out.call, status, why))
+    assert at.news[-1][2:] == told
     assert at.states() == {"101": "talking"} and at.events("left")[-1].data["participant"]["number"] == "102"
     assert at.service.next_timer() is None
 
@@ -165,7 +173,7 @@ def test_nobody_is_invited_twice(at):
     at.dial("a", "2001", at.user("101"))
     for _ in range(2):
         refer(at, "a", "102")
-    assert len(at.called_out) == 1 and at.news[-1][2:] == (486, "Bob is in this conference already")
+    assert len(at.called_out) == 1 and at.news[-1][2:] == (486, "Bob is being called already")
 
 
 # --- of two who talk -------------------------------------------------------------------------------------------------
@@ -218,6 +226,19 @@ def test_the_third_does_not_come(at, gone, how):
         pick_up(at, at.called_out[-1].call)
         assert at.room[at.called_out[-1].call] == at.room[bob]
     assert at.service.next_timer() is None
+
+
+@pytest.mark.parametrize(("status", "why", "told"), NOT_RUNG)
+def test_where_no_telephone_rings_it_is_said_why(at, status, why, told):
+    talk(at, called="103")
+    refer(at, "a", "102")
+    at.stage[at.called_out[-1].call] = "over"
+    at.tell(fact.OutgoingFailed(at.called_out[-1].call, status, why))
+    assert at.news[-1][2:] == told
+    at.dial("d", "102", at.user("104"))
+    at.stage[at.called_out[-1].call] = "over"
+    at.tell(fact.OutgoingFailed(at.called_out[-1].call, status, why))
+    assert (at.rejected["d"].status, at.rejected["d"].reason) == told
 
 
 @pytest.mark.parametrize("gone", [False, True])
@@ -284,3 +305,64 @@ def test_whose_second_call_it_is_not(at):
     at.dial("d", "2001", at.user("101"))
     refer(at, "c", "2001", takes_over="d")
     assert at.news[-1][2] == 403 and at.ended == {}
+
+
+def test_nobody_is_put_through_to_himself(at):
+    """101 talks with 102, who would have him talk with 101: with another telephone of his own."""
+    bob = talk(at, "a")
+    refer(at, bob, "101")
+    assert at.news == [(bob, "r", 486, "You are talking with Alice already")] and len(at.called_out) == 1
+    assert at.room["a"] == at.room[bob] is not None
+
+
+def test_both_ends_of_one_call_cannot_be_put_together(at):
+    """Two calls of which each has 102 at its other end, joined, are one call with one user at both ends."""
+    one, two = talk(at, "a"), talk(at, "b")
+    refer(at, "a", "102", takes_over="b")
+    assert at.room[one] == at.room[two] is not None
+    refer(at, one, "102", takes_over=two)
+    assert at.news[-1] == (one, "r", 403, "The call to be put through is not here")
+    at.leave(one)
+    assert two in at.ended and not at.service.private
+
+
+def test_how_a_call_is_carried_comes_along_into_the_conference(at):
+    """The list of participants shows it, and who is on hold, of calls that were private until then."""
+    at.dial("a", "2001", at.user("101"))
+    bob = talk(at, "b")
+    at.service.describe_call(bob, codec="opus/48000", transport="wss")
+    at.tell(fact.HoldChanged(bob, True))
+    refer(at, "a", "102", takes_over="b")
+    joined = at.events("joined")[-1].data["participant"]
+    assert (joined["number"], joined["codec"], joined["transport"]) == ("102", "opus/48000", "wss") and joined["held"]
+    at.tell(fact.HoldChanged(bob, False))
+    assert [each["held"] for each in at.service.participants("2001")] == [False]
+    at.leave(bob)
+    assert not at.service.private._carriages
+
+
+def test_how_a_call_is_carried_outlives_transfers_between_people(at):
+    bob, carol = talk(at, "a"), talk(at, "b", called="103")
+    at.service.describe_call(bob, codec="G722", transport="tls")
+    refer(at, "a", "103", takes_over="b")
+    at.dial("c", "2001", at.user("103"))
+    refer(at, "c", "102", takes_over=carol)
+    assert at.states("2001") == {"102": "talking"} and at.service.participants("2001")[0]["codec"] == "G722"
+    at.leave(bob)
+    assert not at.service.private._carriages
+
+
+@pytest.mark.parametrize(("state", "words"), [
+    ("ringing", "Bob is being called already"), ("prompting", "Bob is about to join this conference already"),
+    ("talking", "Bob is in this conference already"),
+])
+def test_who_is_on_the_way_already_is_not_called_again(at, state, words):
+    at.dial("a", "2002*4321", at.user("101"))
+    at.hear_out("a")
+    if state == "ringing":
+        refer(at, "a", "102")
+    else:
+        at.dial("b", "2002*4321" if state == "talking" else "2002", at.user("102"))
+    assert at.states("2002")["102"] == state
+    refer(at, "a", "102")
+    assert at.news[-1][2:] == (486, words)

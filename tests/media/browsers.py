@@ -114,7 +114,7 @@ class Browser:
 class Rig:
     """A plane whose shared port is the first of its range, or in one-port mode all of it, and browsers in one room."""
 
-    def __init__(self, one_port: bool = False) -> None:
+    def __init__(self, one_port: bool = False, silence_timeout: float = 1e9) -> None:
         self.rng = random.Random(11)
         self.srtp = SrtpColumns()
         self.streams = Streams(is_authentic=self.srtp.is_authentic)
@@ -124,7 +124,7 @@ class Rig:
         self.shared = SharedPort(bound, self.streams)
         ports = None if one_port else Ports(FIRST + 1, LAST, self.rng, self.streams, srtp=self.srtp)
         self.carrier = Carrier(ports, self.shared, self.srtp)
-        settings = PlaneSettings(1e9, one_port=one_port)
+        settings = PlaneSettings(silence_timeout, one_port=one_port)
         self.plane = MediaPlane(self.carrier, self.streams, ClipLibrary({}), settings, self.rng)
         self.now = 100.0
         self.browsers: list[Browser] = []

@@ -1,12 +1,15 @@
 """Legs on the shared port, over real sockets: checks, handshakes, keys, sound, and what strangers get."""
 
 import socket
+import struct
 from collections.abc import Iterator
 
 import pytest
 from aioice import stun
 
 from sipconf.media import protocol
+from sipconf.rtp.edge.ports import PASSES
+from sipconf.rtp.edge.shared_port import PEER_READ
 from tests.media.browsers import FIRST, Browser, Rig, check, of_kind
 from tests.media.loopback import LOCAL, read_all
 from tests.sim.voice import loudness
@@ -109,6 +112,41 @@ def test_forged_checks_get_nothing_and_the_call_loses_nothing(rig: Rig) -> None:
     assert browser.number not in [event.leg for event in of_kind(rig.events, protocol.LegSilent)]
 
 
+@pytest.mark.parametrize("one_port", [False, True])
+def test_what_one_leg_brings_to_a_tick_is_bounded(one_port: bool) -> None:
+    rig = Rig(one_port)
+    browser = rig.join(0, 500)
+    rig.join(1, 900)
+    rig.run(50)
+    heard, received = len(browser.heard), int(rig.streams.received[0])
+    browser.talks = False
+    report = struct.pack("!BBHI", 0x80, 201, 1, browser.ssrc)
+    for _ in range(5):
+        for _ in range(100):
+            browser.speak()
+            browser.send(browser.outbound.protect_rtcp(report))
+        rig.run(1)
+    assert int(rig.streams.received[0]) - received == 5 * PASSES // 2
+    assert rig.shared.excess == 5 * (200 - PASSES)
+    assert len(browser.heard) - heard == 5 and rig.streams.lost([1]).tolist() == [0]
+    rig.close()
+
+
+def test_forged_checks_from_one_browsers_address_do_not_take_the_others_turn(rig: Rig) -> None:
+    victim, other = rig.join(0, 500), rig.join(1, 900)
+    rig.run(5)
+    victim.checks = other.checks = False
+    forged = check("ufrag0:peer0", "a password that is not ours")
+    for _ in range(20):
+        answers, verified = len(other.answers), rig.shared.agent.verified
+        for _ in range(300):
+            victim.send(forged)
+        other.check()
+        rig.run(1)
+        assert len(other.answers) == answers + 1
+        assert rig.shared.agent.verified - verified == 1 + PEER_READ
+
+
 def test_a_restart_moves_the_call_to_another_network_and_loses_nothing(rig: Rig) -> None:
     browser, other = rig.join(0, 500), rig.join(1, 900)
     rig.run(50)
@@ -148,6 +186,27 @@ def test_who_checks_no_more_is_sent_nothing_and_is_lost(rig: Rig) -> None:
     browser.check()  # it is back before it was hung up
     rig.run(10)
     assert len(browser.heard) > heard
+
+
+@pytest.mark.parametrize("sound_ends_first", [True, False])
+def test_who_falls_silent_and_checks_no_more_is_told_of_once(sound_ends_first: bool) -> None:
+    rig = Rig(silence_timeout=15.0)
+    browser = rig.join(0, 500)
+    rig.run(20)
+    browser.checks, browser.talks = False, not sound_ends_first
+    rig.run(33 * 50)
+    browser.talks = False
+    rig.run(40 * 50)
+    assert of_kind(rig.events, protocol.LegSilent) == [protocol.LegSilent(0)]
+    browser.check()
+    rig.run(60)
+    assert len(of_kind(rig.events, protocol.LegSilent)) == 1
+    browser.talks = browser.checks = True
+    rig.run(100)
+    browser.talks = False
+    rig.run(17 * 50)
+    assert len(of_kind(rig.events, protocol.LegSilent)) == 2
+    rig.close()
 
 
 def test_hold_and_resume(rig: Rig) -> None:

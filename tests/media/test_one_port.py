@@ -7,7 +7,7 @@ import pytest
 
 from sipconf.media import protocol
 from sipconf.rtp.one_port import PlainLegs
-from tests.media.browsers import EVENTS, FIRST, Browser, Rig, of_kind
+from tests.media.browsers import EVENTS, FIRST, Browser, Rig, check, of_kind
 from tests.media.loopback import ELSEWHERE, LOCAL, PCMU, open_socket
 from tests.sim.voice import loudness
 
@@ -101,6 +101,34 @@ def test_who_is_bound_stays_so_whatever_others_name(rig: Rig) -> None:
     assert len(victim.sound()) > len(sound)
 
 
+@pytest.mark.parametrize("bound", [True, False])
+def test_a_check_with_a_telephones_address_takes_nothing(rig: Rig, bound: bool) -> None:
+    """A visitor has good credentials; where a datagram comes from anybody can forge."""
+    visitor, phone = rig.join(0, 500), Telephone(rig, 1, 700)
+    phone.talks = bound
+    rig.run(20)
+    refused = rig.shared.agent.refused["taken"]
+    for _ in range(10):
+        phone.send(check(f"{visitor.ours}:{visitor.theirs}", visitor.password))
+        rig.run(1)
+    assert rig.shared.agent.refused["taken"] - refused == 10
+    phone.talks = True
+    rig.run(20)
+    heard, received = len(phone.heard), int(rig.streams.received[1])
+    rig.run(50)
+    assert (len(phone.heard), int(rig.streams.received[1])) == (heard + 50, received + 50)
+    assert len(visitor.heard) > 60 and of_kind(rig.events, protocol.PairChosen) == [
+        protocol.PairChosen(0, visitor.address)]  # fmt: skip
+
+
+def test_naming_a_browsers_address_does_not_stop_its_checks(rig: Rig) -> None:
+    browser = rig.join(0, 500)
+    Telephone(rig, 1, 700, host=ELSEWHERE, named=browser.address).talks = False
+    answers = len(browser.answers)
+    rig.run(100)
+    assert len(browser.answers) - answers == 4
+
+
 def test_reports_come_and_go_on_the_one_port(rig: Rig) -> None:
     phone, muxed = Telephone(rig, 0, 400, mux=False), Telephone(rig, 1, 700)
     rig.run(60)
@@ -121,7 +149,9 @@ def test_an_address_is_claimed_by_one_or_by_nobody() -> None:
     assert legs.claimant(home) is None and legs.claimant(("192.0.2.1", 5000)) == 0
     legs.wait(2, home, "192.0.2.1")  # its own host's
     assert legs.claimant(home) == 2 and legs.claimant(("192.0.2.1", 5000)) is None
+    assert legs.is_held(home, None) and not legs.is_held(private, None)
     legs.bind(2, home)
+    assert legs.is_held(home, 2) and not legs.is_held(home, None) and not legs.is_held(private, 7)
     assert legs.claimant(("192.0.2.1", 5000)) == 0
     assert legs.wait(2, None, "192.0.2.1") == home and 2 in legs
     legs.expect_rtcp(0, home)

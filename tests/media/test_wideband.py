@@ -228,3 +228,27 @@ def test_clocks_that_are_wrong_are_followed_without_a_hole(house: Callable[..., 
         turns = np.exp(-2j * np.pi * PITCHES[number] * np.arange(160) / 8000) / 80
         levels = np.abs(sound.reshape(-1, 160) @ turns)
         assert levels.min() > 0.2 * 4000 * 0.5 and levels.max() < 1.2 * 4000
+
+
+def test_a_bank_that_all_have_left_rests_and_works_again_for_the_next(house: Callable[..., House]) -> None:
+    home = mixed_room(house)
+    home.run(1.0)
+    (resting,) = [bank for bank in home.plane._banks if bank.format.encoding == "opus"]
+    before, decode = resting.sender.timestamp.copy(), resting.decode
+    home.plane.send(protocol.CloseLeg(4))
+    del home.phones[4]
+    resting.decode = None  # whoever calls it fails
+    home.run(1.5)
+    assert len(home.plane._banks) == 4 and len(home.plane._mixer.shares) == 3
+    levels, _ = listen(home, 1, 1.0)
+    assert abs(levels[2]) < 1 and abs(levels[3]) < 1 and levels[4] < OWN_DB
+    assert resting.sender.timestamp[0] == before[0]
+    resting.decode = decode
+    home.phone(4, room=1, pitch=PITCHES[4], **opus())
+    home.phones[4].frames.clear()
+    home.phones[4].packets().clear()
+    home.run(3.0)
+    for number in PITCHES:
+        levels, clean_db = listen(home, number, 1.0)
+        assert clean_db > CLEAN_DB and levels.pop(number) < OWN_DB
+        assert all(abs(level) < 1.0 for level in levels.values()), levels

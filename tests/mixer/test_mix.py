@@ -125,7 +125,7 @@ def test_a_leg_that_comes_and_goes_before_a_frame_leaves_no_trace():
     banks[0].remove(0)
     banks[0].remove(1)
     assert banks[0].size == 0
-    assert mixer.mix([np.zeros((0, 160), np.float32)])[0].shape == (0, 160)
+    assert mixer.mix([]) == []
     banks[0].add(0)
     with pytest.raises(MisuseError):
         banks[0].add(0)

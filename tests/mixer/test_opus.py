@@ -53,3 +53,25 @@ def test_g722_carries_seven_kilohertz() -> None:
         decoder.decode(codes[0], out)
     assert lengths[0] == 160
     assert tone_level_db(heard[3200:], 6500, 16000) == pytest.approx(-20, abs=0.7)
+
+
+def test_a_refresh_waits_for_a_packet_that_is_sent() -> None:
+    codec = Opus(OpusSettings(dtx=True))
+    encoder = codec.encoder(0)
+    packets, lengths = np.zeros((1, 1275), np.uint8), np.zeros(1, np.int64)
+
+    def encode(sound: np.ndarray) -> int:
+        codec.encode([encoder], sound.astype(np.float32)[None].copy(), packets, lengths)
+        return int(lengths[0])
+
+    while encode(np.zeros(960)):
+        pass
+    encoder.refresh()
+    assert not encode(np.zeros(960))
+    tone = 6000 * np.sin(2 * np.pi * 440 * np.arange(960) / 48000)
+    before = encoder.copy()
+    assert encode(tone)
+    refreshed = packets[0, : lengths[0]].tobytes()
+    encoder = before
+    encoder.refresh()
+    assert encode(tone) and packets[0, : lengths[0]].tobytes() == refreshed

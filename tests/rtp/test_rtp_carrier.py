@@ -76,3 +76,17 @@ def test_each_gets_its_own_in_its_own_way(carrier: Carrier, varying: bool) -> No
     assert inbound[1].unprotect(*got[1]) == inbound[4].unprotect(*got[4]) == rtp(9, 160)
     for peer in peers:
         peer.close()
+
+
+def test_what_cannot_be_encrypted_stays_here(carrier: Carrier) -> None:
+    """Slots 0 and 1 on ports, encrypted; what the first has is no RTP packet."""
+    peers = [open_socket() for _ in range(2)]
+    for slot, peer in enumerate(peers):
+        carrier.open(slot, LOCAL)
+        carrier.connect(slot, peer.getsockname(), None, True, True)
+        carrier.secure(slot, PROFILE, KEY, KEY)
+    for number in range(3):
+        carrier.send([0, 1], [memoryview(b"\x80\x00"), memoryview(rtp(number, 160))])
+        assert [len(read_all(peer)) for peer in peers] == [0, 1]
+    for peer in peers:
+        peer.close()

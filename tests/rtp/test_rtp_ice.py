@@ -150,6 +150,54 @@ def test_consent_ends_with_the_checks_and_is_told_once(agent: IceAgent) -> None:
     assert chosen(agent) == [(4, HOME)]
 
 
+def test_checks_from_elsewhere_are_no_consent_to_the_chosen_pair(agent: IceAgent) -> None:
+    """RFC 7675 section 5.1: else one check with a forged source aims the sound at a third party for the whole call."""
+    agent.choose(4, OURS, "theirs", 0.0)
+    agent.check(check(nominate=True), HOME, 1.0)
+    for turn in range(31):
+        assert agent.check(check(), AWAY, 1.0 + turn) is not None
+        assert agent.take_lost(1.0 + turn) == []
+    assert agent.take_lost(31.1) == [4] and chosen(agent) == [(4, HOME), (4, None)]
+    assert agent.check(check(), AWAY, 32.0) is not None
+    assert agent.take_lost(61.0) == [] and chosen(agent) == []  # it may nominate yet
+    assert agent.check(check(nominate=True), AWAY, 61.5) is not None
+    assert chosen(agent) == [(4, AWAY)]
+
+
+def test_a_pair_that_is_not_nominated_keeps_a_leg_waiting(agent: IceAgent) -> None:
+    agent.choose(4, OURS, "theirs", 0.0)
+    for turn in range(100):
+        assert agent.check(check(), HOME, float(turn)) is not None and agent.take_lost(float(turn)) == []
+    assert agent.take_lost(130.0) == [4]
+
+
+def test_an_answer_is_consent_and_a_later_one_brings_back_no_dead_pair(agent: IceAgent) -> None:
+    agent.check(check(nominate=True), HOME, 1.0)
+    agent.choose(4, OURS, "theirs", 100.0)  # it rang for long
+    assert chosen(agent) == [(4, HOME)] and agent.take_lost(100.0 + CONSENT_SECONDS) == []
+    assert agent.take_lost(131.0) == [4] and chosen(agent) == [(4, None)]
+    agent.choose(4, OURS, "theirs", 140.0)
+    assert chosen(agent) == []
+
+
+def test_a_restart_told_twice_is_one(agent: IceAgent) -> None:
+    """Each re-INVITE brings the same credentials anew."""
+    agent.choose(4, OURS, "theirs", 0.0)
+    agent.check(check(nominate=True), HOME, 1.0)
+    agent.choose(4, FRESH, "renewed", 2.0)
+    agent.check(check("anew:renewed", FRESH.password), AWAY, 3.0)
+    agent.choose(4, Credentials(FRESH.ufrag, FRESH.password), "renewed", 4.0)
+    for turn in range(2 * NEW_PAIRS_AT_ONCE):
+        agent.choose(4, Credentials(FRESH.ufrag, FRESH.password), "renewed", 5.0)
+        assert agent.check(check("anew:renewed", FRESH.password), AWAY, 5.0) is not None, turn
+    pair = agent._legs[4].pairs[AWAY]
+    assert agent.check(check("anew:renewed", FRESH.password, nominate=True), AWAY, 6.0) is not None
+    assert chosen(agent) == [(4, HOME), (4, AWAY)] and agent._legs[4].pairs[AWAY] is pair
+    agent.choose(4, Credentials(FRESH.ufrag, FRESH.password), "renewed", 7.0)
+    assert agent.check(check("anew:renewed", FRESH.password), AWAY, 8.0) is not None
+    assert agent._legs[4].pairs[AWAY] is pair and pair.nominated == 6.0
+
+
 def test_new_addresses_of_a_leg_have_a_limit(agent: IceAgent) -> None:
     agent.choose(4, OURS, "theirs", 0.0)
     agent.check(check(nominate=True), HOME, 0.0)

@@ -3,13 +3,16 @@
 import hashlib
 import hmac
 import random
+import socket
 import struct
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pylibsrtp import Policy, Session
+from pylibsrtp._binding import lib
 
 from sipconf.rtp.packet import ROW
 from sipconf.rtp.srtp import MOST_SOURCES, PROFILES, WINDOW, KeysError, Lines, SrtpColumns
@@ -212,12 +215,59 @@ def test_a_packet_by_which_its_source_was_judged_is_heard_once() -> None:
     assert leg.columns.is_authentic(60, rtp(1))  # not guarded: nothing to tell it by
 
 
-def test_sources_of_one_leg_have_a_limit() -> None:
+def streams_of(leg: Leg) -> int:
+    """SSRCs whose windows libsrtp keeps for what comes: of those that are kept no more it says so."""
+    session = leg.columns._sessions[leg.slot]
+    assert session is not None
+    return sum(lib.srtp_remove_stream(session.inbound._srtp[0], socket.htonl(ssrc)) == 0 for ssrc in range(1000))
+
+
+def by_rows(leg: Leg, ssrc: int) -> bool:
+    return leg.hear(leg.outbound.protect(rtp(1, ssrc))) == [rtp(1, ssrc)]
+
+
+def by_judging(leg: Leg, ssrc: int) -> bool:
+    return leg.columns.is_authentic(leg.slot, leg.outbound.protect(rtp(1, ssrc)))
+
+
+def report(ssrc: int) -> bytes:
+    return struct.pack("!BBHI", 0x80, 201, 1, ssrc)
+
+
+def by_rows_of_reports(leg: Leg, ssrc: int) -> bool:
+    return leg.hear(leg.outbound.protect_rtcp(report(ssrc))) == [report(ssrc)]
+
+
+def by_reports(leg: Leg, ssrc: int) -> bool:
+    return leg.columns.unprotect_rtcp(leg.slot, leg.outbound.protect_rtcp(report(ssrc))) == report(ssrc)
+
+
+@pytest.mark.parametrize("take", [by_rows, by_judging, by_rows_of_reports, by_reports])
+def test_any_number_of_sources_is_heard_and_few_are_remembered(take: Callable[[Leg, int], bool]) -> None:
+    """An exchange may take another SSRC at each re-INVITE. What its owner still uses is not forgotten for others."""
     leg = Leg()
-    for ssrc in range(3 * MOST_SOURCES):
-        heard = leg.hear(leg.outbound.protect(rtp(1, ssrc)))
-        assert heard == [rtp(1, ssrc)] if ssrc < MOST_SOURCES else [b""]
-    assert leg.hear(leg.outbound.protect(rtp(2, 0))) == [rtp(2, 0)]
+    for turn in range(5 * MOST_SOURCES):
+        assert leg.hear(leg.outbound.protect(rtp(turn, 7))) == [rtp(turn, 7)]
+        assert take(leg, 100 + turn)
+    sealed = leg.outbound.protect(rtp(1000, 7))
+    assert leg.hear(sealed, sealed) == [rtp(1000, 7), b""] and leg.counts == (1, 0)
+    assert streams_of(leg) == MOST_SOURCES
+
+
+def test_sources_may_come_and_go_in_one_drain() -> None:
+    leg, rng = Leg(), random.Random(5)
+    for turn in range(200):
+        packets = [rtp(turn, ssrc) for ssrc in rng.sample(range(3 * MOST_SOURCES), rng.randint(1, 16))]
+        assert leg.hear(*map(leg.outbound.protect, packets)) == packets
+    assert streams_of(leg) <= MOST_SOURCES
+
+
+def test_forged_sources_displace_nobody() -> None:
+    leg = Leg()
+    sealed = leg.outbound.protect(rtp(1, 7))
+    assert leg.hear(sealed) == [rtp(1, 7)]
+    leg.hear(*[sealed[:8] + struct.pack("!I", ssrc) + sealed[12:] for ssrc in range(100, 100 + 3 * MOST_SOURCES)])
+    assert leg.counts == (0, 3 * MOST_SOURCES) and streams_of(leg) == 1
 
 
 @pytest.mark.parametrize(("profile", "size"), [(CM, 29), ("AEAD_AES_256_GCM", 30), ("F8_128_HMAC_SHA1_80", 30)])

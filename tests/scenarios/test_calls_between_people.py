@@ -6,12 +6,17 @@ from typing import Any
 import pytest
 
 from sipconf.conference.directory import ConferenceSpec
+from sipconf.sip.offer import Capabilities, Format
 from tests.sim.house import NUMBER, PBX_HOST, TRUNK_HOST, House, assert_everyone_hears_the_others
 
 Line = dict[str, Any]
 ROOM = ConferenceSpec("Weekly", "2001", access_code="4321")
 OPEN = ConferenceSpec("Open", "2002")
 CALLER = "+32475000001"
+
+
+WIDE = Capabilities((Format("opus", 48000, 111), Format("G722", 8000, 9), Format("PCMU", 8000, 0),
+                     Format("PCMA", 8000, 8)))  # fmt: skip
 
 
 # --- a user calls a user ---------------------------------------------------------------------------------------------
@@ -28,6 +33,23 @@ def test_a_user_calls_a_user_and_they_hear_each_other(line: Line) -> None:
         assert_everyone_hears_the_others([caller, called])
         called.bye(house.now)
         house.until(lambda: not caller.in_call, "the other end is told")
+        house.settle()
+
+
+@pytest.mark.parametrize("listed", ["9 G722/8000", "111 opus/48000/2"])
+def test_a_telephone_that_answers_with_several_formats_may_send_any(listed: str, line: Line) -> None:
+    with House(capabilities=WIDE, silence_timeout=5.0, **line) as house:
+        caller, called = house.phone("101"), house.phone("102")
+        called.pickup, called.listed = 0.3, (listed,)
+        house.register(called)
+        house.dial(caller, "102")
+        house.until(lambda: called.remote_media is not None, "answered")
+        house.run(1.5)
+        house.listen(0.8)
+        assert_everyone_hears_the_others([caller, called])
+        house.run(8.0)
+        assert caller.in_call and called.in_call
+        called.bye(house.now)
         house.settle()
 
 

@@ -3,6 +3,7 @@ they were told, nothing weaker than before. What media does with them is tested 
 
 import pytest
 
+from sipconf.conference import events as fact
 from sipconf.conference.directory import ConferenceSpec
 from sipconf.media.protocol import CloseLeg, ConnectLeg, OpenLeg
 from tests.sim.house import FINGERPRINT, HOST
@@ -291,7 +292,9 @@ def test_an_offer_of_ours_is_for_srtp_where_encryption_is_required() -> None:
         house.settle()
 
 
-def test_only_telephones_that_can_be_called_encrypted_ring_where_that_is_required() -> None:
+def test_only_telephones_that_can_be_called_encrypted_ring_where_that_is_required(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with SecureHouse(encrypted=True) as house:
         phones = {name: house.guest(SdesPhone, "102", transport=name) for name in ("udp", "tls")}
         for phone in phones.values():
@@ -304,7 +307,12 @@ def test_only_telephones_that_can_be_called_encrypted_ring_where_that_is_require
         in_the_clear = house.guest(SdesPhone, "103", transport="udp")
         in_the_clear.register(house.now)
         house.run(0.1)
+        told, take = [], house.conferences.receive
+        monkeypatch.setattr(house.conferences, "receive", lambda event, now: told.append(event) or take(event, now))
         caller.invite("103", house.now)
         house.until(lambda: "480 INVITE" in caller.log, "refused")
-        house.run(0.1)
-        assert not house.switchboard.lines
+        caller.invite("104", house.now)
+        house.run(0.2)
+        why = [event.why for event in told if isinstance(event, fact.OutgoingFailed)]
+        assert why == [fact.NotRung.NOT_ENCRYPTED, fact.NotRung.NOT_CONNECTED] and not house.switchboard.lines
+        house.settle()

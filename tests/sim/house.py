@@ -115,6 +115,7 @@ class House:
         silence_timeout: float = 30.0, pairs: int = 1000, settings: ConferenceSettings | None = None,
         max_calls: int = 100, media_address: Callable[[Flow], str] = lambda flow: HOST,
         authenticator: Any = None, lockouts: LockoutStore | None = None, encrypted: bool = False,
+        capabilities: Capabilities = CAPABILITIES,
     ) -> None:
         rng = random.Random(seed)
         self.network = Network(seed, sip)
@@ -129,6 +130,7 @@ class House:
         self._authenticator = authenticator
         self._conference_settings = settings or ConferenceSettings()
         self._media_address, self._max_calls, self._encrypted = media_address, max_calls, encrypted
+        self._capabilities = capabilities
         self.bindings, self.lockouts = KeptBindings(), lockouts or MemoryLockoutStore()
         self._build(self.directory(*conferences))
         self.network.attach(("switchboard", 0), _Alarm(self), lambda publish, now: self.published.append(publish))
@@ -149,7 +151,7 @@ class House:
         self.web_calls = WebCalls()
         self.switchboard = Switchboard(
             Signalling(self.agent, self.web_calls), self.registrar, self.conferences, self,
-            Settings(DOMAIN, CAPABILITIES, self._media_address, frozenset({"pbx"}), self._max_calls,
+            Settings(DOMAIN, self._capabilities, self._media_address, frozenset({"pbx"}), self._max_calls,
                      lambda flow: (HOST,), lambda: ("sha-256", FINGERPRINT), self._encrypted), rng)
         self.network.attach(SERVER, self.agent, lambda event, now: self.switchboard.receive_sip([event], now))
 

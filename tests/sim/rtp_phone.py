@@ -53,6 +53,7 @@ class RtpPhone(RawPhone):
         self.media_address = (address[0], MEDIA_PORT)
         self.event_type = TELEPHONE_EVENT
         self.in_band = in_band
+        self.listed: tuple[str, ...] = ()  # in front of what it speaks, as in rtpmap
         self.shown_host = address[0]    # in c=, "0.0.0.0" is the old way to hold
         self.mode = "sendrecv"
         self.talks = True
@@ -127,9 +128,12 @@ class RtpPhone(RawPhone):
         event_type = "" if self.in_band else f" {self.event_type}"
         events = (f"a=rtpmap:{self.event_type} telephone-event/8000\r\na=fmtp:{self.event_type} 0-15\r\n"
                   if event_type else "")
+        listed = "".join(each.split()[0] + " " for each in self.listed)
+        maps = "".join(f"a=rtpmap:{each}\r\n" for each in self.listed)
         return (
             f"v=0\r\no=- 7 {self.sdp_version} IN IP4 {self.address[0]}\r\ns=-\r\nc=IN IP4 {self.shown_host}\r\n"
-            f"t=0 0\r\nm=audio {self.media_address[1]} RTP/AVP {self.payload_type}{event_type}\r\n"
+            f"t=0 0\r\nm=audio {self.media_address[1]} RTP/AVP {listed}{self.payload_type}{event_type}\r\n"
+            f"{maps}"
             f"a=rtpmap:{self.payload_type} {self.encoding}/{self.rate}\r\n"
             f"{events}a=ptime:{self.ptime}\r\na={mode or self.mode}\r\n"
         )

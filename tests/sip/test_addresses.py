@@ -38,6 +38,16 @@ def test_a_network_not_listed_is_outside():
     assert addresses.host_for(flow("10.1.2.3")) == "203.0.113.5"
 
 
+def test_loopback_is_told_to_loopback_only(monkeypatch):
+    """A reverse proxy on this machine comes to us by loopback, which says nothing of the way to its clients."""
+    monkeypatch.setattr(addresses_module, "_source_address", lambda host: f"route to {host}")
+    addresses = Addresses(None, LOCAL_NETWORKS)
+    assert addresses.host_for(flow("192.168.7.7", "127.0.0.1")) == "route to 192.168.7.7"
+    assert addresses.host_for(flow("2a00::7", "::1")) == "route to 2a00::7"
+    assert addresses.candidates_for(flow("192.168.7.7", "::ffff:127.0.0.1"))[0] == "route to 192.168.7.7"
+    assert addresses.host_for(flow("127.0.0.9", "127.0.0.1")) == "127.0.0.1"
+
+
 # --- candidates ------------------------------------------------------------------------------------------------------
 MACHINE = ["127.0.0.1", "192.168.7.1", "203.0.113.80", "172.17.0.1", "::1", "fd00::1", "2a00::80"]
 LOCAL_NETWORKS = ["192.168.0.0/16"]

@@ -79,9 +79,9 @@ class JoinHouse:
             self.go_on()
 
     def key(self, digits: str) -> None:
-        """The one call keys these, by the media plane's word."""
+        """The newest call keys these, by the media plane's word."""
         for digit in digits:
-            (line,) = self.sim.switchboard.lines
+            *_, line = self.sim.switchboard.lines
             self.sim.switchboard.receive_media([DigitReceived(line.leg, digit)], self.sim.now)
             self.run(0.3)
 

@@ -10,7 +10,9 @@ from join_house import PLAIN_SDP, SDP, TYPE, JoinHouse, read_events
 from sipconf.conference.directory import ConferenceSpec
 from sipconf.conference.lockouts import LockoutSettings
 from sipconf.conference.service import ConferenceSettings
+from sipconf.config import Config
 from sipconf.growing_waits import WaitLimits
+from sipconf.listeners import visitor_limits
 from sipconf.sip.sources import Rate
 from sipconf.web.join import NAMELESS, clean_name
 from sipconf.web.visitors import VisitorLimits, seen
@@ -97,9 +99,46 @@ async def test_who_is_kicked_is_told_so_and_a_page_that_comes_back_is_told_all(j
         join.sim.conferences.kick("2003", state["id"], join.sim.now)
         join.run(2.0)
         told = await read_events(events, 2)
-        assert told == [("left", {"id": state["id"]}), ("over", {"reason": "removed by the administrator"})]
+        assert told == [("state", {"state": "leaving"}), ("over", {"reason": "removed by the administrator"})]
         assert (await events.content.read()).strip() == b""
     assert await refused(await page.delete(call)) == (404, "This call is over.")
+
+
+async def test_who_is_on_the_way_out_is_told_of_nobody(join, page) -> None:
+    call = (await page.post("/join/2003", data=SDP, headers=TYPE)).headers["Location"]
+    async with page.get(f"{call}/events") as events:
+        (_, state), _ = await read_events(events, 2)
+        join.sim.conferences.kick("2003", state["id"], join.sim.now)
+        join.go_on()
+        assert await read_events(events, 1) == [("state", {"state": "leaving"})]
+        phone = join.sim.phone("101")
+        join.sim.dial(phone, "2003")
+        join.run(0.2)
+        assert join.sim.states("2003") == {"101": "talking"} and len(join.visitors) == 1, "the farewell is being said"
+        async with page.get(f"{call}/events") as more:
+            assert await read_events(more, 1) == [("state", {"state": "leaving"})]
+            join.run(2.0)
+            over = [("over", {"reason": "removed by the administrator"})]
+            assert await read_events(more, 1) == await read_events(events, 1) == over
+
+
+async def test_who_is_inside_does_not_learn_of_those_outside(tmp_path) -> None:
+    join = JoinHouse(SecureHouse(CODED), tmp_path)
+    async with TestClient(TestServer(join.app)) as page:
+        call = (await page.post("/join/2001", data=SDP, headers=TYPE)).headers["Location"]
+        async with page.get(f"{call}/events") as events:
+            await read_events(events, 1)
+            join.key("4321#")
+            await read_events(events, 3)
+            other = (await page.post("/join/2001", data=SDP, headers=TYPE)).headers["Location"]
+            async with page.get(f"{other}/events") as outside:
+                await read_events(outside, 1)
+                join.key("11#")
+                assert await read_events(outside, 1) == [("code-refused", {})]
+            assert (await page.delete(other)).status == 200
+            visit = join.visitors.find("2001", call.rpartition("/")[2])
+            visit.feed.publish("end of what is told", {})
+            assert await read_events(events, 1) == [("end of what is told", {})]
 
 
 async def test_who_waits_is_told_of_nobody(tmp_path) -> None:
@@ -215,6 +254,18 @@ async def test_calls_of_one_source(tmp_path) -> None:
         assert await open_calls(page, 2, **at("2001:db8::2")) == [201, 429]
 
 
+async def test_calls_of_all_sources_leave_lines_to_the_users(tmp_path) -> None:
+    limits = visitor_limits(Config.model_validate({"limits": {"max_calls": 4}}))
+    join = JoinHouse(SecureHouse(CODED), tmp_path, limits, config='trusted_proxies = ["127.0.0.1"]')
+    async with TestClient(TestServer(join.app)) as page:
+        tried = [(await open_calls(page, 1, **{"X-Forwarded-For": f"2001:db8:{each}::1"}))[0] for each in range(4)]
+        assert tried == [201, 201, 201, 503]
+        detail = "No more calls are taken from the web page now; call by telephone, or try again later."
+        assert await refused(await page.post("/join/2001", data=SDP, headers=TYPE)) == (503, detail)
+        join.visitors.leave(next(iter(join.visitors._by_token.values())))
+        assert await open_calls(page, 1) == [201]
+
+
 async def test_offers_come_at_a_pace(tmp_path) -> None:
     join = JoinHouse(SecureHouse(CODED), tmp_path, VisitorLimits(offers=Rate(1.0, 3)))
     async with TestClient(TestServer(join.app)) as page:
@@ -304,7 +355,8 @@ async def test_guessed_codes_are_paid_for_by_address(tmp_path) -> None:
             await read_events(events, 1)
             join.key("1#")
             join.run(2.0)
-            assert await read_events(events, 2) == [("code-refused", {}), ("over", {"reason": "too many wrong codes"})]
+            assert await read_events(events, 3) == [
+                ("code-refused", {}), ("state", {"state": "leaving"}), ("over", {"reason": "too many wrong codes"})]
         response = await page.post("/join/2001", data=SDP, headers=TYPE)
         assert await refused(response) == (403, "Too many wrong access codes; try again in 5 minutes.")
         assert int(response.headers["Retry-After"]) > 100
@@ -339,3 +391,11 @@ async def test_nothing_else_is_served(page, path) -> None:
 ])
 def test_names_are_one_line_of_visible_characters(given: str, shown: str) -> None:
     assert clean_name(given) == shown
+
+
+async def test_a_fault_of_ours_logs_no_visits_token(join, page, monkeypatch, caplog) -> None:
+    call = (await page.post("/join/2001", data=SDP, headers=TYPE)).headers["Location"]
+    monkeypatch.setattr(join.visitors, "leave", lambda visit: 1 / 0)
+    assert (await page.delete(call)).status == 500
+    monkeypatch.undo()
+    assert "/join/{extension}/{" in caplog.text and call.rpartition("/")[2] not in caplog.text

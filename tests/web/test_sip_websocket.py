@@ -106,6 +106,8 @@ async def test_behind_a_proxy(tmp_path: Path, settings: str, headers: str, expec
         await client.message()
         flow = house.agent.heard[0][1]
         assert (flow.transport, flow.remote) == (expected[0], (expected[1], client.address[1]))
+        # Our end towards a proxy is not what the media of its clients can reach.
+        assert flow.local == ("127.0.0.1" if expected[1] == "127.0.0.1" else "0.0.0.0", house.port)
 
 
 async def test_over_tls_and_with_a_new_certificate_nobody_is_cut_off(tmp_path: Path) -> None:

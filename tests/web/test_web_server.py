@@ -38,6 +38,11 @@ async def test_what_is_not_there(client):
     assert response.status == 404 and response.content_type == "application/problem+json"
 
 
+async def test_no_answer_tells_versions(client):
+    for path in ("/healthz", "/nothing", "/api/users"):
+        assert (await client.get(path)).headers["Server"] == "sipconf"
+
+
 async def test_it_listens_where_it_is_told(house):
     server = WebServer(build_app(house), [("127.0.0.1:0", None), ("[::1]:0", None)])
     await server.start()

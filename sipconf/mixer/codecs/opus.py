@@ -89,7 +89,7 @@ class OpusEncoder:
         length = self._library.opus_encode_float(self._at, samples_at, _SAMPLES, packet_at, MOST_BYTES)
         if length < 0:
             raise MisuseError(f"Opus does not encode: {length}")
-        if self._refreshing:
+        if self._refreshing and length > DTX_OCTETS:  # what is not sent refreshes nobody
             self._set(_SET_PREDICTION_DISABLED, 0)
             self._refreshing = False
         return length

@@ -236,17 +236,22 @@ class Carrier:
         for view, packet, size in zip(views, plan.copied, sizes, strict=False):
             view[:size] = packet
         lines.lengths[: len(sizes)] = sizes
+        whole = not plan.encrypted or self._srtp.protect(plan.encrypted, lines)
         shared, rows = plan.shared, plan.shared_rows
-        if plan.encrypted and not self._srtp.protect(plan.encrypted, lines):
-            whole = lines.lengths[rows] > 0  # what could not be encrypted has no length and stays here
-            shared, rows = shared[whole], rows[whole]
+        if not whole:  # what could not be encrypted has no length and stays here
+            kept = lines.lengths[rows] > 0
+            shared, rows = shared[kept], rows[kept]
         if len(shared) and self._shared is not None:
             self._shared.send(shared, self._places[rows], lines.lengths[rows])
         if plan.own and self._ports is not None:
             lengths = lines.lengths[plan.own_rows].tolist()
             if lengths != [len(view) for view in plan.own_views]:
                 plan.own_views = [views[row][:size] for row, size in zip(plan.own_rows, lengths, strict=True)]
-            self._ports.send(plan.own, plan.own_views)
+            own, own_views = plan.own, plan.own_views
+            if not whole:
+                sent = [i for i, size in enumerate(lengths) if size]
+                own, own_views = [own[i] for i in sent], [own_views[i] for i in sent]
+            self._ports.send(own, own_views)
 
     def send_rtcp(self, slot: int, data: bytes) -> None:
         """One RTCP packet from a slot to its peer."""

@@ -6,6 +6,7 @@ ports of their own (ports).
 """
 
 import socket
+from collections import Counter
 from itertools import repeat
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from sipconf.rtp.edge.binding import is_own, reachable
 from sipconf.rtp.edge.datagrams import Inbox, Outbox, packed, unpacked
+from sipconf.rtp.edge.ports import PASSES
 from sipconf.rtp.ice import Credentials, IceAgent
 from sipconf.rtp.latching import Verdict
 from sipconf.rtp.one_port import PlainLegs
@@ -22,10 +24,12 @@ from sipconf.rtp.stun import Address
 
 ROWS = 2048
 """Datagrams read in one tick; the rest wait in the socket."""
-STRANGERS_READ, STRANGERS_VERIFIED, PEERS_READ = 200, 100, 200
+STRANGERS_READ, STRANGERS_VERIFIED = 200, 100
 """Checks of one tick from addresses that are no pair: those that are read, which takes some 5 us each, and those whose
-password is verified, some 25 us; and those read from addresses that are. A flood of forged ones must not keep the
-running legs' consent waiting."""
+password is verified, some 25 us. A flood of forged ones must not keep the running legs' consent waiting."""
+PEERS_READ, PEER_READ = 200, 4
+"""Checks of one tick from addresses that are pairs: of all legs and of one. A peer sends one every 5 ms at the most
+(RFC 8445 section 14.2); its address can be forged."""
 JUDGED = 256
 """Datagrams of one tick from addresses that are no leg's, of which telephones' legs may be looked for."""
 HANDSHAKES, HANDSHAKES_OF_LEG = 256, 16
@@ -41,7 +45,8 @@ _NOBODY = -1
 class SharedPort:
     """The legs behind one socket, which it sets non-blocking and keeps: browsers, and in one-port mode telephones,
     whose sources streams judge. strangers: RTP from addresses that are no leg's; odd: datagrams of no known kind;
-    strange_handshakes: DTLS from anywhere but a leg's chosen pair; answered: checks."""
+    strange_handshakes: DTLS from anywhere but a leg's chosen pair; excess: packets over what one leg may bring to a
+    drain, which are thrown away; answered: checks."""
 
     def __init__(self, one: socket.socket, streams: Streams) -> None:
         one.setblocking(False)
@@ -60,7 +65,7 @@ class SharedPort:
         self._pairs: list[tuple[int, Address]] = []
         self._handshakes: list[tuple[int, bytes]] = []
         self._sorted = np.zeros((64, ROW), np.uint8)
-        self.strangers = self.odd = self.strange_handshakes = self.answered = 0
+        self.strangers = self.odd = self.strange_handshakes = self.excess = self.answered = 0
 
     @property
     def send_errors(self) -> int:
@@ -201,11 +206,12 @@ class SharedPort:
     def _sort(
         self, slots: NDArray[np.intp], rows: NDArray[np.intp], lengths: NDArray[np.int64], block: NDArray[np.uint8]
     ) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:
-        """Copy rows into the order in which the floors above take them."""
+        """Copy rows into the order in which the floors above take them; each round is a pass of theirs."""
         if not len(rows):
             return _NO_SLOTS, self._sorted[:0], _NO_SLOTS
-        order = in_rounds(slots)
+        order = in_rounds(slots, PASSES)
         count = len(order)
+        self.excess += len(slots) - count
         if count > len(self._sorted):
             self._sorted = np.zeros((2 * count, ROW), np.uint8)
         lengths = lengths[order]
@@ -218,7 +224,8 @@ class SharedPort:
         inbox: Inbox, now: float,
     ) -> None:  # fmt: skip
         """Checks and handshakes."""
-        peers = strangers = 0
+        read = strangers = 0
+        peers: Counter[int] = Counter()
         verified = self.agent.verified
         handshakes: dict[int, int] = {}
         for row, lead in zip(rows.tolist(), first.tolist(), strict=True):
@@ -227,8 +234,9 @@ class SharedPort:
                 self.odd += 1
             elif lead <= 3:
                 if slot != _NOBODY:
-                    peers += 1
-                    heard = peers <= PEERS_READ
+                    peers[slot] += 1
+                    heard = peers[slot] <= PEER_READ and read < PEERS_READ
+                    read += heard
                 else:
                     strangers += 1
                     heard = strangers <= STRANGERS_READ and self.agent.verified < verified + STRANGERS_VERIFIED
@@ -264,6 +272,9 @@ class SharedPort:
 
     def _hear_check(self, data: bytes, name: bytes, now: float) -> None:
         address = unpacked(name, self._family)
+        if self._plain.is_held(address, self._slot_of.get(name)):  # it can be forged, and a telephone never checks
+            self.agent.refused["taken"] += 1
+            return
         checked = self.agent.check(data, address, now)
         if checked is None:
             return
@@ -295,16 +306,16 @@ class SharedPort:
             self._outbox.errors += 1
 
 
-def in_rounds(slots: NDArray[np.intp]) -> NDArray[np.intp]:
-    """An order of positions, int (P,): rounds of ascending slots that hold every slot at most once, each slot's own in
-    the order in which they came."""
+def in_rounds(slots: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """An order of positions, int (P or fewer,): rounds of ascending slots that hold every slot at most once, each
+    slot's own in the order in which they came; so many rounds at the most."""
     order = np.argsort(slots, kind="stable")
     ascending = slots[order]
     again = ascending[1:] == ascending[:-1]
     if np.count_nonzero(again):
         begins = np.flatnonzero(np.concatenate([[True], ~again]))
         turn = np.arange(len(order)) - np.repeat(begins, np.diff(np.append(begins, len(order))))
-        order = order[np.argsort(turn, kind="stable")]
+        order = order[np.argsort(turn, kind="stable")][: np.count_nonzero(turn < most)]
     return order
 
 

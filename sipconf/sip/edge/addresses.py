@@ -63,20 +63,22 @@ class Addresses:
         """The address that this flow's peer should send to."""
         if self._advertise is not None and not self.is_local(flow.remote[0]):
             return self._advertise
-        local = normal_address(flow.local[0])
-        if local is not None and not ipaddress.ip_address(local).is_unspecified:
-            return local
-        return self._route(normal_address(flow.remote[0]) or flow.remote[0])
+        local, remote = normal_address(flow.local[0]), normal_address(flow.remote[0])
+        if local is not None:
+            ours = ipaddress.ip_address(local)
+            # By loopback a proxy of this machine has come, and its clients are elsewhere.
+            if not ours.is_unspecified and (not ours.is_loopback or _is_loopback(remote)):
+                return local
+        return self._route(remote or flow.remote[0])
 
     def candidates_for(self, flow: Flow) -> tuple[str, ...]:
-        """Every address at which a browser behind this flow may find our media, the most likely first (docs/adr/0017).
+        """Every address at which a browser behind this flow may find our media, the most likely first (docs/adr/0012).
 
         Its signalling may come by a proxy, so that its flow tells little: it gets the addresses of all interfaces, and
         `advertise`. To a peer outside our networks private ones are not told where there is a public one to tell.
         """
         near = self.is_local(flow.remote[0])
-        here = normal_address(flow.remote[0])
-        loopback = here is not None and ipaddress.ip_address(here).is_loopback
+        loopback = _is_loopback(normal_address(flow.remote[0]))
         found = [self.host_for(flow)]
         for address in interface_addresses():
             read = ipaddress.ip_address(address)
@@ -92,6 +94,10 @@ class Addresses:
         """The address and port of our Contact and Via towards this flow's peer. Over TLS it is the name that the peer
         asked for: were it an address, the peer could not come back, for our certificate does not speak for it."""
         return flow.called or self.host_for(flow), flow.local[1]
+
+
+def _is_loopback(host: str | None) -> bool:
+    return host is not None and ipaddress.ip_address(host).is_loopback
 
 
 def _source_address(host: str) -> str:

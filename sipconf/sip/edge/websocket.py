@@ -11,7 +11,7 @@ from collections.abc import Callable
 from itertools import count
 
 from sipconf.sip.edge.connection import CRLF
-from sipconf.sip.edge.sockets import keep_alive, plain_address
+from sipconf.sip.edge.sockets import keep_alive
 from sipconf.sip.edge.stream import Floor
 from sipconf.sip.flow import Address, Flow, network_of
 from sipconf.sip.websocket_frames import CloseCode, Frame, FrameFault, FrameReader, Opcode, closing, message, written
@@ -220,12 +220,12 @@ class WebSocketCarrier:
     def __len__(self) -> int:
         return len(self._peers)
 
-    def accept(self, transport: asyncio.Transport, remote: Address, local: tuple) -> WebSocketPeer | None:
+    def accept(self, transport: asyncio.Transport, remote: Address, local: Address) -> WebSocketPeer | None:
         """A client whose handshake was good; None where there is no room for it. remote: the client's own address,
-        where a proxy is in between with the port of the proxy; local: ours, as the socket names it."""
+        where a proxy is in between with the port of the proxy; local: ours, as that client can reach it."""
         if self._stopped:
             return None
-        flow = Flow(self._name, remote, plain_address(local), next(self._numbers))
+        flow = Flow(self._name, remote, local, next(self._numbers))
         peer = WebSocketPeer(self, transport, flow)
         if not self.floor.crowd.enter(peer, shaking=False):
             self.count("connections_full")

@@ -27,6 +27,7 @@ export const TEXTS = {
     refused: 'That code is not right. Key it again and press #',
     waiting: 'You hear music until the administrator arrives.',
     talking: 'You are in the conference.',
+    leaving: 'The call is ending.',
     unsteady: 'The connection is unsteady…',
     again: (seconds) => `The connection was lost. Trying again in ${seconds} s…`,
   },
