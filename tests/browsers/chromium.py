@@ -10,7 +10,7 @@ import http.server
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -110,12 +110,12 @@ def website(folder: Path) -> Iterator[str]:
 class WebPhone:
     """A page that is a telephone: its functions are those of the page's `phone`."""
 
-    def __init__(self, page: Page, url: str) -> None:
+    def __init__(self, page: Page, url: str, say: Callable[[str], None] = print) -> None:
         self.page, self.url = page, url
         self.errors: list[str] = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        # Shown where a test fails: the SIP of it.
-        page.on("console", lambda message: print(message.text))
+        # Its SIP, which pytest shows where a test fails.
+        page.on("console", lambda message: say(message.text))
         page.goto(url)
         page.wait_for_function("window.phone !== undefined")
 
