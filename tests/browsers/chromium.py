@@ -10,7 +10,7 @@ import http.server
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,9 @@ QUIET = (
     # No name is looked up, whatever a page or the browser itself would like: a test sends nothing out.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
-SOUND = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
-         "--autoplay-policy=no-user-gesture-required")
+SOUND = ("--use-fake-device-for-media-stream", "--autoplay-policy=no-user-gesture-required")
+GRANTED = ("--use-fake-ui-for-media-stream",)
+"""Every page may use the microphone without being asked; one that may is also told the machine's addresses."""
 LOOPBACK = ("--allow-loopback-in-peer-connection",)
 
 
@@ -63,14 +64,16 @@ def pin(authority: Path) -> str:
 
 
 @contextmanager
-def browsing(folder: Path, *options: str) -> Iterator[Browser]:
-    """One browser process, its profile empty, the voice of MICROPHONE_HZ at its microphone."""
+def browsing(folder: Path, *options: str, granted: bool = True) -> Iterator[Browser]:
+    """One browser process, its profile empty, the voice of MICROPHONE_HZ at its microphone, which pages may use where
+    that is granted."""
     program = chromium()
     microphone = write_wav(folder / "microphone.wav", voice(MICROPHONE_HZ, 20.0, RATE), RATE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=program, chromium_sandbox=False,
-            args=[*QUIET, *SOUND, *LOOPBACK, f"--use-file-for-fake-audio-capture={microphone}", *options])
+            args=[*QUIET, *SOUND, *LOOPBACK, *(GRANTED if granted else ()),
+                  f"--use-file-for-fake-audio-capture={microphone}", *options])
         try:
             yield browser
         finally:
@@ -107,12 +110,12 @@ def website(folder: Path) -> Iterator[str]:
 class WebPhone:
     """A page that is a telephone: its functions are those of the page's `phone`."""
 
-    def __init__(self, page: Page, url: str) -> None:
+    def __init__(self, page: Page, url: str, say: Callable[[str], None] = print) -> None:
         self.page, self.url = page, url
         self.errors: list[str] = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        # Shown where a test fails: the SIP of it.
-        page.on("console", lambda message: print(message.text))
+        # Its SIP, which pytest shows where a test fails.
+        page.on("console", lambda message: say(message.text))
         page.goto(url)
         page.wait_for_function("window.phone !== undefined")
 

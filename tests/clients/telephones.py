@@ -45,6 +45,16 @@ def free_port() -> int:
         return port
 
 
+def has_a_route() -> bool:
+    """Does this machine have a default route? Nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return False
+    return True
+
+
 def wait_for(what: str, condition: Callable[[], object], patience: float = PATIENCE) -> object:
     """Poll until condition() is true and return its value; fail the test with `what` when patience ends."""
     deadline = time.monotonic() + patience

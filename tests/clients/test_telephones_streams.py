@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import Server
-from tests.clients.telephones import Baresip, Linphone, Telephone, free_port, in_use, wait_for
+from tests.clients.telephones import Baresip, Linphone, Telephone, free_port, has_a_route, in_use, wait_for
 from tests.clients.test_telephones import FIRST, SECOND, TALK, hears, hears_not
 from tests.sim.certificates import SERVED, Authority
 
@@ -33,16 +33,6 @@ class SecureServer(Server):
         with socket.create_connection(("127.0.0.1", self.tls), timeout=5) as plain:
             with context.wrap_socket(plain, server_hostname=SERVED) as secure:
                 return str((secure.getpeercert() or {})["serialNumber"])
-
-
-def has_a_route() -> bool:
-    """Does this machine have a default route? Nothing is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return False
-    return True
 
 
 needs_a_route = pytest.mark.skipif(

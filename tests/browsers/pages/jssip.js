@@ -118,6 +118,10 @@ class Phone {
     this.session?.terminate();
   }
 
+  offer() {
+    return this.session.connection.localDescription.sdp;
+  }
+
   state() {
     return { ...this.call, ...ear.marks };
   }
