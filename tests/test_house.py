@@ -15,7 +15,7 @@ FLOORS: list[set[str]] = [
     {"__main__"},
     {"cli"},
     {"app", "softphone", "shell"},
-    {"operations", "listeners", "capacity", "repertoire"},
+    {"operations", "listeners", "capacity", "repertoire", "dial_plan"},
     {"web", "welcome"},
     {"meters"},
     {"switchboard", "reload", "config_template"},

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from sipconf.app import password_from
+from sipconf.dial_plan import password_from
 from sipconf.softphone import WishError, check_record, keys_of, target_of
 
 

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sipconf.app import directory_of
 from sipconf.conference import events
 from sipconf.conference.commands import HangUp
 from sipconf.conference.lockouts import MemoryLockoutStore
 from sipconf.conference.service import ConferenceService, ConferenceSettings
 from sipconf.config import Config
+from sipconf.dial_plan import directory_of
 from sipconf.metrics import Metrics
 from sipconf.reload import Change, Reloader
 from sipconf.web.events import EventFeed
