@@ -24,6 +24,7 @@ from sipconf.capacity import raise_file_limit, room_for_calls, worker_settings, 
 from sipconf.clock import SYSTEM_CLOCK
 from sipconf.conference.service import ConferenceService, ConferenceSettings
 from sipconf.config import Config, load
+from sipconf.dial_plan import directory_of, password_from, peers_of, trunks_of
 from sipconf.listeners import keeper_of, stream_limits, visitor_limits, web_listeners, websocket_carriers
 from sipconf.media import workers
 from sipconf.media.handshakes import Handshakes
