@@ -186,10 +186,11 @@ def test_a_microphone_that_is_gone_keeps_the_call_but_makes_no_other(visitor) ->
     vera.page.add_init_script(LOSABLE)
     vera.open("/join/2001").join("Vera")
     vera.reads("state", "Key the access code")
-    vera.page.evaluate(UNPLUG)
-    vera.reads("notice", "The microphone is gone")
     vera.type("4321#")
     vera.reads("title", "Weekly stand-up")
+    vera.page.evaluate(UNPLUG)
+    vera.reads("notice", "The microphone is gone")
+    assert vera.people() == ["Vera"]
     vera.page.evaluate(LOSE)
     vera.reads("notice", "No microphone was found")
     vera.page.wait_for_selector("#join:focus")
