@@ -45,7 +45,7 @@ def test_nothing_comes_from_elsewhere_and_nothing_needs_more_than_the_policy_all
     page = SOURCES["index.html"]
     assert not re.search(r"\sstyle=|\son\w+=|<style|<script(?! type=\"module\" src=\"/static/join/)", page)
     assert set(re.findall(r'(?:src|href)="([^"]+)"', page)) == {f"/static/join/{name}" for name in (
-        "icon.svg", "join.css", "page.js")}
+        "icon.svg", "join.css", "call.css", "page.js")}
     for name, text in SCRIPTS.items():
         assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|new Function", text), name
         assert set(re.findall(r"from '\./([\w.]+)'", text)) <= SOURCES.keys()
