@@ -220,10 +220,10 @@ class Switchboard:
     def _leg_failed(self, line: Line, event: media.LegFailed, now: float) -> None:
         if line.opened:
             line.opened = False
-            self._no_media(line, event.reason, now)
+            self._no_media(line, event.reason, now, logging.INFO if event.by_peer else logging.WARNING)
 
-    def _no_media(self, line: Line, reason: str, now: float) -> None:
-        log.warning("no media for a call: %s", reason, extra={"call": line.call_id})
+    def _no_media(self, line: Line, reason: str, now: float, level: int = logging.WARNING) -> None:
+        log.log(level, "no media for a call: %s", reason, extra={"call": line.call_id})
         if line.stage is Stage.CALLING:
             self._outgoing.no_leg(line, reason, now)
             return

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sipconf.conference.directory import ConferenceSpec
+from sipconf.media import protocol as media
 from tests.sim.house import NUMBER, TRUNK_HOST, House
 
 ROOM = ConferenceSpec("Open", "2001")
@@ -22,6 +23,23 @@ def over(caplog: pytest.LogCaptureFixture) -> list[str]:
     assert not any(code in caplog.text for code in CODES)
     caplog.clear()
     return [re.sub(r" [0-9]+\.[0-9] s", " N s", text) for text in told]
+
+
+@pytest.mark.parametrize(("by_peer", "level"), [(True, logging.INFO), (False, logging.WARNING)])
+def test_a_browser_that_goes_in_order_is_nothing_to_be_warned_of(
+    by_peer: bool, level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with House(ROOM) as house:
+        phone = house.phone("101")
+        house.dial(phone, "2001")
+        house.run(0.5)
+        (line,) = house.switchboard.lines
+        house.switchboard.receive_media([media.LegFailed(line.leg, "that is how it ended", by_peer)], house.now)
+        house.run(0.1)
+        assert not phone.in_call
+        (record,) = [each for each in caplog.records if each.getMessage().startswith("no media")]
+        assert record.levelno == level
 
 
 def test_every_end_of_a_call_is_logged_with_its_reason_and_never_a_code(caplog: pytest.LogCaptureFixture) -> None:

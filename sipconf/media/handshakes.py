@@ -267,7 +267,7 @@ class Handshakes:
             self.completed += 1
             self._workers.send(protocol.SecureLeg(number, protocol.SrtpKeys(*handshake.keys)))
         if handshake.closed:
-            self._fail(number, "the peer has ended its DTLS association")
+            self._fail(number, "the peer has ended its DTLS association", by_peer=True)
 
     def _end_handshake(self, leg: _Leg) -> None:
         """It is not under way any more."""
@@ -276,14 +276,14 @@ class Handshakes:
             self._under_way += Counter()  # without the hosts that have none
             leg.begun_with = None
 
-    def _fail(self, number: int, reason: str) -> None:
+    def _fail(self, number: int, reason: str, *, by_peer: bool = False) -> None:
         """Without keys a leg is of no use. The worker does not know yet, the switchboard sends no CloseLeg any more."""
         if number not in self._legs:
             return
         self.failed += number in self._pending
         self._forget(number)
         self._workers.send(protocol.CloseLeg(number))
-        self._events.append(protocol.LegFailed(number, reason))
+        self._events.append(protocol.LegFailed(number, reason, by_peer))
 
     def _forget(self, number: int) -> None:
         """A leg is gone, or is none of WebRTC; its peer is told."""

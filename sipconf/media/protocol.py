@@ -194,10 +194,11 @@ class LegOpened:
 
 @dataclass(frozen=True, slots=True)
 class LegFailed:
-    """No port, no room: the call cannot be served (503)."""
+    """No port, no room: the call cannot be served (503). by_peer: nothing is wrong, the peer has taken its leave."""
 
     leg: int
     reason: str
+    by_peer: bool = False
 
 
 @dataclass(frozen=True, slots=True)

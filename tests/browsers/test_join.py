@@ -31,6 +31,20 @@ LEVEL = """(frequency) => {
 UNTRUE = "Object.defineProperty(window, 'isSecureContext', { value: false });"
 DENIED = "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('no', 'NotAllowedError'); };"
 
+LOSABLE = """
+const Peer = window.RTCPeerConnection;
+window.RTCPeerConnection = class extends Peer { constructor(...words) { super(...words); window.peer = this; } };
+const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async (wishes) => {
+  if (window.unplugged) throw new DOMException('no', 'NotFoundError');
+  return window.microphone = await ask(wishes);
+};"""
+LOSE = """() => {
+  Object.defineProperty(peer, 'connectionState', { value: 'failed' });
+  peer.dispatchEvent(new Event('connectionstatechange'));
+}"""
+UNPLUG = "() => { window.unplugged = true; microphone.getAudioTracks()[0].dispatchEvent(new Event('ended')); }"
+
 
 class Visitor:
     """A page that joins, as a person sees it."""
@@ -151,3 +165,32 @@ def test_what_is_missing_is_said(visitor, script: str, words: str) -> None:
     if script is DENIED:
         vera.join("Vera")
     vera.reads("notice", words)
+
+
+def test_a_connection_that_is_lost_is_made_again(visitor) -> None:
+    vera = visitor()
+    vera.page.add_init_script(LOSABLE)
+    vera.open("/join/2001").join("Vera")
+    vera.reads("state", "Key the access code")
+    vera.type("m")
+    vera.page.evaluate(LOSE)
+    vera.reads("state", "The connection was lost")
+    vera.reads("state", "Key the access code")
+    assert vera.text("own-word") == "You are muted"
+    vera.type("4321#")
+    vera.reads("title", "Weekly stand-up")
+
+
+def test_a_microphone_that_is_gone_keeps_the_call_but_makes_no_other(visitor) -> None:
+    vera = visitor()
+    vera.page.add_init_script(LOSABLE)
+    vera.open("/join/2001").join("Vera")
+    vera.reads("state", "Key the access code")
+    vera.type("4321#")
+    vera.reads("title", "Weekly stand-up")
+    vera.page.evaluate(UNPLUG)
+    vera.reads("notice", "The microphone is gone")
+    assert vera.people() == ["Vera"]
+    vera.page.evaluate(LOSE)
+    vera.reads("notice", "No microphone was found")
+    vera.page.wait_for_selector("#join:focus")

@@ -291,7 +291,7 @@ def test_the_peers_farewell_ends_the_leg() -> None:
     browser = joined(front, 1)
     browser.dtls.close()
     browser.talk()
-    assert front.failures() == {1: "the peer has ended its DTLS association"}
+    assert front.events[-1:] == [protocol.LegFailed(1, "the peer has ended its DTLS association", by_peer=True)]
     assert front.worker.sent[-1] == protocol.CloseLeg(1) and front.media.failed == 0
 
 

@@ -114,7 +114,8 @@ async def test_a_peer_connection_and_a_browser_hear_each_other(setup: str, monke
             assert loudness(other.sound()[-ENOUGH // 2 * SAMPLES :], PITCH, RATE) > 1500
             await connection.close()
             await tick(lambda: bool(told_failures(told)))
-            assert told_failures(told) == [protocol.LegFailed(LEG, "the peer has ended its DTLS association")]
+            assert told_failures(told) == [
+                protocol.LegFailed(LEG, "the peer has ended its DTLS association", by_peer=True)]
     finally:
         await connection.close()
         rig.close()

@@ -2,12 +2,15 @@
 element that is named is there, and every colour can be read. What the page does is in browsers/test_join."""
 
 import re
+from pathlib import Path
 
 import pytest
 
+import sipconf
 from sipconf.web.join import pages
 
 SOURCES = {name: page.body.decode() for name, page in pages().items()}
+SERVER = Path(sipconf.__file__).parent
 SCRIPTS = {name: text for name, text in SOURCES.items() if name.endswith(".js")}
 TEXT_CONTRAST, SIGN_CONTRAST = 4.5, 3.0  # WCAG 2.2, sections 1.4.3 and 1.4.11, level AA
 TEXTS = [("text", "card"), ("text", "sunk"), ("text", "soft"), ("text", "warn-ground"), ("quiet", "card"),
@@ -42,10 +45,20 @@ def test_nothing_comes_from_elsewhere_and_nothing_needs_more_than_the_policy_all
     page = SOURCES["index.html"]
     assert not re.search(r"\sstyle=|\son\w+=|<style|<script(?! type=\"module\" src=\"/static/join/)", page)
     assert set(re.findall(r'(?:src|href)="([^"]+)"', page)) == {f"/static/join/{name}" for name in (
-        "icon.svg", "join.css", "page.js")}
+        "icon.svg", "join.css", "call.css", "page.js")}
     for name, text in SCRIPTS.items():
         assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|new Function", text), name
         assert set(re.findall(r"from '\./([\w.]+)'", text)) <= SOURCES.keys()
+
+
+def test_reasons_are_the_servers_words() -> None:
+    """What the page says better is known to it by the server's own words for it."""
+    reasons = SOURCES["texts.js"].split("    reasons: {")[1].split("    },")[0]
+    said = "".join(path.read_text() for path in SERVER.rglob("*.py"))
+    known = re.findall(r"^      '([^']+)':", reasons, re.MULTILINE)
+    assert known
+    for reason in known:
+        assert f'"{reason}"' in said, reason
 
 
 def test_every_element_and_word_that_is_named_is_there() -> None:

@@ -18,6 +18,7 @@ const callMeter = new mic.Meter(at('level'));
 
 let call = null;
 let stream = null;
+let muted = false;
 let own = { id: '', state: '', muted: false, guard: null };
 let keyed = 0;
 let attempts = 0;
@@ -69,7 +70,9 @@ async function openMicrophone() {
     return false;
   }
   notice(null);
-  stream.getAudioTracks()[0].addEventListener('ended', microphoneGone);
+  const [track] = stream.getAudioTracks();
+  track.enabled = !muted;
+  track.addEventListener('ended', microphoneGone);
   await listMicrophones();
   return true;
 }
@@ -195,13 +198,12 @@ function openKeypad(open) {
 }
 
 function mute() {
-  const [track] = stream?.getAudioTracks() ?? [];
-  if (track) track.enabled = !track.enabled;
+  muted = !muted;
+  for (const track of stream?.getAudioTracks() ?? []) track.enabled = !muted;
   showMuted();
 }
 
 function showMuted() {
-  const muted = stream?.getAudioTracks()[0]?.enabled === false;
   at('mute').setAttribute('aria-pressed', String(muted));
   at('mute-word').textContent = muted ? TEXTS.unmute : TEXTS.mute;
   at('own-word').textContent = own.muted ? TEXTS.mutedByAdministrator
@@ -210,26 +212,25 @@ function showMuted() {
 }
 
 async function microphoneGone() {
-  stream = null;
-  if (!call) {
-    closeMicrophone();
-    return;
-  }
-  const muted = at('mute').getAttribute('aria-pressed') === 'true';
-  if (!await openMicrophone()) {
-    callMeter.stop();
+  closeMicrophone();
+  const current = call;
+  if (!current) return;
+  const opened = await openMicrophone();
+  if (call !== current) { // it ended meanwhile
+    if (!call) closeMicrophone();
+  } else if (opened) {
+    await call.use(stream);
+    callMeter.show(stream);
+  } else {
     notice(TEXTS.notices.microphoneGone);
-    return;
   }
-  stream.getAudioTracks()[0].enabled = !muted;
-  await call.use(stream);
-  callMeter.show(stream);
 }
 
 // --- its end --------------------------------------------------------------------------------------------------------
 function finish() {
   clearTimeout(retry);
   call = null;
+  muted = false;
   at('voices').srcObject = null;
   at('sound').hidden = true;
   closeMicrophone();
@@ -250,13 +251,27 @@ function failed({ notice: name, detail, seconds, lost }) {
     say(TEXTS.states.again(wait));
     at('people-part').hidden = true;
     openKeypad(false);
-    retry = setTimeout(begin, wait * 1000);
+    retry = setTimeout(tryAgain, wait * 1000);
     return;
   }
   finish();
   notice(name === 'refused' ? TEXTS.notices.refused(detail, seconds) : TEXTS.notices[name]);
   show('join');
   at('join').focus();
+}
+
+async function tryAgain() {
+  const lost = call;
+  const opened = await openMicrophone(); // it may have gone too
+  if (call !== lost) {
+    closeMicrophone(); // hung up meanwhile
+  } else if (opened) {
+    begin();
+  } else {
+    finish();
+    show('join');
+    at('join').focus();
+  }
 }
 
 function hangUp() {

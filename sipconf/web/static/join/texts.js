@@ -20,7 +20,6 @@ export const TEXTS = {
   // --- during the call
   conference: (name, extension) => name || `Conference ${extension}`,
   states: {
-    asking: 'Your browser asks whether this page may use the microphone.',
     calling: 'Calling…',
     connecting: 'Connecting…',
     prompting: 'Key the access code and press #',
