@@ -215,7 +215,7 @@ conference = "2001"
 # directory = "recordings"
 
 # [limits]
-# max_calls = 5000
+# max_calls = 5000                             # of them at most 80 % by visitors of the join page
 # max_connections = 4096                       # of SIP over TCP, TLS and WebSockets, those of peers
 # max_connections_per_source = 512             # raise it where more telephones than that share one address
 """

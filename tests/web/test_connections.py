@@ -93,3 +93,31 @@ async def test_behind_a_proxy_are_many(tmp_path: Path) -> None:
     async with serving(tmp_path, crowd, 'trusted_proxies = ["127.0.0.1"]') as connect:
         for stream in [await connect(EVENTS) for _ in range(5)]:
             assert await answered(stream)
+
+
+async def test_a_connection_that_is_taken_over_is_counted_by_who_took_it(tmp_path: Path) -> None:
+    crowd = Crowd(1, 1, handshakes=0)
+    async with serving(tmp_path, crowd) as connect:
+        stream = await connect()
+        (connection,) = crowd._all.guests
+        taken = Taken()
+        connection.set_parser(taken)
+        assert not len(crowd)
+        stream[1].write(b"frames")
+        assert await answered(await connect(HEALTH))
+        assert taken.data == b"frames" and len(crowd) == 1
+        stream[1].transport.abort()
+        await settled(crowd)
+        assert len(crowd) == 1, "the other's place"
+
+
+class Taken:
+    """Who takes a connection over."""
+
+    data = b""
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        self.data += data
+        return False, b""
+
+    def feed_eof(self) -> None: ...
