@@ -11,7 +11,7 @@ run: $(VENV)/run.stamp
 	$(BIN)/sipconf serve --config $(CONFIG)
 
 test: $(VENV)/test.stamp clients lint
-	$(BIN)/pytest -rs
+	sh tools/run_tests.sh $(BIN)/pytest
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check sipconf tests benchmarks assets

@@ -93,7 +93,7 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.sip, self.http = free_port(), free_port()
-        first_rtp = 20000 + os.getpid() % 50 * 400
+        first_rtp = 20000 + os.getpid() % 20 * 400  # below those that tests beside these bind
         self.config = folder / "conferences.toml"
         self.config.write_text(CONFIGURATION.format(
             sip=self.sip, http=self.http, first_rtp=first_rtp, last_rtp=first_rtp + 399, password=PASSWORD,
