@@ -186,7 +186,7 @@ def test_every_phones_plain_offer_gets_an_answer(row: Row) -> None:
     if message.content_type != "application/sdp" or isinstance(message, Request) is False:
         return
     if "SAVP" in row.fields:
-        with pytest.raises(OfferError, match="SRTP keys are taken over TLS only"):
+        with pytest.raises(OfferError, match="SRTP keys are taken over TLS only|SAVPF is not supported"):
             choose(message.body, Capabilities((Format("PCMU", 8000, 0),)))
         return
     agreed = choose(message.body, CAPABILITIES)
