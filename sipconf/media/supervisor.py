@@ -33,6 +33,16 @@ BIRTH_TIMEOUT = 15.0
 EVENTS_PER_READ = 4096
 
 _SINGLE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_ONE_HEAP = {
+    "PYTHONMALLOC": "malloc",
+    "GLIBC_TUNABLES": ":".join((
+        "glibc.malloc.hugetlb=1",
+        f"glibc.malloc.mmap_threshold={32 << 20}",  # the most that glibc takes
+        f"glibc.malloc.trim_threshold={256 << 20}",
+    )),
+}  # fmt: skip
+"""Everything a worker keeps is in one heap, of huge pages where the system lets a program ask for them, and nothing of
+it is given back between two ticks (docs/adr/0013)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +76,9 @@ class WorkerSettings:
 
 
 def worker_environment() -> dict[str, str]:
-    """Our environment, with the linear algebra libraries held to one thread: theirs would fight over the tick."""
-    return {**os.environ, **dict.fromkeys(_SINGLE_THREAD, "1")}
+    """Our environment, with the linear algebra libraries held to one thread, theirs would fight over the tick, and the
+    memory arranged for a tick that finds it cold. Whoever says something else about memory is obeyed."""
+    return {**_ONE_HEAP, **os.environ, **dict.fromkeys(_SINGLE_THREAD, "1")}
 
 
 class MediaSupervisor:

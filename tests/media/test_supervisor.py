@@ -135,3 +135,30 @@ async def test_the_workers_log_lines_are_of_the_servers_format(capfd: pytest.Cap
     (line,) = [text for text in capfd.readouterr().err.splitlines() if "there-is-no-such-folder" in text]
     entry = json.loads(line)
     assert entry["level"] == "error" and "no such folder of sounds" in entry["message"]
+
+
+def heap_flags(pid: int | None) -> list[str]:
+    """What the kernel has been told of a process's heap (proc_pid_smaps(5), VmFlags)."""
+    heap = Path(f"/proc/{pid}/smaps").read_text().partition("[heap]")[2]
+    return heap.partition("VmFlags:")[2].splitlines()[0].split()
+
+
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.skipif(
+    not HUGE_PAGES.exists() or "[madvise]" not in HUGE_PAGES.read_text(),
+    reason="huge pages are not there for the asking: all have them, or nobody",
+)
+async def test_a_worker_asks_for_huge_pages_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    front = Front()
+    await front.media.start()
+    flags = heap_flags(front.media.pid)
+    await front.media.stop()
+    assert "hg" in flags
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=0")
+    front = Front()
+    await front.media.start()
+    flags = heap_flags(front.media.pid)
+    await front.media.stop()
+    assert "hg" not in flags
