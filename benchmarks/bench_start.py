@@ -22,7 +22,7 @@ CONFIGURATION = """
 [sip]
 listen = ["udp://127.0.0.1:{sip}", "tcp://127.0.0.1:{sip}"]
 [rtp]
-ports = "42000-42999"
+ports = "20000-20999"
 [http]
 listen = "127.0.0.1:{http}"
 admin_password = "only for this benchmark"
@@ -65,7 +65,9 @@ def _start_seconds(folder: Path) -> float:
         return time.perf_counter() - began
     finally:
         process.terminate()
-        process.communicate()
+        _, said = process.communicate()
+        if process.returncode > 0:  # it ended by itself
+            print(said.decode(), file=sys.stderr)
 
 
 def _floor_seconds() -> float:

@@ -4,7 +4,6 @@ The legs' reports come in as few groups as a tick can carry, each one gather of 
 process that reads them costs more than writing them. Not here: RTCP (rtp.rtcp).
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -33,7 +32,8 @@ class Watch:
     ) -> None:  # fmt: skip
         self._legs, self._streams, self._banks = legs, streams, banks
         self._silence_timeout, self._capacity = silence_timeout, capacity
-        self._counts, self._counted = counts, Counter[str]()
+        self._counts: Callable[[], dict[str, int]] = counts
+        self._counted: dict[str, int] = {}
         self._ticks = 0
         self._late = 0
         self._skipped = 0
@@ -71,12 +71,12 @@ class Watch:
 
     def _plane_report(self) -> Event:
         ticks = TICKS_PER_SECOND if self._ticks else 0
-        counted = Counter(self._counts(), malformed=sum(bank.malformed for bank in self._banks))
+        counted = {**self._counts(), "malformed": sum([bank.malformed for bank in self._banks])}
+        before, self._counted = self._counted, counted
         report = protocol.PlaneReport(
             len(self._legs), ticks, self._late, self._skipped, round(self._busy / max(1, ticks) * 1e3, 3),
-            self._capacity, **(counted - self._counted),
+            self._capacity, **{name: count - before.get(name, 0) for name, count in counted.items()},
         )  # fmt: skip
-        self._counted = counted
         self._late, self._skipped, self._busy = 0, 0, 0.0
         return report
 

@@ -140,14 +140,20 @@ class Levels:
 
 
 def _third_smallest(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Along the first axis. A partition along an axis of so few takes ten times as long."""
-    first, second = np.minimum(values[0], values[1]), np.maximum(values[0], values[1])
-    third = np.full_like(first, np.inf)
-    larger, largest = np.empty_like(first), np.empty_like(first)
-    for value in values[2:]:
-        np.maximum(first, value, out=larger)
-        np.minimum(first, value, out=first)
-        np.maximum(second, larger, out=largest)
-        np.minimum(second, larger, out=second)
-        np.minimum(third, largest, out=third)
-    return third
+    """Of BLOCKS values along the first axis: four threes are sorted, then two and two made one. A partition of so
+    few takes ten times as long, and each operation on the way costs the same, however few rows there are."""
+    three = _sorted(values.reshape(3, 4, *values.shape[1:]))
+    # Of two sorted threes, the one against the other backwards, the smaller ones are the three smallest of all six.
+    three = _sorted(np.minimum(three[:, :2], three[::-1, 2:]))
+    return np.maximum.reduce(np.minimum(three[:, 0], three[::-1, 1]))
+
+
+def _sorted(three: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Along the first axis, of which there are three."""
+    answer = np.empty_like(three)
+    smaller, larger = np.minimum(three[0], three[1]), np.maximum(three[0], three[1])
+    np.maximum(larger, three[2], out=answer[2])
+    np.minimum(larger, three[2], out=larger)
+    np.minimum(smaller, larger, out=answer[0])
+    np.maximum(smaller, larger, out=answer[1])
+    return answer

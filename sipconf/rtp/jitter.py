@@ -21,6 +21,8 @@ from sipconf.rtp.playout import MAX_DELAY_MS
 from sipconf.rtp.ring import MAX_PACKET, JitterRing, Moves
 
 _FIRST_AND_SECOND = np.arange(FRAME)
+_PAIR = f"V{FRAME * 8}"
+"""Both stamps of a frame as one item, to be written at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,8 @@ class JitterBank(JitterRing[NDArray[np.uint8]]):
         frames = self._halves_each // FRAME * capacity
         self._ring = np.full((frames + 1, self.format.frame_bytes), self.format.silence, np.uint8)
         self._stamps = np.full(self._halves_each * capacity, -1, np.int64)
-        self._second_stamps = self._stamps[1:]
         self._stamp_pairs = self._stamps.reshape(-1, FRAME)
+        self._stamps_together = self._stamps.view(_PAIR)
         self._codes = np.zeros((capacity, self.format.frame_bytes), np.uint8)
         self._filled = np.zeros((capacity, FRAME), np.uint8)
         self._halves = self._ring.view(self._half).reshape(-1)
@@ -76,7 +78,7 @@ class JitterBank(JitterRing[NDArray[np.uint8]]):
         places = self.playout.place_next(gapless(rows) if ascending else rows, len(rows))
         if places is None:
             return False
-        self._put_frames(self._at(rows, places), places, lines, HEADER_BYTES, block)
+        self._put_frames(self._frame_at(rows, places), places, lines, HEADER_BYTES, block)
         return True
 
     def put(self, rows: NDArray[np.intp], batch: Batch, block: NDArray[np.uint8]) -> None:
@@ -140,7 +142,7 @@ class JitterBank(JitterRing[NDArray[np.uint8]]):
         """Packets of so many halves each, in these lines of the block, that begin on a half and are not late."""
         first = self._at(rows, places)
         if halves == FRAME and not np.count_nonzero(first & 1):
-            self._put_frames(first, places, lines, offset, block)
+            self._put_frames(first >> 1, places, lines, offset, block)
             return
         for k in range(halves):
             at = self._at(rows, places + k)
@@ -151,18 +153,16 @@ class JitterBank(JitterRing[NDArray[np.uint8]]):
 
     def _put_frames(
         self,
-        first: NDArray[np.int64],
+        frames: NDArray[np.int64],
         places: NDArray[np.int64],
         lines: slice | NDArray[np.intp],
         offset: int,
         block: NDArray[np.uint8],
     ) -> None:
-        """Whole frames of the ring, whose first halves belong `first` in it: one copy for both halves."""
-        self._stamps[first] = places
-        self._second_stamps[first] = places + 1
-        first >>= 1
+        """Whole frames of the ring, which begin at these places: one copy for both halves."""
+        self._stamps_together[frames] = (places[:, None] + _FIRST_AND_SECOND).view(_PAIR)[:, 0]
         source = np.ndarray(len(block), self._frame, block, offset, (block.shape[1],))
-        self._frames[first] = source[lines]
+        self._frames[frames] = source[lines]
 
     def _at(self, rows: NDArray[np.intp], places: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where in the ring, counted in halves, these rows keep these halves of their time."""
@@ -220,7 +220,7 @@ class JitterBank(JitterRing[NDArray[np.uint8]]):
 
     def _frame_at(self, rows: NDArray[np.intp], play: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where in the ring, counted in frames, rows keep the frames that begin at these halves."""
-        frames = play // FRAME  # a row always plays a whole frame of the ring
+        frames = play >> 1  # a row always plays a whole frame of the ring
         frames &= self._halves_each // FRAME - 1
         frames *= self._capacity
         frames += rows

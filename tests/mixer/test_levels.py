@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 
-from sipconf.mixer.levels import CLICK_MS, FLOOR_CAP_DB, HANG_OVER_MS, Levels
+from sipconf.mixer.frame import db_to_power
+from sipconf.mixer.levels import (
+    ABOVE_FLOOR_DB,
+    ABOVE_NOISE_DB,
+    BLOCK,
+    BLOCKS,
+    CLICK_MS,
+    FLOOR_CAP_DB,
+    FLOOR_LEAST_DB,
+    HANG_OVER_MS,
+    Levels,
+)
 from sipconf.mixer.tones import modulated_tone
 
 
@@ -119,3 +130,27 @@ def test_rows_are_those_of_a_plain_loop():
                 floor = min(max(sorted(quietest[row])[2], full * 10**-6.8), full * 10**-3.8)
                 threshold[row] = min(max(sorted(loudest[row])[2] * 10**0.4, floor * 10**0.6), floor * 10**1.05)
         assert levels.talking.tolist() == [frame < each for each in until], frame
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_noise_is_the_third_quietest_of_the_last_blocks(seed):
+    """Against sorting, row by row."""
+    rng, levels = np.random.default_rng(seed), Levels()
+    for row in range(5):
+        levels.add(row)
+    blocks = [[] for _ in range(5)]
+    for _ in range(2 * BLOCKS):
+        block = rng.uniform(2.0, 300.0, (BLOCK, 5)).astype(np.float32)
+        for frame in block:
+            levels.hear(frame[:, None] * np.ones(160, np.float32))
+        power = block.astype(np.float64) ** 2
+        for row in range(5):
+            blocks[row].append((power[:, row].min(), power[:, row].max()))
+    for row in range(5):
+        last = blocks[row][-BLOCKS:]
+        floor, loudest = (sorted(values)[2] for values in zip(*last, strict=True))
+        floor = min(max(floor, db_to_power(FLOOR_LEAST_DB)), db_to_power(FLOOR_CAP_DB))
+        least, most = (floor * 10 ** (margin / 10) for margin in ABOVE_FLOOR_DB)
+        assert levels.floor[row] == pytest.approx(floor, rel=1e-5)
+        threshold = min(max(loudest * 10 ** (ABOVE_NOISE_DB / 10), least), most)
+        assert levels.threshold[row] == pytest.approx(threshold, rel=1e-5)

@@ -4,7 +4,6 @@ What is drained is in the clear and has passed its source's check; what is sent 
 sent at all. Without such legs it costs two comparisons a tick. Not here: sockets (ports, shared_port), ciphers (srtp).
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -194,13 +193,14 @@ class Carrier:
         """What went wrong since the beginning. strangers: datagrams to the shared port that are no leg's; excess: those
         over what one leg may bring; checks_refused; srtp_failures: packets forged, replayed or before their keys;
         send_errors: writes that the network refused."""
-        counts = Counter(self._ports.counts() if self._ports is not None else {}, srtp_failures=self._srtp.failures)
-        shared = self._shared
+        ports, shared = self._ports, self._shared
+        counts = {"send_errors": 0} if ports is None else ports.counts()
+        counts["srtp_failures"] = self._srtp.failures
         if shared is not None:
-            counts.update(
-                strangers=shared.strangers + shared.odd + shared.strange_handshakes, excess=shared.excess,
-                checks_refused=shared.agent.refused.total(), send_errors=shared.send_errors,
-            )  # fmt: skip
+            counts["strangers"] = shared.strangers + shared.odd + shared.strange_handshakes
+            counts["excess"] = shared.excess
+            counts["checks_refused"] = sum(shared.agent.refused.values())
+            counts["send_errors"] += shared.send_errors
         return counts
 
     # --- out ---------------------------------------------------------------------------------------------------------
