@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from pylibsrtp._binding import ffi, lib
 
-from benchmarks.load_generator import HEADER, HEADER_BYTES, LOOP_PACKETS, MULAW, SLOTS, processor_seconds, talk
+from benchmarks.load_generator import HEADER, HEADER_BYTES, MULAW, QUIET_PACKETS, SLOTS, processor_seconds, talk
 from benchmarks.opus_talk import Decoder, opus_loop
 from benchmarks.placement import settle
 from benchmarks.webrtc_peer import CERTIFICATE, MOST_OCTETS, Peer, handle
@@ -39,6 +39,8 @@ PAYLOAD_TYPE = {"PCMU": 0, "opus": 111}
 LEVEL_EXTENSION = 0xBEDE
 SPEAKING_DB, SILENT_DB = 20, 90
 """Levels that packets tell (RFC 6464), -dBov."""
+LEVEL_AT = 5
+"""Where in the extension: behind its profile, its length and the element's own octet."""
 
 Call = tuple[int, int, str, str, tuple[str, str]]
 """Where a leg calls: its number, the server's port, ufrag, password and fingerprint."""
@@ -56,6 +58,7 @@ class Generator:
         rng = np.random.default_rng(self.legs)
         self.peers = [Peer(f"127.9.{leg >> 8}.{leg & 255}") for leg in range(1, 1 + self.legs + plan.get("more", 0))]
         talking = self.legs if plan.get("talking") is None else plan["talking"]
+        self.silence = [b"\xff" * 160] if plan["codec"] == "PCMU" else opus_loop(None)
         self.loop = self._sounds(plan["codec"], talking, rng)
         self.rows = np.zeros((self.legs, ROW_BYTES), np.uint8)
         self.lengths = np.zeros(self.legs, np.int32)
@@ -83,9 +86,9 @@ class Generator:
         if codec == "PCMU":
             codes = talk(max(1, talking), rng)
             said = [[packet.tobytes() for packet in codes[leg]] for leg in range(talking)]
-            return said + [[b"\xff" * 160] * LOOP_PACKETS] * (self.legs - talking)
+            return said + [self.silence] * (self.legs - talking)
         voices = [opus_loop(voice) for voice in range(min(VOICES, max(1, talking)))]
-        return [voices[leg % len(voices)] if leg < talking else opus_loop(None) for leg in range(self.legs)]
+        return [voices[leg % len(voices)] if leg < talking else self.silence for leg in range(self.legs)]
 
     def _prepare(self, codec: str, level: int | None, talking: int, rng: np.random.Generator) -> None:
         """The parts of every packet that stay."""
@@ -95,11 +98,13 @@ class Generator:
         self.sequence = rng.integers(0, 2**15, self.legs)
         self.timestamp = rng.integers(0, 2**32, self.legs)
         self.payload_type, self.payload_at = PAYLOAD_TYPE[codec], HEADER_BYTES
+        self.told, self.tells = np.zeros(self.legs, np.uint8), False
         if level is not None:
             self.payload_at += 8
             words = self.rows[:, HEADER_BYTES : HEADER_BYTES + 8]
             words[:] = np.frombuffer(LEVEL_EXTENSION.to_bytes(2) + b"\0\1" + bytes((level << 4, 0, 0, 0)), np.uint8)
-            words[:, 5] = np.where(np.arange(self.legs) < talking, 0x80 | SPEAKING_DB, SILENT_DB)
+            self.told[:] = np.where(np.arange(self.legs) < talking, 0x80 | SPEAKING_DB, SILENT_DB)
+            self.tells = True
 
     def call(self, calls: list[Call]) -> None:
         """These legs call now."""
@@ -127,8 +132,11 @@ class Generator:
         headers["sequence"] = self.sequence[part] + packet & 0xFFFF
         headers["timestamp"] = self.timestamp[part] + packet * self.step & 0xFFFFFFFF
         headers["second"] = self.payload_type | (0x80 if packet == 0 else 0)
+        quiet = packet < QUIET_PACKETS
+        if self.tells:
+            self.rows[part, HEADER_BYTES + LEVEL_AT] = SILENT_DB if quiet else self.told[part]
         for leg in members:
-            said = self.loop[leg]
+            said = self.silence if quiet else self.loop[leg]
             payload = said[packet % len(said)]
             self._views[leg][self.payload_at : self.payload_at + len(payload)] = payload
             self.lengths[leg] = self.payload_at + len(payload)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -32,7 +32,6 @@ from sipconf.meters import MeteredAgent, Meters
 from sipconf.operations import ServerOperations, VisitorCalls
 from sipconf.reload import Change, Reloader
 from sipconf.repertoire import capabilities_of
-from sipconf.rtp.edge import dtls
 from sipconf.signalling import Signalling
 from sipconf.sip.agent import UserAgent
 from sipconf.sip.digest import Authenticator
@@ -52,6 +51,9 @@ from sipconf.web.events import EventFeed
 from sipconf.web.visitors import Visitors
 from sipconf.web_calls import WebCalls
 from sipconf.welcome import welcome
+
+if TYPE_CHECKING:
+    from sipconf.rtp.edge.dtls import DtlsCertificate
 
 log = logging.getLogger(__name__)
 
@@ -86,15 +88,15 @@ class House:
         self._resolver = Resolver()
         self._store = Store(config.store.path)
         self._build_signalling(config)
-        self._dtls = dtls.keep(Path(config.store.path).with_name("dtls.pem"))
         self._media = Handshakes(partial(workers.processes, worker_settings(config), workers_of(config)),
-                                 self._dtls.handshake, self._hear_media, self._loop)
+                                 lambda *terms: self._dtls.handshake(*terms), self._hear_media, self._loop)
         self._web_calls = WebCalls()
         self._visitors = Visitors(VisitorCalls(self._web_calls, self._conferences, self._act), visitor_limits(config))
         self._switchboard = Switchboard(
             Signalling(self._agent, self._web_calls), self._registrar, self._conferences, self._media,
             Settings(config.sip.domain, capabilities_of(config), self._addresses.host_for, peers_of(config),
-                     config.limits.max_calls, self._addresses.candidates_for, fingerprint=self._dtls.fingerprint,
+                     config.limits.max_calls, self._addresses.candidates_for,
+                     fingerprint=lambda: self._dtls.fingerprint(),
                      encrypted=config.sip.encryption == "required"), self._rng)
         self._meters = self._build_meters()
         self._endpoint = Endpoint(MeteredAgent(self._agent, self._meters.metrics), config.sip.listen, self._hear_sip,
@@ -154,7 +156,9 @@ class House:
     async def start(self) -> None:
         """Bind everything and start the media workers. Raises StartError."""
         raise_file_limit()
-        await asyncio.gather(self._media.start(), self._endpoint.start(), self._web.start())
+        # Nobody can call before the workers can be called upon, and browsers' calls be answered.
+        await asyncio.gather(self._media.start(), self._read_dtls())
+        await asyncio.gather(self._endpoint.start(), self._web.start())
         self._resolve_trunks()
         await asyncio.wait({self._resolving}, timeout=TRUNK_PATIENCE)
         self._tasks = [self._loop.create_task(self._reloader.watch(), name="watch the configuration"),
@@ -175,6 +179,12 @@ class House:
         room = room_for_calls(self._config, self._media.capacities)
         log.info("%s", room)
         print(welcome(self._config, self._path, here, self._own_password, names, room), flush=True)
+
+    async def _read_dtls(self) -> None:
+        """The certificate that browsers are shown. Its library takes a while to be imported: the workers start
+        meanwhile. Raises StartError."""
+        file = Path(self._config.store.path).with_name("dtls.pem")
+        self._dtls: DtlsCertificate = await asyncio.to_thread(keep_certificate, file)
 
     async def stop(self, why: str) -> None:
         """Say BYE to everyone, give their answers a moment, close everything."""
@@ -331,6 +341,13 @@ def check_media(config: Config) -> None:
         for name in load_sounds(config.prompts.directory).unknown:
             log.warning("%s: replaces no sound of ours; see sipconf/sounds for their names",
                         config.prompts.directory / name)
+
+
+def keep_certificate(file: Path) -> "DtlsCertificate":
+    """The certificate of this file, made where there is none. Raises StartError."""
+    from sipconf.rtp.edge import dtls  # a fifth of all that a start imports
+
+    return dtls.keep(file)
 
 
 def note_end(task: "asyncio.Task[Any]") -> None:

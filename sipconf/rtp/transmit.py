@@ -24,15 +24,16 @@ class Packets(Sequence[memoryview]):
     """Some rows of a buffer as the packets that stand there now: whoever sends them may keep what it has prepared for
     as long as it is passed the same object.
 
-    buffers: of all rows, whole; addresses: uint64, where they begin in memory; lengths: int64, octets that count behind
-    the first lead ones, which change from tick to tick if varies. rows: int (k,), which of them are meant.
+    block: uint8, of all rows, whole; buffers: the same row by row; addresses: uint64, where they begin in memory;
+    lengths: int64, octets that count behind the first lead ones, which change from tick to tick if varies. rows: int
+    (k,), which of them are meant.
     """
 
     def __init__(
-        self, buffers: Sequence[memoryview], addresses: NDArray[np.uint64], lengths: NDArray[np.int64],
-        rows: NDArray[np.intp], *, lead: int = 0, varies: bool = True,
+        self, block: NDArray[np.uint8], buffers: Sequence[memoryview], addresses: NDArray[np.uint64],
+        lengths: NDArray[np.int64], rows: NDArray[np.intp], *, lead: int = 0, varies: bool = True,
     ) -> None:  # fmt: skip
-        self._buffers, self._addresses, self._lengths = buffers, addresses, lengths
+        self._block, self._buffers, self._addresses, self._lengths = block, buffers, addresses, lengths
         self.rows, self._lead, self.varies = rows, lead, varies
 
     @property
@@ -48,7 +49,17 @@ class Packets(Sequence[memoryview]):
     def of(self, places: Sequence[int]) -> "Packets":
         """Those at some places among them."""
         rows = self.rows[np.array(places, np.intp)]
-        return Packets(self._buffers, self._addresses, self._lengths, rows, lead=self._lead, varies=self.varies)
+        return Packets(
+            self._block, self._buffers, self._addresses, self._lengths, rows, lead=self._lead, varies=self.varies
+        )  # fmt: skip
+
+    def copy_to(self, block: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Write them into the first k rows of block, uint8 (k or more, octets), what is behind them does not count. The
+        octets of each, (k,)."""
+        sizes = self.sizes
+        width = int(sizes.max(initial=0))
+        block[: len(sizes), :width] = self._block[self.rows, :width]
+        return sizes
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -139,7 +150,9 @@ class Sender:
 
     def packets_of(self, rows: NDArray[np.intp]) -> Packets:
         """The packets of these rows, int (k,), as they stand after each stamp, until the columns grow."""
-        return Packets(self._longest, self.addresses, self.lengths, rows, lead=HEADER_BYTES, varies=self._varies)
+        return Packets(
+            self.buffer, self._longest, self.addresses, self.lengths, rows, lead=HEADER_BYTES, varies=self._varies
+        )  # fmt: skip
 
     def payload(self, n: int) -> NDArray[np.uint8]:
         """Where the payloads of rows 0..n-1 belong, uint8 (n, frame_bytes), for an encoder to write them."""

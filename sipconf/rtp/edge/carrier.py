@@ -246,17 +246,14 @@ class Carrier:
         plan.shared = np.array([copied[row] for row in shared_rows], np.intp)
         own_rows = [row for row, slot in enumerate(copied) if slot not in self._on_shared]
         plan.own, plan.own_rows = [copied[row] for row in own_rows], np.array(own_rows, np.intp)
-        plan.own_packets = Packets(self._views, self._places, self._lines.lengths, plan.own_rows)
+        plan.own_packets = Packets(self._copies, self._views, self._places, self._lines.lengths, plan.own_rows)
         self._plans = [*self._plans[1 - _KNOWN_PLANS :], plan]
         return plan
 
     def _send_copies(self, plan: _Plan) -> None:
         """Encrypt copies of packets, for their own rows are the mixer's, and send them."""
-        lines, views = self._lines, self._views
-        sizes = list(map(len, plan.copied))
-        for view, packet, size in zip(views, plan.copied, sizes, strict=False):
-            view[:size] = packet
-        lines.lengths[: len(sizes)] = sizes
+        lines = self._lines
+        lines.lengths[: len(plan.copied)] = self._copy(plan.copied)
         whole = not plan.encrypted or self._srtp.protect(plan.encrypted, lines)
         shared, rows = plan.shared, plan.shared_rows
         if not whole:  # what could not be encrypted has no length and stays here
@@ -266,6 +263,14 @@ class Carrier:
             self._shared.send(shared, self._places[rows], lines.lengths[rows])
         if plan.own and self._ports is not None:
             self._send_own(plan)
+
+    def _copy(self, packets: Sequence[memoryview]) -> Sequence[int] | NDArray[np.int64]:
+        """Put packets into the first rows of the copies; the octets of each."""
+        if isinstance(packets, Packets):
+            return packets.copy_to(self._copies)
+        for view, packet in zip(self._views, packets, strict=False):
+            view[: len(packet)] = packet
+        return list(map(len, packets))
 
     def _send_own(self, plan: _Plan) -> None:
         assert self._ports is not None
