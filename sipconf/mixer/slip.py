@@ -34,8 +34,6 @@ HASTE = 0.1
 """Likeness that the longest lag is worth more than one of no length: fewer slips are heard less than many."""
 FAINT = 20.0
 """Samples at int16 scale: what is fainter looks like anything."""
-SEARCHES = 8
-"""Rows that are searched in one tick, those that have waited longest: about a tenth of a millisecond."""
 
 IDLE, LOSING, GAINING, GIVING = range(4)
 _LAGS = np.arange(SHORTEST, LONGEST + 1)
@@ -144,8 +142,6 @@ class Slipper:
         left: what there is still to slip."""
         begin, lag = np.zeros((2, len(rows)), np.int64)
         searched = np.flatnonzero(left)
-        if len(searched) > SEARCHES:
-            searched = searched[np.argsort(-self._waited[rows[searched]], kind="stable")[:SEARCHES]]
         if not len(searched):
             return begin, lag
         coarse = frame[searched].reshape(len(searched), -1, self._factor).mean(axis=2)

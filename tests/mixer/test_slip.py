@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.lines import roughness, voiced
-from sipconf.mixer.slip import FADE, FAINT, LONGEST, PLACES, SEARCHES, SHORTEST, Slipper, likeness
+from sipconf.mixer.slip import FADE, FAINT, LONGEST, PLACES, SHORTEST, Slipper, likeness
 
 ALL = np.array([0])
 
@@ -81,17 +81,3 @@ def test_a_row_that_nobody_hears_lets_go_of_what_it_holds() -> None:
     done, owed = slipper.run(pcm, np.array([False, True]))
     assert done.tolist() == [0] and not len(owed) and slipper.busy
     assert (pcm[0] == before[0]).all() and (pcm[1, :60] == 9).all()
-
-
-def test_only_so_many_rows_are_searched_in_a_tick_and_all_get_their_turn() -> None:
-    slipper, rows = Slipper(8000), np.arange(40)
-    for row in range(40):
-        slipper.clear(row)
-    tone = np.tile(np.sin(np.arange(9600) * 2 * np.pi / 20) * 5000, (40, 1)).astype(np.float32)
-    slipper.lose(rows, tone[:, :160])
-    finished = set()
-    for tick in range(1, 60):
-        done, _ = slipper.run(tone[:, 160 * tick : 160 * (tick + 1)].copy(), np.ones(40, bool))
-        finished |= set(done.tolist())
-        assert tick > 1 or np.count_nonzero(slipper._held[:40] < 160) == SEARCHES
-    assert finished == set(range(40)) and not slipper.busy
