@@ -32,8 +32,8 @@ ALIGNMENT = 128
 """Halves: every reckoning begins at a multiple of so many, so that all rows play the same place of their rings at one
 tick."""
 SLIPS_AT_ONCE = 32
-"""Rows that may slip at one time, for after a stall of the machine all would: 0.6 ms of a tick. A frame takes a row some
-dozen ticks, which cost half as much each among 32 rows as among 16."""
+"""Rows that may slip at one time, for after a stall of the machine all would: 0.6 ms of a tick. A frame takes some
+dozen ticks, which cost a row half as much each among 32 as among 16."""
 
 _WRAP, _HALF_WRAP = 0xFFFFFFFF, 0x80000000
 
