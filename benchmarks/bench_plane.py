@@ -12,8 +12,8 @@ from statistics import median
 from benchmarks.placement import described
 from benchmarks.plane import Case, Row, measure, run_floor
 from benchmarks.price import PEERS, in_prices, packet_price
+from benchmarks.rounds import CPU, in_turns
 
-CPU = "cpu_ms_per_participant_s"
 SECONDS, QUICK_SECONDS = 6.0, 3.0
 ROUNDS, QUICK_ROUNDS = 3, 1
 SIZES, QUICK_SIZES = (100, 500, 1000, 2000), (100, 500)
@@ -22,23 +22,17 @@ FEW, FEW_LEGS, QUICK_FEW_LEGS = 3, 2000, 500
 
 
 def compare(case: Case, kind: str, rounds: int) -> Row:
-    """A row: the plane and, before and after each run of it, floor and packet price. What is told is the run of median
-    cost, and the least of all runs: what disturbs them on a shared machine only adds."""
-    floors, prices, rows = [], [], []
-    for number in range(rounds + 1):
-        if number:
-            rows.append(measure(case))
+    """A row: the plane, in turns with floor and packet price."""
+    prices = []
+
+    def floor() -> float:
         prices.append(packet_price())
-        floors.append(asyncio.run(run_floor(case.legs, case.seconds / 2, case.apart))[CPU])
-    row = sorted(rows, key=lambda row: row[CPU])[rounds // 2]
-    costs = [row[CPU] for row in rows]
-    ratios = [2 * cost / (before + after) for cost, before, after in zip(costs, floors, floors[1:], strict=False)]
+        return asyncio.run(run_floor(case.legs, case.seconds / 2, case.apart))[CPU]
+
+    row = in_turns(lambda: measure(case), floor, rounds)
     price = median(prices)
     peers = PEERS["rooms of 5" if case.room_size else "one room"]
-    return {"name": f"plane N={case.legs} {kind}", **row, "rate_min": min(row["rate_min"] for row in rows),
-            "late_ticks_percent": max(row["late_ticks_percent"] for row in rows),
-            "floor_ms": median(floors), "ratio_to_floor": median(ratios), "least_ms": min(costs),
-            "least_floor_ms": min(floors), "least_ratio": min(costs) / min(floors),
+    return {"name": f"plane N={case.legs} {kind}", **row,
             "packet_price_us": price, "times_price": in_prices(row[CPU], price),
             **{f"{peer}_times_price": times for peer, times in peers.items()},
             "placement": described(case.apart)}  # fmt: skip

@@ -17,12 +17,14 @@ from benchmarks import generators, webrtc_calls
 from benchmarks.generators import hear, tell
 from benchmarks.placement import cores, described
 from benchmarks.plane import FIRST_PORT, LAST_PORT, PCMU, Row, run_floor, tick_figures
+from benchmarks.rounds import CPU, in_turns
 from sipconf.media import protocol
 from sipconf.media.handshakes import Handshakes
 from sipconf.media.supervisor import MediaSupervisor, WorkerSettings
 from sipconf.rtp.edge import dtls
 
-SECONDS, QUICK_SECONDS, WARM_SECONDS = 10.0, 3.0, 4.0
+SECONDS, QUICK_SECONDS, WARM_SECONDS = 6.0, 3.0, 4.0
+ROUNDS, QUICK_ROUNDS = 3, 1
 SIZES, QUICK_SIZES = (20, 50, 100, 300), (20, 50)
 OPUS_SIZES, QUICK_OPUS_SIZES = (50, 100), (20,)
 SMALLEST = 20
@@ -193,19 +195,16 @@ def measure(case: Case) -> Row:
     return asyncio.run(of_case())
 
 
-def compare(case: Case, name: str) -> Row:
-    """A row: the worker, with the floor before and after it."""
+def compare(case: Case, name: str, rounds: int) -> Row:
+    """A row: the worker, in turns with the floor."""
     floor = partial(run_floor, case.legs, case.seconds / 2, case.apart)
-    before = asyncio.run(floor())["cpu_ms_per_participant_s"]
-    row = measure(case)
-    floor_ms = (before + asyncio.run(floor())["cpu_ms_per_participant_s"]) / 2
-    return {"name": name, **row, "floor_ms": floor_ms, "ratio_to_floor": row["cpu_ms_per_participant_s"] / floor_ms}
+    return {"name": name, **in_turns(lambda: measure(case), lambda: asyncio.run(floor())[CPU], rounds)}
 
 
 def run(quick: bool = False, apart: bool = True) -> list[Row]:
     """One row per case."""
     print(described(apart), file=sys.stderr, flush=True)
-    seconds = QUICK_SECONDS if quick else SECONDS
+    seconds, rounds = (QUICK_SECONDS, QUICK_ROUNDS) if quick else (SECONDS, ROUNDS)
     rows: list[Row] = []
 
     def add(row: Row) -> None:
@@ -213,17 +212,17 @@ def run(quick: bool = False, apart: bool = True) -> list[Row]:
         print(row, file=sys.stderr, flush=True)
 
     for legs in QUICK_SIZES if quick else SIZES:
-        add(compare(Case(legs, seconds=seconds, apart=apart), f"webrtc PCMU N={legs}"))
+        add(compare(Case(legs, seconds=seconds, apart=apart), f"webrtc PCMU N={legs}", rounds))
         if legs == SMALLEST:
             theirs = asyncio.run(run_aiortc(legs, seconds, apart))
-            ours = rows[-1]["cpu_ms_per_participant_s"]
+            ours = rows[-1][CPU]
             add({"name": f"webrtc aiortc N={legs}", **theirs,
-                 "ours_to_aiortc": ours / theirs["cpu_ms_per_participant_s"]})  # fmt: skip
+                 "ours_to_aiortc": ours / theirs[CPU]})  # fmt: skip
     for legs in QUICK_OPUS_SIZES if quick else OPUS_SIZES:
         for case, kind in ((Case(legs, "opus", 3, seconds=seconds, apart=apart), "3 talk"),
                            (Case(legs, "opus", 3, True, seconds=seconds, apart=apart), "3 talk, levels told"),
                            (Case(legs, "opus", seconds=seconds, apart=apart), "all talk")):  # fmt: skip
-            add(compare(case, f"webrtc Opus N={legs} {kind}"))
+            add(compare(case, f"webrtc Opus N={legs} {kind}", rounds))
     legs = QUICK_HANDSHAKE_LEGS if quick else HANDSHAKE_LEGS
     row = measure(Case(legs, calls=HANDSHAKES_PER_SECOND, seconds=seconds, apart=apart))
     add({"name": f"webrtc handshakes, {legs} mixed", **row})
