@@ -35,6 +35,11 @@ SLIPS_AT_ONCE = 32
 """Rows that may slip at one time, for after a stall of the machine all would: 0.6 ms of a tick. A frame takes some
 dozen ticks, which cost a row half as much each among 32 as among 16."""
 
+STALLED = 8
+"""So many rows late at one tick, one of so many of all: this machine stood still, or what all calls come through."""
+FORGIVEN_EVERY = 250
+"""Ticks: a stall so soon after another makes rows deeper, as a packet late by itself does."""
+
 _WRAP, _HALF_WRAP = 0xFFFFFFFF, 0x80000000
 
 
@@ -60,7 +65,8 @@ class PlayoutColumns(Columns):
         self.resynced = np.zeros(capacity, np.int64)
         self.grown = np.zeros(capacity, np.int64)
         self.dropped = np.zeros(capacity, np.int64)
-        self._overslept = False
+        self._overslept = False  # it was we who came late: no reason to wait for any row from now on
+        self._forgiving_at = 0
         self._strayed = False  # some row has; only then is astray of interest
         self.clear(slice(None))
 
@@ -162,6 +168,12 @@ class PlayoutColumns(Columns):
             self._observe(rows, self._end_after(rows, places, samples), ahead)
             return places, rest, ~odd
         keep = np.ones(len(rows), bool)
+        late = (ahead < 0) & (ahead >= -JUMP_HALVES) & self.active[rows] & ~fresh
+        if self._overslept or self._is_stall(np.count_nonzero(late)):
+            self._overslept = True
+            keep[late] = (ahead + -(-(rest + samples) // self.half_samples) > 0)[late]
+            self.late[rows] += ~keep
+            odd &= ~late
         for i in np.flatnonzero(odd).tolist():
             size = int(samples[i])
             keep[i] = self._settle(int(rows[i]), int(timestamps[i]), size, bool(markers[i]), bool(fresh[i]))
@@ -169,6 +181,14 @@ class PlayoutColumns(Columns):
         ends = self._end_after(rows, places, rest + samples)
         self._observe(rows[keep], ends[keep], ahead[keep])
         return places, rest, keep
+
+    def _is_stall(self, late: int) -> bool:
+        """Whether so many rows have come late to this tick that it was not their own lines that kept them; not again
+        so soon, for then it is a line that all of them share."""
+        if late < STALLED or late * STALLED < np.count_nonzero(self.active) or self.tick < self._forgiving_at:
+            return False
+        self._forgiving_at = self.tick + FORGIVEN_EVERY
+        return True
 
     def _locate(
         self, rows: NDArray[np.intp], timestamps: NDArray[np.int64]
@@ -218,9 +238,6 @@ class PlayoutColumns(Columns):
 
     def _settle_late(self, row: int, timestamp: int, ahead: int, end_ahead: int, marker: bool) -> bool:
         """A packet whose first sample (at least) was due before now: wait longer from now on, or give it up."""
-        if self._overslept:  # it was we who came late: no reason to wait for this row from now on
-            self.late[row] += end_ahead <= 0
-            return end_ahead > 0
         if -ahead <= self.max_depth:
             frames = -(ahead // FRAME)
             # Never so deep that what is in hand already would have to wait beyond the bound.

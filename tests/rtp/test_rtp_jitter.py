@@ -217,6 +217,34 @@ def test_ticks_that_were_skipped_do_not_deepen_anything():
     assert [count for count, _ in out[1:]] == [2] * 40
 
 
+def stalled(rows, *at):
+    """For 300 ticks a packet of everybody in each, but what is sent in the ticks `at` comes in the ones behind them.
+    How often each row became deeper until tick 150 and in all, and the halves that nobody had."""
+    line, quiet, empty, deeper = Line(rows), np.zeros(rows, bool), 0, []
+    for tick in range(300):
+        sent = [] if tick in at else [tick - 1, tick] if tick - 1 in at else [tick]
+        _, filled = line.tick([(row, 160 * n, 160, False, False) for n in sent for row in range(rows)], quiet)
+        empty += int((filled == 0).sum()) if tick > 50 else 0  # everybody has found his depth by then
+        deeper.append(line.bank.playout.grown[:rows].copy())
+    return deeper[150], deeper[-1], empty
+
+
+def test_a_stall_of_the_machine_makes_nobody_deeper():
+    _, deeper, empty = stalled(40, 100)
+    assert not deeper.any()
+    assert empty == 2 * 40, "a frame of each"
+
+
+def test_stalls_that_come_again_make_everybody_deeper():
+    before, deeper, _ = stalled(40, 100, 160)
+    assert not before.any() and (deeper == 1).all()
+
+
+def test_a_stall_of_few_rows_may_be_their_lines():
+    _, deeper, _ = stalled(7, 100)
+    assert (deeper == 1).all()
+
+
 def test_a_quiet_row_gives_up_its_surplus_before_a_loud_one():
     line = Line(2)
     when = [None, None]
