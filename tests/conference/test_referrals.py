@@ -132,7 +132,7 @@ def test_a_room_that_has_filled_or_gone_while_it_rang(at):
 
 @pytest.mark.parametrize(
     ("target", "status", "words"),
-    [("101", 486, "your own"), ("2002", 403, "conference"), ("+3225559999", 403, "numbers"),
+    [("101", 486, "your own"), ("2002*4321", 403, "conference"), ("+3225559999", 403, "numbers"),
      ("003225559999", 403, "numbers"), ("0475123456", 403, "numbers"), ("199", 403, "no such extension"),
      ("", 403, "no such extension"), ("102*4321", 403, "no such extension"), ("x" * 500, 403, "no such extension")],
 )
@@ -286,13 +286,19 @@ def test_a_private_call_comes_into_a_conference(at, asked_in):
     assert not at.service.guests and not at.service.private
 
 
-def test_nobody_is_put_into_an_encrypted_conference_unseen(house, callers):
+@pytest.mark.parametrize("clear", [True, False])
+def test_nobody_is_put_into_an_encrypted_conference_in_the_clear(house, callers, clear):
     at = house(ConferenceSpec("Vault", "2001", encrypted=True))
     at.user, _ = callers
     at.dial("a", "2001", at.user("101"))
     bob = talk(at, "b")
+    if clear:
+        at.in_the_clear.add(bob)
     refer(at, "a", "102", takes_over="b")
-    assert at.news[-1][2] == 403 and "encrypted" in at.news[-1][3] and at.room[bob] == at.room["b"] != "2001"
+    if clear:
+        assert at.news == [("a", "r", 488, "not encrypted")] and at.room[bob] == at.room["b"] != "2001"
+    else:
+        assert at.news == [("a", "r", 200, None)] and at.room[bob] == "2001" and set(at.ended) == {"a", "b"}
 
 
 def test_whose_second_call_it_is_not(at):
