@@ -147,6 +147,7 @@ class Patchbay:
         elif not self._plane.move(line.leg, self.lines.number(command.room)):
             self._refuse_move(command, 503, FAR, now)
         else:
+            log.info("put through to %s", command.room, extra={"call": line.call_id})
             line.protection = protection
             self.lines.book(line, command.room)
             self._conferences.receive(fact.CallMoved(line.call, command.room, command.asked), now)

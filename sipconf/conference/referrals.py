@@ -5,7 +5,7 @@ What lives here: who may ask for whom, and the words of a refusal. What does not
 refusal is a 404 or a 481: within a call those end it (RFC 5057 section 5.1).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +40,8 @@ ALREADY = {
     State.TALKING: "{} is in this conference already",
 }
 """Why somebody is not called into a conference; who is on the way out may be."""
+ON_THE_LINE = (State.PROMPTING, State.WAITING, State.TALKING)
+"""Where who has dialled a conference for somebody may be when they put them through to it."""
 LONGEST_EXTENSION = 6
 """Digits beyond which what nobody here has is taken for a telephone number."""
 
@@ -96,7 +98,7 @@ class Referrals:
         if who.user is None:
             return NO_USER
         if asked.takes_over is not None:
-            return self._take_over(asked, asked.takes_over, who, room)
+            return self._take_over(asked, asked.takes_over, who, room, now)
         destination = directory.resolve(asked.target, who)
         if room is None and isinstance(destination, ToConference):
             return self._send_to(destination, asked, now)
@@ -111,20 +113,21 @@ class Referrals:
             return None
         return self._invite(room, user, asked, now)
 
-    def _place(self, call: str) -> tuple[Room | None, Caller | None]:
-        """The conference in which a call's person talks (None: to one person), and who it is (None: nobody talks)."""
+    def _place(self, call: str, states: Collection[State] = (State.TALKING,)) -> tuple[Room | None, Caller | None]:
+        """The conference in which a call's person is in one of these states (None: talks to one person), and who it is
+        (None: nobody)."""
         found = self._guests.inside(call)
         if found is None:
             return None, self._private.talker(call)
         room, person = found
-        return room, person.caller if person.state is State.TALKING else None
+        return room, person.caller if person.state in states else None
 
     def _invite(self, room: Room, user: UserSpec, asked: TransferAsked, now: float) -> Refusal | None:
         found = self._guests.inside(asked.call)
         assert found is not None
-        closed = room.refusal(found[1].administrator)
+        closed = _closed(room, found[1].administrator)
         if closed is not None:
-            return Refusal(403, REASONS[closed])
+            return closed
         for person in room.people():
             if person.caller.user == user.extension and person.state in ALREADY:
                 return Refusal(486, ALREADY[person.state].format(user.name))
@@ -137,40 +140,49 @@ class Referrals:
             return NO_CODE
         room = self._room_of(destination.conference.extension)
         other, who = self._private.partner(asked.call)
-        refusal = self._guests.turned_away(room, who, now)
+        refusal = self._turned_away(room, who, now)
         self._tidy(room)
-        if refusal is not None:
-            return Refusal(403, refusal.reason)
-        self._move(other, room, asked)
-        return None
+        if refusal is None:
+            self._move(other, room, asked)
+        return refusal
+
+    def _turned_away(self, room: Room, who: Caller, now: float) -> Refusal | None:
+        refusal = self._guests.turned_away(room, who, now)
+        return None if refusal is None else Refusal(403, refusal.reason)
+
+    def _is_inside(self, call: str) -> bool:
+        """Does a call's person wait or talk in a conference, with no code to be asked for any more?"""
+        found = self._guests.inside(call)
+        return found is not None and found[1].state in (State.WAITING, State.TALKING)
 
     def _move(self, call: str, room: Room, asked: TransferAsked) -> None:
         self._outbox.add(MoveCall(call, room.spec.extension, room.spec.encrypted, asked))
 
     def moved(self, event: CallMoved, now: float) -> None:
-        """The other one of two who talked can come to the conference: whoever knows no code of it is asked for one."""
+        """The other one of two who talked can come to the conference; the code is asked for unless who transfers has
+        given it already."""
         asked = event.asked
         parting = [call for call in (asked.call, asked.takes_over) if call is not None]
+        known = any(self._is_inside(call) for call in parting)
         talking = [call for call in parting if self._private.talker(call) is not None]
         if not talking or self._private.partner(talking[0])[0] != event.call:
             return  # one of them has hung up meanwhile, and the other is about to be told
         room = self._room_of(event.room)
         other, who, carriage = self._private.release(talking[0])
-        if asked.takes_over is None:
-            self._outbox.add(ReportReferral(asked.call, asked.referral, 100))
-            self._guests.put_through(room, other, who, carriage, now)
-        else:
+        self._outbox.add(ReportReferral(asked.call, asked.referral, 100))
+        if known:
             self._guests.take_in(room, other, who, carriage, now)
+        else:
+            self._guests.put_through(room, other, who, carriage, now)
         self._outbox.add(ReportReferral(asked.call, asked.referral, 200))
         for call in parting:
             self._outbox.add(HangUp(call, TRANSFERRED))
 
-    def _take_over(
-        self, asked: TransferAsked, second: str, who: Caller, room: Room | None
-    ) -> Refusal | None:
+    def _take_over(self, asked: TransferAsked, second: str, who: Caller, room: Room | None,
+                   now: float) -> Refusal | None:
         """Of two calls of one user (RFC 3891 section 3: of nobody else's) the other ends come together."""
         call = asked.call
-        second_room, second_who = self._place(second)
+        second_room, second_who = self._place(second, ON_THE_LINE)
         if second == call or second_who is None or second_who.user != who.user:
             return NO_SECOND_CALL
         if room is None and second_room is None:
@@ -180,13 +192,18 @@ class Referrals:
             return None
         if room is not None and second_room is not None:
             return NO_CONFERENCE
-        together, two = (room, second) if second_room is None else (second_room, call)
+        together, there, two = (room, call, second) if second_room is None else (second_room, second, call)
         assert together is not None
-        closed = together.refusal(False)
-        if closed is not None:
-            return Refusal(403, REASONS[closed])
-        self._move(self._private.partner(two)[0], together, asked)
-        return None
+        other, other_who = self._private.partner(two)
+        refusal = _closed(together, False) if self._is_inside(there) else self._turned_away(together, other_who, now)
+        if refusal is None:
+            self._move(other, together, asked)
+        return refusal
+
+
+def _closed(room: Room, administrator: bool) -> Refusal | None:
+    clip = room.refusal(administrator)
+    return None if clip is None else Refusal(403, REASONS[clip])
 
 
 def _called(target: str, who: Caller, destination: Destination) -> UserSpec | Refusal:
