@@ -75,6 +75,11 @@ class Lines:
         room = self._rooms.get(name)
         return room.number if room is not None and room.inside else None
 
+    def number(self, name: str) -> int:
+        """The plane's number of a room, or where no line is for it the one that it will get."""
+        room = self._rooms.get(name)
+        return self._last_room + 1 if room is None else room.number
+
     def book(self, line: Line, name: str) -> int:
         """Note which room a line is for; the room's number, the same until the last such line closes."""
         if line.room != name:

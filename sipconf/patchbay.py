@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from sipconf.conference import commands as do
 from sipconf.conference import events as fact
 from sipconf.conference.service import ConferenceService
 from sipconf.line import Line
@@ -23,6 +24,10 @@ log = logging.getLogger(__name__)
 BROWSER_TRANSPORTS = ("ws", "wss")
 PRIVATE_TRANSPORTS = ("tls", "wss")
 JOIN_TRANSPORTS = ("http", "https")
+APART = "These two calls cannot be put together; transfer without asking first"
+FAR = "The other one cannot be put through to this conference from here; please let them dial it"
+"""Their media live in different workers."""
+IN_THE_CLEAR = "This conference takes encrypted calls only, and the other one's call is not encrypted"
 
 
 def _nowhere(flow: Flow) -> tuple[str, ...]:
@@ -131,6 +136,31 @@ class Patchbay:
         if held != line.held:
             line.held = held
             self._conferences.receive(fact.HoldChanged(line.call, held), now)
+
+    def move(self, line: Line, command: do.MoveCall, now: float) -> None:
+        """Have a call that is up be for another room, as encrypted as that asks for; or tell who asked for it why that
+        cannot be, and leave all as it is."""
+        assert line.negotiated is not None
+        protection = self.settings.protection(line.flow, command.encrypted)
+        if line.negotiated.kind is Kind.PLAIN and not protection.plain:
+            self._refuse_move(command, 488, IN_THE_CLEAR, now)
+        elif not self._plane.move(line.leg, self.lines.number(command.room)):
+            self._refuse_move(command, 503, FAR, now)
+        else:
+            log.info("put through to %s", command.room, extra={"call": line.call_id})
+            line.protection = protection
+            self.lines.book(line, command.room)
+            self._conferences.receive(fact.CallMoved(line.call, command.room, command.asked), now)
+
+    def _refuse_move(self, command: do.MoveCall, status: int, reason: str, now: float) -> None:
+        asked = command.asked
+        if (line := self.lines.of_call(asked.call)) is not None:
+            self.report_referral(line, do.ReportReferral(line.call, asked.referral, status, reason), now)
+
+    def report_referral(self, line: Line, command: do.ReportReferral, now: float) -> None:
+        """Tell a call's telephone how a transfer that it has asked for fares."""
+        for session in line.sessions:
+            self._agent.report_referral(session, command.referral, command.status, command.reason, now)
 
     def end(self, line: Line, reason: str, now: float) -> None:
         """The call is over: tell whoever does not know it yet."""

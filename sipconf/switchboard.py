@@ -17,7 +17,7 @@ from sipconf.conference.service import ConferenceService
 from sipconf.line import Line, Stage, number_for_log
 from sipconf.media import protocol as media
 from sipconf.outgoing import Outgoing
-from sipconf.patchbay import Patchbay, Settings
+from sipconf.patchbay import APART, Patchbay, Settings
 from sipconf.signalling import Signalling
 from sipconf.sip import dtmf_info
 from sipconf.sip import events as sip
@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 
 ENCRYPTED_CONFERENCE = "This conference takes encrypted calls only: use SRTP, over TLS, in your telephone"
 NO_LINE_FREE = "All lines are busy, please try again in a moment"
-APART = "These two calls cannot be put together; transfer without asking first"
-"""Their media live in different workers."""
 
 
 class Switchboard:
@@ -309,8 +307,10 @@ class Switchboard:
         self._plane.send(media.TreatLeg(line.leg, command.level_matching, command.guards))
 
     def _report_referral(self, line: Line, command: do.ReportReferral, now: float) -> None:
-        for session in line.sessions:
-            self._agent.report_referral(session, command.referral, command.status, command.reason, now)
+        self._patchbay.report_referral(line, command, now)
+
+    def _move(self, line: Line, command: do.MoveCall, now: float) -> None:
+        self._patchbay.move(line, command, now)
 
     _SIP = {
         sip.IncomingCall: _incoming, sip.CallConfirmed: _confirmed, sip.Reoffered: _reoffered, sip.InfoReceived: _info,
@@ -325,5 +325,5 @@ class Switchboard:
     _COMMANDS = {
         do.Ring: _ring, do.Answer: _answer, do.Reject: _reject, do.HangUp: _hang_up, do.Play: _play,
         do.StopPlaying: _stop_playing, do.EnterRoom: _enter_room, do.LeaveRoom: _leave_room, do.SetMuted: _set_muted,
-        do.Treat: _treat, do.ReportReferral: _report_referral,
+        do.Treat: _treat, do.ReportReferral: _report_referral, do.MoveCall: _move,
     }

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sipconf.conference.events import TransferAsked
+
 
 @dataclass(frozen=True, slots=True)
 class Ring:
@@ -76,6 +78,17 @@ class LeaveRoom:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveCall:
+    """Have a call that is up be for another room, which it may enter later; encrypted: only if nobody on the way can
+    hear it. `CallMoved` follows at once, or all stays as it is and who asked for it is told why."""
+
+    call: str
+    room: str
+    encrypted: bool
+    asked: TransferAsked
+
+
+@dataclass(frozen=True, slots=True)
 class PlayToRoom:
     """Play clips to everyone in a room (join and leave tones, announcements)."""
 
@@ -134,8 +147,8 @@ class Publish:
 
 
 Command = (
-    Ring | Answer | Reject | HangUp | Play | StopPlaying | EnterRoom | LeaveRoom | PlayToRoom | SetMuted | Treat
-    | CallOut | ReportReferral | Publish
+    Ring | Answer | Reject | HangUp | Play | StopPlaying | EnterRoom | LeaveRoom | MoveCall | PlayToRoom | SetMuted
+    | Treat | CallOut | ReportReferral | Publish
 )
 
 

@@ -64,6 +64,15 @@ class TransferAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class CallMoved:
+    """A call that is up is for another room now, as `MoveCall` wanted, and in no mix."""
+
+    call: str
+    room: str
+    asked: TransferAsked
+
+
+@dataclass(frozen=True, slots=True)
 class OutgoingRinging:
     """The telephone of an outgoing call rings."""
 
@@ -137,6 +146,6 @@ class HoldChanged:
 
 
 Event = (
-    CallArrived | CallConnected | CallOver | TransferAsked | OutgoingRinging | OutgoingAnswered | OutgoingFailed
-    | DigitPressed | PlaybackFinished | SpeakingChanged | GuardChanged | HoldChanged
+    CallArrived | CallConnected | CallOver | TransferAsked | CallMoved | OutgoingRinging | OutgoingAnswered
+    | OutgoingFailed | DigitPressed | PlaybackFinished | SpeakingChanged | GuardChanged | HoldChanged
 )

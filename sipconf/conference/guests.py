@@ -16,7 +16,7 @@ from sipconf.conference.commands import Answer, CallOut, ReportReferral
 from sipconf.conference.directory import UserSpec
 from sipconf.conference.events import Caller
 from sipconf.conference.participant import SHOWN, SILENCE_DB, Carriage, Desk, Participant, State, Step
-from sipconf.conference.receptionist import Admitted, Dismissed, Receptionist, ReceptionSettings
+from sipconf.conference.receptionist import Admitted, Dismissed, Judgement, Receptionist, ReceptionSettings
 from sipconf.conference.referrals import Referral
 from sipconf.conference.room import NOT_AVAILABLE, REASONS, Room
 
@@ -110,14 +110,17 @@ class Guests:
         if refusal is not None and room.spec.access_code is not None:
             return refusal
         presented = None if code is None else self._admission.judge(person, room, code, now)
-        guest.receptionist = Receptionist(
+        guest.receptionist = self._receptionist(person, room, presented)
+        return None
+
+    def _receptionist(self, person: Participant, room: Room, presented: Judgement | None = None) -> Receptionist:
+        return Receptionist(
             person,
             lambda entry, at: self._admission.judge(person, room, entry, at),
             room.code_lengths,
             self._reception,
             presented,
         )
-        return None
 
     # --- people brought in -----------------------------------------------------------------------------------------
     def inside(self, call: str) -> tuple[Room, Participant] | None:
@@ -142,6 +145,24 @@ class Guests:
         guest = self._expect(room, call, who)
         guest.person.carriage = carriage
         self._admit(guest, now)
+
+    def turned_away(self, room: Room, who: Caller, now: float) -> NotNow | None:
+        """Why somebody who dialled a room now would not get as far as its receptionist; None for who would."""
+        person = Participant("", "", room.spec.extension, who, self._desk)
+        closed = room.refusal(self._admission.is_administrator(person, room))
+        if closed is not None:
+            return NotNow(REASONS[closed])
+        return None if room.spec.access_code is None else self._admission.refusal(person, room, now)
+
+    def put_through(self, room: Room, call: str, who: Caller, carriage: Carriage, now: float) -> None:
+        """Somebody who is on the line already is before a room that does not turn them away, as if they had dialled
+        it."""
+        guest = self._expect(room, call, who)
+        guest.person.carriage = carriage
+        guest.person.administrator = self._admission.is_administrator(guest.person, room)
+        if room.spec.access_code is not None:
+            guest.receptionist = self._receptionist(guest.person, room)
+        self._welcome(guest, now)
 
     def _expect(self, room: Room, call: str, who: Caller) -> Guest:
         person = Participant(call, self._new_id("p-"), room.spec.extension, who, self._desk)
@@ -175,9 +196,12 @@ class Guests:
 
     # --- events of a conference's calls --------------------------------------------------------------------------
     def _connected(self, guest: Guest, event: events.CallConnected, now: float) -> None:
+        if guest.person.state is State.ARRIVING:
+            self._welcome(guest, now)
+
+    def _welcome(self, guest: Guest, now: float) -> None:
+        """Somebody is on the line who is not asked or let in yet."""
         person, room = guest.person, guest.room
-        if person.state is not State.ARRIVING:
-            return
         person.joined_at = self._iso_time(now)
         if guest.parting is not None or room.removed:
             clip = guest.parting or NOT_AVAILABLE

@@ -80,11 +80,12 @@ class PrivateCalls:
             return private.people[call]
         return None
 
-    def partner(self, call: str) -> Caller:
-        """Whom this one of two who talk is talking with."""
+    def partner(self, call: str) -> tuple[str, Caller]:
+        """Whom this one of two who talk is talking with, and by which call."""
         private = self._calls[call]
         assert isinstance(private, PrivateCall)
-        return private.people[private.other(call)]
+        other = private.other(call)
+        return other, private.people[other]
 
     def carriage(self, call: str) -> Carriage:
         """How one of these calls is carried, to be noted there; of any other call it is forgotten at once."""

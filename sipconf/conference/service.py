@@ -77,7 +77,7 @@ class ConferenceService:
             Admission(Lockouts(lockouts, settings.lockouts), wall_time), settings.reception, settings.ring_limit,
             self._tidy, self._new_id, self._iso_time)  # fmt: skip
         self.private = PrivateCalls(self._outbox, self._agenda, self._new_id, settings.ring_limit)
-        self._referrals = Referrals(self.guests, self.private, self._outbox)
+        self._referrals = Referrals(self.guests, self.private, self._outbox, self._room, self._tidy)
 
     # --- the four doors ------------------------------------------------------------------------------------------
     def receive(self, event: events.Event, now: float) -> None:
@@ -86,6 +86,8 @@ class ConferenceService:
             self._arrive(event, now)
         elif isinstance(event, events.TransferAsked):
             self._referrals.receive(event, self._directory, now)
+        elif isinstance(event, events.CallMoved):
+            self._referrals.moved(event, now)
         elif not self.guests.receive(event, now):
             self.private.receive(event)
 

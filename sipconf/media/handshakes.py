@@ -148,6 +148,10 @@ class Handshakes:
         """Whether two legs live in one worker."""
         return self._workers.together(leg, other)
 
+    def move(self, leg: int, room: int) -> bool:
+        """Have a leg be for another room; False where that lives in another worker."""
+        return self._workers.move(leg, room)
+
     # --- what the two sides say --------------------------------------------------------------------------------------
     def _hear(self) -> None:
         for event in self._workers.take_events():

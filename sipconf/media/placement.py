@@ -89,6 +89,19 @@ class Placement:
         load.coming += 1
         return worker
 
+    def move(self, leg: int, room: int) -> bool:
+        """A leg is for this room from now on, which lives where the leg does if it has nobody yet. False, and nothing
+        has changed, where the room lives on another worker or the leg is gone."""
+        place = self._leg.get(leg)
+        if place is None or self.home(room) not in (None, place[0]):
+            return False
+        worker, before = place
+        if before != room:
+            self._depart(leg, before)
+            self._rooms.setdefault(room, _Room(worker)).legs.add(leg)
+            self._leg[leg] = worker, room
+        return True
+
     def close(self, leg: int) -> None:
         """A leg is gone; its room too when it was the last. Nothing for one that has gone before."""
         place = self._leg.pop(leg, None)
@@ -96,6 +109,9 @@ class Placement:
             return
         worker, room = place
         self._loads[worker].legs -= 1
+        self._depart(leg, room)
+
+    def _depart(self, leg: int, room: int | None) -> None:
         if room is not None:
             self._rooms[room].legs.discard(leg)
             if not self._rooms[room].legs:

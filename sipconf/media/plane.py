@@ -109,6 +109,10 @@ class MediaPlane:
         """All legs of a plane can be placed in one room."""
         return True
 
+    def move(self, leg: int, room: int) -> bool:
+        """Any leg of a plane can be placed in any room."""
+        return True
+
     def tick(self, now: float) -> None:
         """One frame in and out. now: monotonic seconds, 20 ms after the last call."""
         self._apply_changes(now)

@@ -340,3 +340,7 @@ class Media(Protocol):
 
     def together(self, leg: int, other: int) -> bool:
         """Whether two open legs can be placed in one room: a leg stays in the worker where it was opened."""
+
+    def move(self, leg: int, room: int) -> bool:
+        """Have an open leg be for another room than it was opened for, at once; False where that room lives in another
+        worker than the leg: then nothing has changed."""

@@ -88,6 +88,8 @@ class Workers:
             worker = self._placement.home(command.room)
         else:
             worker = self._placement.worker_of(command.leg)
+            if isinstance(command, protocol.PlaceLeg) and command.room is not None:
+                self._placement.move(command.leg, command.room)
         if worker is not None:
             self.keepers[worker].send(command)
         if isinstance(command, protocol.CloseLeg):
@@ -106,6 +108,10 @@ class Workers:
     def together(self, leg: int, other: int) -> bool:
         """Whether two legs live in one worker."""
         return self._placement.worker_of(leg) == self._placement.worker_of(other)
+
+    def move(self, leg: int, room: int) -> bool:
+        """Have a leg be for another room; False where that lives in another worker."""
+        return self._placement.move(leg, room)
 
     def _hear(self, number: int) -> None:
         keeper = self.keepers[number]

@@ -51,6 +51,8 @@ class House:
         self.treated: dict[str, tuple[bool, ...]] = {}
         self.called_out: list[do.CallOut] = []
         self.news: list[tuple[str, str, int, str | None]] = []
+        self.in_the_clear: set[str] = set()
+        self.far: set[str] = set()  # whose media live in another worker than any conference
         self.published: list[do.Publish] = []
         self.ringing: set[str] = set()
 
@@ -159,6 +161,9 @@ class House:
             case do.EnterRoom(room=room):
                 assert self.stage[call] == "up" and self.room.get(call) is None
                 self.room[call] = room
+            case do.MoveCall():
+                assert self.stage[call] == "up" and self.room[call] is not None
+                self.move(command)
             case do.LeaveRoom():
                 assert self.room[call] is not None
                 self.room[call] = None
@@ -167,6 +172,16 @@ class House:
             case do.Treat(level_matching=level_matching, guards=guards):
                 assert self.room[call] is not None
                 self.treated[call] = (level_matching, guards)
+
+    def move(self, command: do.MoveCall) -> None:
+        """As the switchboard does it: at once, or who asked is told why not."""
+        asked = command.asked
+        if command.encrypted and command.call in self.in_the_clear:
+            self.news.append((asked.call, asked.referral, 488, "not encrypted"))
+        elif command.call in self.far:
+            self.news.append((asked.call, asked.referral, 503, "far away"))
+        else:
+            self.service.receive(fact.CallMoved(command.call, command.room, asked), self.now)
 
     # --- what can be seen --------------------------------------------------------------------------------------------
     def clip(self, call: str) -> tuple[str, ...]:

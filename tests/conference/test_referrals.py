@@ -132,7 +132,7 @@ def test_a_room_that_has_filled_or_gone_while_it_rang(at):
 
 @pytest.mark.parametrize(
     ("target", "status", "words"),
-    [("101", 486, "your own"), ("2002", 403, "conference"), ("+3225559999", 403, "numbers"),
+    [("101", 486, "your own"), ("2002*4321", 403, "conference"), ("+3225559999", 403, "numbers"),
      ("003225559999", 403, "numbers"), ("0475123456", 403, "numbers"), ("199", 403, "no such extension"),
      ("", 403, "no such extension"), ("102*4321", 403, "no such extension"), ("x" * 500, 403, "no such extension")],
 )
@@ -280,19 +280,50 @@ def test_a_private_call_comes_into_a_conference(at, asked_in):
     call, second = ("a", "b") if asked_in == "conference" else ("b", "a")
     refer(at, call, "102", takes_over=second)
     assert at.room[bob] == at.room["x"] == "2002" and set(at.ended) == {"a", "b"}
-    assert at.states("2002") == {"104": "talking", "102": "talking"} and at.news == [(call, "r", 200, None)]
+    assert at.states("2002") == {"104": "talking", "102": "talking"} and statuses(at) == [(call, 100), (call, 200)]
     at.leave(bob)
     at.leave("x")
     assert not at.service.guests and not at.service.private
 
 
-def test_nobody_is_put_into_an_encrypted_conference_unseen(house, callers):
+@pytest.mark.parametrize("clear", [True, False])
+def test_nobody_is_put_into_an_encrypted_conference_in_the_clear(house, callers, clear):
     at = house(ConferenceSpec("Vault", "2001", encrypted=True))
     at.user, _ = callers
     at.dial("a", "2001", at.user("101"))
     bob = talk(at, "b")
+    if clear:
+        at.in_the_clear.add(bob)
     refer(at, "a", "102", takes_over="b")
-    assert at.news[-1][2] == 403 and "encrypted" in at.news[-1][3] and at.room[bob] == at.room["b"] != "2001"
+    if clear:
+        assert at.news == [("a", "r", 488, "not encrypted")] and at.room[bob] == at.room["b"] != "2001"
+    else:
+        assert statuses(at) == [("a", 100), ("a", 200)] and at.room[bob] == "2001" and set(at.ended) == {"a", "b"}
+
+
+@pytest.mark.parametrize("state", ["prompting", "waiting"])
+def test_after_dialling_the_conference_first(house, callers, state):
+    """Its receptionist asks the other one for the code, unless who transfers has keyed it: then they wait at once."""
+    at = house(ConferenceSpec("Board", "2001", access_code="4321", administrator="104", wait_for_administrator=True))
+    at.user, _ = callers
+    bob = talk(at, "a")
+    at.dial("b", "2001*4321" if state == "waiting" else "2001", at.user("101"))
+    assert at.states() == {"101": state}
+    refer(at, "a", "2001", takes_over="b")
+    assert statuses(at) == [("a", 100), ("a", 200)] and set(at.ended) == {"a", "b"}
+    assert at.states() == {"102": state}
+    at.leave(bob)
+    assert not at.service.guests and not at.service.private and at.service.next_timer() is None
+
+
+def test_closed_doors_are_closed_after_dialling_first_too(at):
+    bob = talk(at, "a")
+    at.dial("b", "2002", at.user("101"))
+    at.service.lock("2002", True, at.now)
+    at.pump()
+    refer(at, "a", "2002", takes_over="b")
+    assert at.news == [("a", "r", 403, "This conference is locked")] and at.ended == {}
+    assert at.room[bob] == at.room["a"] is not None and at.states("2002") == {"101": "prompting"}
 
 
 def test_whose_second_call_it_is_not(at):

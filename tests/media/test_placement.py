@@ -39,6 +39,19 @@ def test_a_room_lives_whole_on_one_worker_until_its_last_leg_has_gone() -> None:
     assert where.open(10, 7, UP) == 1, "it begins anew where there is more room"
 
 
+def test_a_leg_that_moves_takes_a_room_that_has_nobody_to_its_worker() -> None:
+    where = Placement(2)
+    assert [where.open(leg, room, UP) for leg, room in ((1, 1), (2, 2), (3, 1))] == [0, 1, 0]
+    assert not where.move(1, 2) and where.home(2) == 1, "the room lives elsewhere"
+    assert where.move(1, 3) and where.move(1, 3) and where.home(3) == 0 == where.home(1)
+    assert where.open(4, 3, UP) == 0, "who comes to it later is there too"
+    assert where.move(3, 3) and where.home(1) is None, "the last has left its room"
+    assert not where.move(99, 3), "there is no such leg"
+    for leg in (1, 3, 4):
+        where.close(leg)
+    assert where.home(3) is None
+
+
 def test_a_new_room_goes_where_most_is_left_of_the_tick() -> None:
     where = Placement(3)
     for worker, share in enumerate((0.3, 0.1, 0.2)):
@@ -175,6 +188,11 @@ def test_random_days_leave_nothing_behind() -> None:
             gone = rng.choice(list(rooms))
             where.close(gone)
             del rooms[gone]
+        elif rooms and rng.random() < 0.3:
+            moving, room = rng.choice(list(rooms)), rng.randrange(20)
+            together = where.home(room) in (None, where.worker_of(moving))
+            assert where.move(moving, room) is together
+            rooms[moving] = room if together else rooms[moving]
         else:
             rooms[leg] = rng.randrange(20)
             assert where.open(leg, rooms[leg], [True] * 3) is not None

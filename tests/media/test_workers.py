@@ -82,6 +82,17 @@ def test_every_command_goes_where_the_room_lives_and_no_other() -> None:
     assert len(office.one.sent) + len(office.two.sent) == before
 
 
+def test_a_room_is_where_a_leg_has_moved_into_it() -> None:
+    """By PlaceLeg, or before it is in the mix."""
+    office = Office()
+    for leg, room in ((1, 7), (2, 8)):
+        office.open(leg, room)
+    office.workers.send(protocol.PlaceLeg(2, 9))
+    assert office.workers.move(1, 10) and not office.workers.move(1, 9)
+    later = [office.open(3, 9), office.open(4, 10)]
+    assert office.two.sent[-1] is later[0] and office.one.sent[-1] is later[1]
+
+
 def test_who_finds_no_place_fails_but_not_within_send() -> None:
     office = Office()
     for keeper in (office.one, office.two):

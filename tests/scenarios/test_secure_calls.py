@@ -278,6 +278,23 @@ def test_a_conference_that_takes_encrypted_calls_only() -> None:
         house.settle()
 
 
+def test_an_encrypted_call_between_two_can_be_sent_to_such_a_conference_and_stays_encrypted() -> None:
+    with SecureHouse(ROOM, SECRET_ROOM) as house:
+        alice, bob = house.guest(SdesPhone, "101"), house.guest(SdesPhone, "102")
+        bob.pickup = 0.2
+        house.register(bob)
+        dial(house, alice, "102")
+        house.run(1.0)
+        alice.refer("sip:2002@198.51.100.1", house.now)
+        house.until(lambda: "BYE" in alice.log, "who transferred is released")
+        assert house.states("2002") == {"102": "talking"} and "SIP/2.0 200 OK" in alice.news
+        bob.profile, bob.lists_keys = "RTP/AVP", False
+        reinvite(house, bob)
+        assert "488 INVITE" in bob.log and house.states("2002") == {"102": "talking"}
+        bob.bye(house.now)
+        house.settle()
+
+
 def test_an_offer_of_ours_is_for_srtp_where_encryption_is_required() -> None:
     with SecureHouse(ROOM, SECRET_ROOM) as house:
         for dialled, profile in (("2001", "RTP/AVP"), ("2002", "RTP/SAVP")):

@@ -183,6 +183,9 @@ class House:
     def together(self, leg: int, other: int) -> bool:
         return self.one_worker
 
+    def move(self, leg: int, room: int) -> bool:
+        return self.one_worker
+
     def kill_worker(self) -> None:
         """The media worker dies with all its legs and another takes its place, as the supervisor tells it."""
         legs = sorted(line.leg for line in self.switchboard.lines if line.opened)
