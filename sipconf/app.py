@@ -11,6 +11,7 @@ import logging
 import random
 import secrets
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -178,7 +179,7 @@ class House:
         names = () if self._certificate is None else self._certificate.current.names
         room = room_for_calls(self._config, self._media.capacities)
         log.info("%s", room)
-        print(welcome(self._config, self._path, here, self._own_password, names, room), flush=True)
+        print(welcome(self._config, self._path, here, self._own_password, names, room, program()), flush=True)
 
     async def _read_dtls(self) -> None:
         """The certificate that browsers are shown. Its library takes a while to be imported: the workers start
@@ -331,6 +332,11 @@ class House:
         self._reloader.reload("SIGHUP")
         if self._certificate is not None:
             self._certificate.look(settled=True)
+
+
+def program() -> str:
+    """How the command is typed here: `make run` starts one that is not on the PATH."""
+    return sys.argv[0] if Path(sys.argv[0]).name == "sipconf" else "sipconf"
 
 
 def check_media(config: Config) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 DEFAULT_CONFIG = Path("config/conferences.toml")
 
-_FILE = click.Path(path_type=Path)
+_FILE = click.Path(path_type=Path, readable=False)  # whether it may be read is said by who reads it, in one line
 
 
 class _Verbs(click.Group):

@@ -34,6 +34,13 @@ def test_every_verb_has_help(verb):
     assert verb in run("--help").output
 
 
+def test_a_file_that_may_not_be_read_is_one_line(tmp_path, monkeypatch):
+    """The same for a server and a check: not click's own words, nor its status 2."""
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    result = run("check", str(tmp_path))
+    assert result.exit_code == 1 and result.output == f"{tmp_path}: cannot be read: Is a directory\n"
+
+
 def test_check_of_a_good_file():
     result = run("check", str(REPO / "config" / "conferences.toml"))
     assert result.exit_code == 0

@@ -22,6 +22,14 @@ def test_the_example_tells_all_that_a_softphone_needs():
     assert "work from this machine only" in text and "made-at-start" not in text
 
 
+def test_commands_are_shown_as_they_can_be_typed_here():
+    """`make run` starts .venv/bin/sipconf, which is on nobody's PATH."""
+    config = parse(example(), Path("my.toml"))
+    text = welcome(config, Path("my.toml"), HERE, "", program=".venv/bin/sipconf")
+    assert ".venv/bin/sipconf call 'sip:2001@" in text
+    assert ".venv/bin/sipconf init my.toml && .venv/bin/sipconf serve --config my.toml" in text
+
+
 def test_secrets_of_ones_own_are_not_repeated():
     source = fresh()
     config, text = parse(source, Path("my.toml")), text_of(source)
