@@ -201,6 +201,9 @@ def test_apply_prints_what_changed(server, env):
     assert run("apply", env=env).output == "user 101 added\nrtp ports changed (takes a restart)\n"
     server.answers["POST", "/api/apply"] = 200, {"changes": [], "needs_restart": []}
     assert "Nothing to apply" in run("apply", env=env).output
+    server.answers["POST", "/api/apply"] = 200, {"changes": [], "needs_restart": ["rtp ports", "sip domain"]}
+    output = run("apply", env=env).output
+    assert "as it is" not in output and "rtp ports, sip domain" in output and "restart" in output
 
 
 def test_a_problem_is_shown_with_every_fault(server, env):
