@@ -22,7 +22,7 @@ MAX_BODY_BYTES = 64 * 1024
 class Operations(Protocol):
     """What the web side may ask of the server. Every method returns at once.
 
-    conferences() and participants() give JSON material as the contract shows it. lock, mute and kick are called
+    conferences() and participants() give JSON material as docs/api.md shows it. lock, mute and kick are called
     only for a conference and a participant that these lists contain. apply() reads the file again and raises
     ConfigError, or another SipconfError where the new configuration cannot be put to use; awaiting_restart() names
     what of all edits since the start only the next one puts to use, as "rtp ports".
