@@ -11,6 +11,7 @@ from sipconf.config import parse
 from sipconf.reload import RESTART_KEYS
 from sipconf.web import api, join
 from tests.sim.certificates import Authority
+from tests.test_house import FLOORS
 
 REPO = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*REPO.glob("*.md"), *REPO.glob("docs/**/*.md")])
@@ -94,3 +95,8 @@ def test_what_takes_a_restart_is_told():
     whole, parts = section.partition("all of")[2].partition(", and\n")[::2]
     assert {section for section, _ in RESTART_KEYS} == set(re.findall(r"\[(\w+)\]", whole)) | {"http"}
     assert {key for section, key in RESTART_KEYS if section == "http"} == set(re.findall(r"`(\w+)`", parts))
+
+
+def test_the_floors_are_told_as_they_are():
+    told = re.search(r"^    cli > .*?\n\n", (REPO / "CONTRIBUTING.md").read_text(), re.M | re.S)
+    assert told and [set(re.findall(r"\w+", floor)) for floor in told[0].split(">")] == FLOORS[1:]
