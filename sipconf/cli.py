@@ -17,6 +17,11 @@ DEFAULT_CONFIG = Path("config/conferences.toml")
 _FILE = click.Path(path_type=Path, readable=False)  # whether it may be read is said by who reads it, in one line
 
 
+def _program() -> str:
+    """How this command is typed here: `make run` starts one that is not on the PATH."""
+    return sys.argv[0] if Path(sys.argv[0]).name == "sipconf" else "sipconf"
+
+
 class _Verbs(click.Group):
     """Shows this project's own errors as lines, not as traces."""
 
@@ -46,7 +51,7 @@ def serve(config: Path) -> None:
     """Run the server until SIGTERM or Ctrl-C."""
     from sipconf.app import serve as run
 
-    run(config)
+    run(config, _program())
 
 
 @main.command()
@@ -79,7 +84,7 @@ def init(file: Path) -> None:
     from sipconf.config_template import write_new
 
     write_new(file)
-    click.echo(f"{file}: written; read it, then: sipconf serve --config {file}")
+    click.echo(f"{file}: written; read it, then: {_program()} serve --config {file}")
 
 
 @main.command()

@@ -79,6 +79,15 @@ def test_init_writes_secrets_of_its_own_once(tmp_path):
     assert first.read_text() == text
 
 
+def test_commands_are_shown_as_they_can_be_typed_here(tmp_path, monkeypatch):
+    file = tmp_path / "a.toml"
+    monkeypatch.setattr(sys, "argv", [".venv/bin/sipconf"])
+    assert f"then: .venv/bin/sipconf serve --config {file}" in run("init", str(file)).output
+    file.unlink()
+    monkeypatch.setattr(sys, "argv", ["/lib/sipconf/__main__.py"])
+    assert f"then: sipconf serve --config {file}" in run("init", str(file)).output
+
+
 def test_init_into_no_folder(tmp_path):
     result = run("init", str(tmp_path / "none" / "x.toml"))
     assert result.exit_code == 1 and result.stderr.count("\n") == 1
