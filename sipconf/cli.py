@@ -73,6 +73,8 @@ def check(file: Path) -> None:
     counts = ((len(config.users), "user"), (len(config.conferences), "conference"), (len(config.trunks), "trunk"))
     content = ", ".join(f"{number} {noun}{'' if number == 1 else 's'}" for number, noun in counts)
     click.echo(f"{file}: in order ({content})")
+    if wishes := config.not_served_yet():
+        click.echo(f"{file}: not served yet: {'; '.join(wishes)}")
     if holders := config.example_secret_holders():
         click.echo(f"{file}: passwords of the example, good from this machine only: {', '.join(holders)}")
 

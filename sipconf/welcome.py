@@ -35,6 +35,8 @@ def welcome(config: Config, file: Path, here: str, own_password: str, names: Seq
               for room in config.conferences[:SHOWN_ROOMS]]
     if len(config.conferences) > SHOWN_ROOMS:
         lines.append(f"  and {len(config.conferences) - SHOWN_ROOMS} more; see: {program} status")
+    if wishes := config.not_served_yet():
+        lines += ["", f"  In the file, but not served yet: {'; '.join(wishes)}."]
     if holders := config.example_secret_holders():
         lines += ["", f"  The example's passwords work from this machine only: {', '.join(holders)}.",
                   f"  For other machines: {program} init my.toml && {program} serve --config my.toml"]

@@ -62,6 +62,13 @@ def test_check_of_no_file(tmp_path):
     assert result.exit_code == 1 and result.stderr.count("\n") == 1
 
 
+def test_check_says_what_is_not_served_yet(tmp_path):
+    file = tmp_path / "x.toml"
+    file.write_text('[[trunks]]\nname = "provider"\nhost = "a.b"\nregister = true\n')
+    result = run("check", str(file))
+    assert result.exit_code == 0 and 'not served yet: register of trunk "provider"' in result.output
+
+
 def test_init_writes_secrets_of_its_own_once(tmp_path):
     first, second = tmp_path / "a.toml", tmp_path / "b.toml"
     assert run("init", str(first)).exit_code == 0

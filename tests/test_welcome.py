@@ -45,6 +45,12 @@ def test_what_cannot_be_called_is_said_and_a_password_made_is_shown():
     assert "my.toml needs [[users]] and [[conferences]]" in text and "made-at-start" in text
 
 
+def test_what_is_not_served_yet_is_said():
+    trunks = '[[trunks]]\nname = "one"\nhost = "a.b"\n[[trunks]]\nname = "two"\nhost = "c.d"\n'
+    assert "not served yet" not in text_of(trunks)
+    assert 'not served yet: register, allow of trunk "two"' in text_of(trunks + 'register = true\nallow = ["+32*"]\n')
+
+
 def test_tcp_and_ipv6():
     text = text_of('[sip]\nlisten = ["tcp://[::]:5070"]\n[[users]]\nextension = "1"\npassword = "p-w"\n'
                    '[[conferences]]\nextension = "2"\n')
