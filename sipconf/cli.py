@@ -151,7 +151,10 @@ def status(config: Path | None) -> None:
 @click.argument("number")
 @_server_option
 def invite(room: str, number: str, config: Path | None) -> None:
-    """Call NUMBER (an extension or a telephone number) into the conference ROOM."""
+    """Call NUMBER into the conference ROOM. Not served yet.
+
+    NUMBER is an extension or a telephone number. This version's server refuses it with a word of explanation.
+    """
     from sipconf.shell import ApiRefusal
 
     try:
