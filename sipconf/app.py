@@ -71,11 +71,12 @@ TRUNK_PATIENCE = 0.3
 class House:
     """The running server: every room, and the wires between them."""
 
-    def __init__(self, config: Config, path: Path) -> None:
+    def __init__(self, config: Config, path: Path, program: str = "sipconf") -> None:
+        """program: how the command is typed here, for the words at the start."""
         self._loop = asyncio.get_running_loop()
         self._clock = SYSTEM_CLOCK
         self._rng = random.SystemRandom()
-        self._path = path
+        self._path, self._program = path, program
         self._config = config
         self._open = False
         self._timer: asyncio.TimerHandle | None = None
@@ -178,7 +179,7 @@ class House:
         names = () if self._certificate is None else self._certificate.current.names
         room = room_for_calls(self._config, self._media.capacities)
         log.info("%s", room)
-        print(welcome(self._config, self._path, here, self._own_password, names, room), flush=True)
+        print(welcome(self._config, self._path, here, self._own_password, names, room, self._program), flush=True)
 
     async def _read_dtls(self) -> None:
         """The certificate that browsers are shown. Its library takes a while to be imported: the workers start
@@ -359,8 +360,8 @@ def note_end(task: "asyncio.Task[Any]") -> None:
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-async def _run(path: Path, config: Config) -> None:
-    house = House(config, path)
+async def _run(path: Path, config: Config, program: str) -> None:
+    house = House(config, path, program)
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[str] = loop.create_future()
 
@@ -384,9 +385,9 @@ async def _run(path: Path, config: Config) -> None:
             signal.signal(number, signal.SIG_IGN)
 
 
-def serve(path: Path) -> None:
+def serve(path: Path, program: str = "sipconf") -> None:
     """Run the server on this configuration until SIGTERM. Raises ConfigError or StartError before it has started."""
     config = load(path)
     logs.setup(config.log.level, config.log.format)
     check_media(config)
-    uvloop.run(_run(path, config))
+    uvloop.run(_run(path, config, program))

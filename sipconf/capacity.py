@@ -6,6 +6,7 @@ import os
 import resource
 
 from sipconf.config import Config
+from sipconf.media.placement import MOST_LEGS
 from sipconf.media.supervisor import WorkerSettings
 
 FILES_WANTED = 65536
@@ -41,14 +42,16 @@ def raise_file_limit() -> None:
 def room_for_calls(config: Config, capacities: list[int]) -> str:
     """One line on how many calls fit, and what would have to change for more. capacities: legs that each worker has
     ports and open files for, as it reports."""
-    fit, limit = sum(capacities), config.limits.max_calls
-    count = len(capacities)
+    taken = [min(capacity, MOST_LEGS) for capacity in capacities]
+    fit, limit, count = sum(taken), config.limits.max_calls, len(capacities)
     pairs = _pairs(config) - count + config.rtp.port_range[0] % 2  # the first port of each is the browsers'
     workers = "1 media worker" if count == 1 else f"{count} media workers"
-    reasons = [f"{workers}, the largest room {max(capacities)}", f"ports {config.rtp.ports} allow {pairs}"]
+    reasons = [f"{workers}, the largest room {max(taken)}", f"ports {config.rtp.ports} allow {pairs}"]
     if config.rtp.port_range[0] == config.rtp.port_range[1]:
         reasons[1] = f"everything on UDP port {config.rtp.ports}"
-    if fit < pairs:
+    if fit < sum(capacities):
+        reasons.append(f"a media worker takes {MOST_LEGS}")
+    if sum(capacities) < pairs:
         reasons.append(f"open files allow {fit}")
     if limit < fit:
         reasons.append(f"[limits] max_calls {limit}")

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 DEFAULT_CONFIG = Path("config/conferences.toml")
 
-_FILE = click.Path(path_type=Path)
+_FILE = click.Path(path_type=Path, readable=False)  # whether it may be read is said by who reads it, in one line
+
+
+def _program() -> str:
+    """How this command is typed here: `make run` starts one that is not on the PATH."""
+    return sys.argv[0] if Path(sys.argv[0]).name == "sipconf" else "sipconf"
 
 
 class _Verbs(click.Group):
@@ -46,7 +51,7 @@ def serve(config: Path) -> None:
     """Run the server until SIGTERM or Ctrl-C."""
     from sipconf.app import serve as run
 
-    run(config)
+    run(config, _program())
 
 
 @main.command()
@@ -68,6 +73,8 @@ def check(file: Path) -> None:
     counts = ((len(config.users), "user"), (len(config.conferences), "conference"), (len(config.trunks), "trunk"))
     content = ", ".join(f"{number} {noun}{'' if number == 1 else 's'}" for number, noun in counts)
     click.echo(f"{file}: in order ({content})")
+    if wishes := config.not_served_yet():
+        click.echo(f"{file}: not served yet: {'; '.join(wishes)}")
     if holders := config.example_secret_holders():
         click.echo(f"{file}: passwords of the example, good from this machine only: {', '.join(holders)}")
 
@@ -79,7 +86,7 @@ def init(file: Path) -> None:
     from sipconf.config_template import write_new
 
     write_new(file)
-    click.echo(f"{file}: written; read it, then: sipconf serve --config {file}")
+    click.echo(f"{file}: written; read it, then: {_program()} serve --config {file}")
 
 
 @main.command()
@@ -144,7 +151,10 @@ def status(config: Path | None) -> None:
 @click.argument("number")
 @_server_option
 def invite(room: str, number: str, config: Path | None) -> None:
-    """Call NUMBER (an extension or a telephone number) into the conference ROOM."""
+    """Call NUMBER into the conference ROOM. Not served yet.
+
+    NUMBER is an extension or a telephone number. This version's server refuses it with a word of explanation.
+    """
     from sipconf.shell import ApiRefusal
 
     try:

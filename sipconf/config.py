@@ -250,6 +250,14 @@ class Config(_Section):
             holders.append("[http] admin_password")
         return holders
 
+    def not_served_yet(self) -> list[str]:
+        """What the file asks for and this version does not do, for a warning at the start."""
+        wishes = []
+        for trunk in self.trunks:
+            keys = [key for key, wanted in (("register", trunk.registers), ("allow", trunk.allow)) if wanted]
+            wishes += [f'{", ".join(keys)} of trunk "{trunk.name}"'] if keys else []
+        return wishes
+
     def holds_secrets(self) -> bool:
         """Is there a password that is nobody else's business?"""
         secrets = [self.http.admin_password, *(user.password for user in self.users),

@@ -25,7 +25,7 @@ Raw = dict[str, Any]
 def cross_faults(raw: Raw, folder: Path, wall: float | None = None) -> list[tuple[KeyPath, str]]:
     """Every fault between parts, as (path in the file, message). folder: what relative paths are relative to; wall:
     with a time given, a certificate that is not valid then is a fault too."""
-    checks = (_extensions, _names, _numbers, _references, _administrators, _listeners, _one_port)
+    checks = (_extensions, _names, _numbers, _references, _administrators, _listeners, _workers)
     faults = [fault for check in checks for fault in check(raw)]
     return faults + list(_files(raw, folder)) + list(_certificates(raw, folder, wall))
 
@@ -129,7 +129,7 @@ def _listeners(raw: Raw) -> Found:
     sip, http, rtp = raw.get("sip"), raw.get("http"), raw.get("rtp")
     listen = sip.get("listen", DEFAULT_LISTEN) if isinstance(sip, dict) else DEFAULT_LISTEN
     first, last = _quietly(port_range, _text(rtp, "ports") or DEFAULT_PORTS) or (0, 0)
-    taken: dict[tuple[str, str, int], str] = {}
+    taken: list[tuple[str, str, int, str]] = []
     for index, url in enumerate(listen if isinstance(listen, (list, tuple)) else []):
         parts = _quietly(listen_parts, url) if isinstance(url, str) else None
         if parts is None:
@@ -139,31 +139,49 @@ def _listeners(raw: Raw) -> Found:
         if wire == "udp" and first <= port <= last:
             where: KeyPath = ("rtp", "ports") if listen is DEFAULT_LISTEN else ("sip", "listen", index)
             yield where, f'"{url}" lies within [rtp] ports; choose a port outside {first}-{last}'
-        if port and (wire, host, port) in taken:
-            yield ("sip", "listen", index), (
-                f'"{url}" is already listened on by {taken[wire, host, port]}; choose another port'
-            )
-        taken[wire, host, port] = "[sip] listen"
+        if by := _taken_by(taken, wire, host, port):
+            yield ("sip", "listen", index), f'"{url}" is already listened on by {by}; choose another port'
+        taken.append((wire, host, port, f'"{url}" of [sip] listen'))
     for key in ("listen", "tls_listen"):
         address = _text(http, key)
         place = _quietly(lambda text: host_and_port(text, None), address) if address else None
-        if place and place[1] and ("tcp", *place) in taken:
-            yield ("http", key), (
-                f'"{address}" is already listened on by {taken["tcp", *place]}; choose another port'
-            )
+        if place and (by := _taken_by(taken, "tcp", *place)):
+            yield ("http", key), f'"{address}" is already listened on by {by}; choose another port'
         elif place:
-            taken["tcp", *place] = f"[http] {key}"
+            taken.append(("tcp", *place, f"[http] {key}"))
 
 
-def _one_port(raw: Raw) -> Found:
-    """Everything behind one UDP port is read by one process."""
-    ports, media = _text(raw.get("rtp"), "ports"), raw.get("media")
-    first, last = (_quietly(port_range, ports) if ports else None) or (0, 1)
+def _taken_by(taken: list[tuple[str, str, int, str]], wire: str, host: str, port: int) -> str | None:
+    """Who listens on this already; 0.0.0.0 and :: are every address of their kind, port 0 is any that is free."""
+    for its_wire, its_host, its_port, who in taken:
+        every = "::" if ":" in host else "0.0.0.0"
+        same_kind = (":" in host) == (":" in its_host)
+        if port and (wire, port) == (its_wire, its_port) and (
+            host == its_host or (same_kind and every in (host, its_host))
+        ):
+            return who
+    return None
+
+
+def _workers(raw: Raw) -> Found:
+    """Everything behind one UDP port is read by one process; of a range each takes a port for browsers, which costs it
+    an even port and the next, and needs such a pair for telephones."""
+    ports, media = _text(raw.get("rtp"), "ports") or DEFAULT_PORTS, raw.get("media")
     workers = media.get("workers") if isinstance(media, dict) else None
-    if first == last and isinstance(workers, int) and workers > 1:
+    parts = _quietly(port_range, ports)
+    if parts is None or not isinstance(workers, int) or workers <= 1:
+        return
+    first, last = parts
+    most = (last + 1 - first - first % 2) // 4
+    if first == last:
         yield ("media", "workers"), (
             f'is {workers}, but [rtp] ports = "{ports}" is one port, which takes one worker; leave workers out, or '
             'give a range such as "10000-19999"'
+        )
+    elif workers > most:
+        yield ("media", "workers"), (
+            f'is {workers}, but [rtp] ports = "{ports}" has ports for {max(1, most)}; leave workers out, or give a '
+            'larger range such as "10000-19999"'
         )
 
 

@@ -118,7 +118,9 @@ def _message(detail: Any, path: KeyPath, model: type[BaseModel]) -> str:
     if kind == "value_error":
         return f"{key}: {context['error']}"
     if kind == "literal_error":
-        return f"{key}: {_shown(path, detail['input'])} is not one of {context['expected'].replace(' or ', ', ')}"
+        known = context["expected"].replace(" or ", ", ")
+        verdict = "is not one of" if "," in known else "is not known here; it must be"
+        return f"{key}: {_shown(path, detail['input'])} {verdict} {known}"
     return f"{key}: {_type_message(kind, context, path, detail['input'])}"
 
 
@@ -139,6 +141,8 @@ def _type_message(kind: str, context: Mapping[str, Any], path: KeyPath, given: A
             return f"a list is expected; write each item below a heading [[{path[-1]}]]"
         return f"a list is expected; write [{shown}]"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
+        if path[0] in _LISTS:
+            return f"a list of sections is expected; write each item below a heading [[{path[0]}]]"
         return f"a section is expected; write its keys below a heading [{path[0]}]"
     if kind in ("string_too_short", "too_short"):
         return "is empty; write a value, or leave the key out where it is optional"

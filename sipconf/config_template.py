@@ -193,7 +193,7 @@ conference = "2001"
 # name = "provider"
 # host = "sip.provider.example:5060"           # a request from this host is the trunk's
 # addresses = ["198.51.100.7"]                 # more addresses that its calls come from
-# username = "account"                         # optional
+# username = "account"                         # this, password, register and allow: for calls out, not served yet
 # password = "..."
 # register = false
 # peer = false                                 # true: the company's own PBX, which may dial extensions directly
@@ -211,7 +211,7 @@ conference = "2001"
 # [store]
 # path = "sipconf.sqlite3"                     # registered telephones and call records
 
-# [recordings]
+# [recordings]                                 # not made yet
 # directory = "recordings"
 
 # [limits]

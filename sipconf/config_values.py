@@ -29,11 +29,14 @@ def is_host(text: str) -> bool:
 
 
 def host_and_port(text: str, default_port: int | None) -> tuple[str, int]:
-    """"host:port" or "[v6]:port" -> host without brackets, port. default_port None: the port must be written."""
+    """"host:port" or "[v6]:port" -> host without brackets, port. default_port None: the port must be written. Port 0 is
+    let through: to listen on, it is any port that is free."""
     match = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?", text)
-    example = "127.0.0.1:8080" if default_port is None else "sip.provider.example:5060"
+    example, other = ("127.0.0.1:8080", "[::1]:8080")
+    if default_port is not None:
+        example, other = ("sip.provider.example:5060", "[2001:db8::1]:5060")
     if not match or not is_host(match[1]):
-        raise ValueError(f'{text!r} is not a host and port; write for example "{example}" or "[::1]:8080"')
+        raise ValueError(f'{text!r} is not a host and port; write for example "{example}" or "{other}"')
     if match[2] is None and default_port is None:
         raise ValueError(f'{text!r} has no port; write for example "{example}"')
     port = int(match[2]) if match[2] else default_port
@@ -49,6 +52,8 @@ def listen_parts(url: str) -> tuple[str, str, int]:
         raise ValueError(
             f'{url!r} is not a listen address; write for example "udp://0.0.0.0:5060" (or tcp:// or tls://)'
         )
+    if re.search(r":[0-9]{5,}$", rest) and int(rest[rest.rindex(":") + 1:][:9]) > 65535:
+        raise ValueError(f"{url!r}: the port must be 1 to 65535")
     try:
         host, port = host_and_port(rest, default_port=5061 if transport == "tls" else 5060)
     except ValueError:
@@ -67,8 +72,10 @@ def port_range(text: str) -> tuple[int, int]:
         raise ValueError(f'{text!r}: ports are 1 to 65535; write for example "10000-19999"')
     if first > last:
         raise ValueError(f'{text!r} runs backwards; write "{last}-{first}"')
-    if match[2] and last - first - first % 2 < 1:  # RTP on an even port, RTCP on the next
-        raise ValueError(f'{text!r} has no even port followed by another; write for example "10000-19999"')
+    after = first + 1 + (first + 1) % 2  # the first port is the browsers'; RTP on an even port, RTCP on the next
+    if match[2] and last <= after:
+        raise ValueError(f"{text!r} is too small: behind its first port, the browsers', there has to be an even port "
+                         'and the next one; write for example "10000-19999"')
     return first, last
 
 
@@ -121,7 +128,8 @@ def listen_address(value: str) -> str:
 
 
 def trunk_host(value: str) -> str:
-    host_and_port(value, default_port=5060)
+    if host_and_port(value, default_port=5060)[1] == 0:
+        raise ValueError(f"{value!r}: the port must be 1 to 65535")
     return value
 
 

@@ -87,3 +87,6 @@ class ServerOperations:
 
     def apply(self) -> Sequence[Change]:
         return self._reloader.apply()
+
+    def awaiting_restart(self) -> Sequence[str]:
+        return self._reloader.awaiting_restart()

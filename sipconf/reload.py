@@ -142,7 +142,7 @@ class Reloader:
         on_result(result, changes, error) is told of every reading: "applied", "unchanged" or "broken".
         """
         self.path = path
-        self.current = current or load(path)
+        self.current = self._started = current or load(path)
         self.last_error: ConfigError | None = None
         self._on_new = on_new
         self._on_result = on_result
@@ -171,6 +171,11 @@ class Reloader:
             _log.info("configuration: %s%s", change, "; takes a restart" if change.needs_restart else "")
         self._tell("applied", changes, None)
         return changes
+
+    def awaiting_restart(self) -> list[str]:
+        """What the file says otherwise than at the start and only a new start puts to use, as "rtp ports"."""
+        changes = differences(self._started, self.current)
+        return [f"{change.kind} {change.key}" for change in changes if change.needs_restart]
 
     def reload(self, why: str) -> None:
         """Like apply, for when nobody waits for the answer (an edit, SIGHUP): what is wrong goes to the log."""

@@ -158,10 +158,11 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 def changes_text(answer: Mapping[str, Any]) -> str:
     """What an apply did."""
-    changes = answer.get("changes", [])
+    changes, restart = answer.get("changes", []), answer.get("needs_restart", [])
     if not changes:
+        if restart:
+            return f"Nothing new to apply; what takes a restart: {', '.join(restart)}"
         return "Nothing to apply: the file is in use as it is."
-    restart = set(answer.get("needs_restart", []))
     lines = []
     for change in changes:
         name = f"{change['kind']} {change['key']}"

@@ -15,10 +15,10 @@ SHOWN_ROOMS = 12
 
 
 def welcome(config: Config, file: Path, here: str, own_password: str, names: Sequence[str] = (),
-            room: str = "") -> str:
+            room: str = "", program: str = "sipconf") -> str:
     """The whole text. here: an address of this machine that others can reach; own_password: the administrator's where
     the file names none; names: whom the TLS certificate speaks for, where TLS is listened on; room: for how many calls
-    there is room."""
+    there is room; program: how this command is typed here."""
     lines = ["sipconf is ready.", "",
              f"  telephones   {'  '.join(config.sip.listen)}",
              f"  HTTP         http://{config.http.listen}/ (join a conference)  /api  /metrics  /healthz"]
@@ -30,18 +30,20 @@ def welcome(config: Config, file: Path, here: str, own_password: str, names: Seq
         lines.append(f"  {room}")
     if config.http.admin_password is None:
         lines.append(f"  administrator's password for this run: {own_password}")
-    lines += ["", *_first_call(config, file, here, names)]
+    lines += ["", *_first_call(config, file, here, names, program)]
     lines += [f"  dial {room.extension:<6} {room.name}{' (access code)' if room.access_code else ''}"
               for room in config.conferences[:SHOWN_ROOMS]]
     if len(config.conferences) > SHOWN_ROOMS:
-        lines.append(f"  and {len(config.conferences) - SHOWN_ROOMS} more; see: sipconf status")
+        lines.append(f"  and {len(config.conferences) - SHOWN_ROOMS} more; see: {program} status")
+    if wishes := config.not_served_yet():
+        lines += ["", f"  In the file, but not served yet: {'; '.join(wishes)}."]
     if holders := config.example_secret_holders():
         lines += ["", f"  The example's passwords work from this machine only: {', '.join(holders)}.",
-                  "  For other machines: sipconf init my.toml && sipconf serve --config my.toml"]
+                  f"  For other machines: {program} init my.toml && {program} serve --config my.toml"]
     return "\n".join(lines)
 
 
-def _first_call(config: Config, file: Path, here: str, names: Sequence[str]) -> list[str]:
+def _first_call(config: Config, file: Path, here: str, names: Sequence[str], program: str) -> list[str]:
     """What to type into a softphone; nothing where nobody could call."""
     if not config.users or not config.conferences:
         return [f"  Nobody can call yet: {file} needs [[users]] and [[conferences]].", ""]
@@ -56,7 +58,7 @@ def _first_call(config: Config, file: Path, here: str, names: Sequence[str]) -> 
     lines = ["  A first call, from any softphone (Linphone, baresip, Zoiper):",
              f"    user {user.extension}, password {password or f'as in {file}'}, server {server}, {transport.upper()}",
              f"    dial {room.extension}{_keys_in_words(room)}",
-             f"  or without one: {_command(user, room, server, transport, password)}", ""]
+             f"  or without one: {program} {_command(user, room, server, transport, password)}", ""]
     return lines
 
 
@@ -70,7 +72,7 @@ def _keys_in_words(room: ConferenceConfig) -> str:
 
 def _command(user: UserConfig, room: ConferenceConfig, server: str, transport: str, password: str | None) -> str:
     over = "" if transport == "udp" else f";transport={transport}"
-    words = [f"sipconf call 'sip:{room.extension}@{server}{over}' --user {user.extension}",
+    words = [f"call 'sip:{room.extension}@{server}{over}' --user {user.extension}",
              f"--password {password or '...'}"]
     if room.access_code is not None:
         words.append(f"--dtmf '{room.access_code if room.access_code in EXAMPLE_CODES else '...'}#'")

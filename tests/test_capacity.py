@@ -46,12 +46,14 @@ def test_the_logs_of_workers_are_as_in_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "capacities", "line"),
     [
-        ("", [4999], "room for 4999 calls at once: 1 media worker, the largest room 4999, "
-         "ports 10000-19999 allow 4999"),
+        ("", [4999], "room for 4500 calls at once: 1 media worker, the largest room 4500, "
+         "ports 10000-19999 allow 4999, a media worker takes 4500"),
+        ('[rtp]\nports = "10000-17999"', [3999], "room for 3999 calls at once: 1 media worker, the largest room 3999, "
+         "ports 10000-17999 allow 3999"),
         ("[limits]\nmax_calls = 80", [2499, 2499], "room for 80 calls at once: 2 media workers, the largest room 2499, "
          "ports 10000-19999 allow 4998, [limits] max_calls 80"),
-        ('[rtp]\nports = "10001-20000"', [4999], "room for 4999 calls at once: 1 media worker, the largest room 4999, "
-         "ports 10001-20000 allow 4999"),
+        ('[rtp]\nports = "10001-18000"', [3999], "room for 3999 calls at once: 1 media worker, the largest room 3999, "
+         "ports 10001-18000 allow 3999"),
         ("", [480], "room for 480 calls at once: 1 media worker, the largest room 480, ports 10000-19999 allow 4999, "
          "open files allow 480"),
         ('[rtp]\nports = "10000"', [4500], "room for 4500 calls at once: 1 media worker, the largest room 4500, "

@@ -34,6 +34,13 @@ def test_every_verb_has_help(verb):
     assert verb in run("--help").output
 
 
+def test_a_file_that_may_not_be_read_is_one_line(tmp_path, monkeypatch):
+    """The same for a server and a check: not click's own words, nor its status 2."""
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    result = run("check", str(tmp_path))
+    assert result.exit_code == 1 and result.output == f"{tmp_path}: cannot be read: Is a directory\n"
+
+
 def test_check_of_a_good_file():
     result = run("check", str(REPO / "config" / "conferences.toml"))
     assert result.exit_code == 0
@@ -55,6 +62,13 @@ def test_check_of_no_file(tmp_path):
     assert result.exit_code == 1 and result.stderr.count("\n") == 1
 
 
+def test_check_says_what_is_not_served_yet(tmp_path):
+    file = tmp_path / "x.toml"
+    file.write_text('[[trunks]]\nname = "provider"\nhost = "a.b"\nregister = true\n')
+    result = run("check", str(file))
+    assert result.exit_code == 0 and 'not served yet: register of trunk "provider"' in result.output
+
+
 def test_init_writes_secrets_of_its_own_once(tmp_path):
     first, second = tmp_path / "a.toml", tmp_path / "b.toml"
     assert run("init", str(first)).exit_code == 0
@@ -70,6 +84,15 @@ def test_init_writes_secrets_of_its_own_once(tmp_path):
     again = run("init", str(first))
     assert again.exit_code == 1 and "left alone" in again.stderr
     assert first.read_text() == text
+
+
+def test_commands_are_shown_as_they_can_be_typed_here(tmp_path, monkeypatch):
+    file = tmp_path / "a.toml"
+    monkeypatch.setattr(sys, "argv", [".venv/bin/sipconf"])
+    assert f"then: .venv/bin/sipconf serve --config {file}" in run("init", str(file)).output
+    file.unlink()
+    monkeypatch.setattr(sys, "argv", ["/lib/sipconf/__main__.py"])
+    assert f"then: sipconf serve --config {file}" in run("init", str(file)).output
 
 
 def test_init_into_no_folder(tmp_path):
@@ -194,6 +217,9 @@ def test_apply_prints_what_changed(server, env):
     assert run("apply", env=env).output == "user 101 added\nrtp ports changed (takes a restart)\n"
     server.answers["POST", "/api/apply"] = 200, {"changes": [], "needs_restart": []}
     assert "Nothing to apply" in run("apply", env=env).output
+    server.answers["POST", "/api/apply"] = 200, {"changes": [], "needs_restart": ["rtp ports", "sip domain"]}
+    output = run("apply", env=env).output
+    assert "as it is" not in output and "rtp ports, sip domain" in output and "restart" in output
 
 
 def test_a_problem_is_shown_with_every_fault(server, env):

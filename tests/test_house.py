@@ -42,7 +42,7 @@ WORLD = {"socket", "asyncio", "subprocess", "select", "threading", "multiprocess
 STRANGERS = {"aiohttp": {"web", "shell"}, "sqlite3": {"store"}, "prometheus_client": {"metrics"},
              "pydantic": {"config"}, "watchfiles": {"reload"}, "click": {"cli"}, "uvloop": {"app", "softphone"},
              "ifaddr": {"sip"}, "aiortc": {"rtp"}, "OpenSSL": {"rtp"}, "cryptography": {"rtp"}}
-"""Each library is met at one door (design, principle 7)."""
+"""Each library is met at one door (docs/adr/0002)."""
 
 
 def modules() -> list[Path]:

@@ -90,6 +90,16 @@ def test_apply_hands_on_what_is_new(file):
     assert [result for result, _, _ in told] == ["unchanged", "applied"]
 
 
+def test_what_waits_for_a_restart_is_remembered_until_it_is_undone(file):
+    reloader = Reloader(file, lambda _: None)
+    file.write_text(FIRST + "[rtp]\nports = '20000-20100'\n")
+    reloader.apply()
+    assert reloader.apply() == [] and reloader.awaiting_restart() == ["rtp ports"]
+    file.write_text(FIRST)
+    reloader.apply()
+    assert reloader.awaiting_restart() == []
+
+
 def test_a_broken_file_changes_nothing_and_is_reported(file, caplog):
     seen = []
     reloader = Reloader(file, seen.append)

@@ -22,6 +22,14 @@ def test_the_example_tells_all_that_a_softphone_needs():
     assert "work from this machine only" in text and "made-at-start" not in text
 
 
+def test_commands_are_shown_as_they_can_be_typed_here():
+    """`make run` starts .venv/bin/sipconf, which is on nobody's PATH."""
+    config = parse(example(), Path("my.toml"))
+    text = welcome(config, Path("my.toml"), HERE, "", program=".venv/bin/sipconf")
+    assert ".venv/bin/sipconf call 'sip:2001@" in text
+    assert ".venv/bin/sipconf init my.toml && .venv/bin/sipconf serve --config my.toml" in text
+
+
 def test_secrets_of_ones_own_are_not_repeated():
     source = fresh()
     config, text = parse(source, Path("my.toml")), text_of(source)
@@ -35,6 +43,12 @@ def test_secrets_of_ones_own_are_not_repeated():
 def test_what_cannot_be_called_is_said_and_a_password_made_is_shown():
     text = text_of("")
     assert "my.toml needs [[users]] and [[conferences]]" in text and "made-at-start" in text
+
+
+def test_what_is_not_served_yet_is_said():
+    trunks = '[[trunks]]\nname = "one"\nhost = "a.b"\n[[trunks]]\nname = "two"\nhost = "c.d"\n'
+    assert "not served yet" not in text_of(trunks)
+    assert 'not served yet: register, allow of trunk "two"' in text_of(trunks + 'register = true\nallow = ["+32*"]\n')
 
 
 def test_tcp_and_ipv6():

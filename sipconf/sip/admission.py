@@ -1,4 +1,4 @@
-"""Which requests are let in, and who they are from (RFC 3261 sections 8.2.1 to 8.2.3 and 22; contract "Dialling").
+"""Which requests are let in, and who they are from (RFC 3261 sections 8.2.1 to 8.2.3 and 22).
 
 Refusals made here are stateless: until somebody is proven we keep no memory of his requests (section 26.3.2.4), only
 of how many they were (sources) and of his wrong passwords (guesses).

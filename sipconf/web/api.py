@@ -22,9 +22,10 @@ MAX_BODY_BYTES = 64 * 1024
 class Operations(Protocol):
     """What the web side may ask of the server. Every method returns at once.
 
-    conferences() and participants() give JSON material as the contract shows it. lock, mute and kick are called
+    conferences() and participants() give JSON material as docs/api.md shows it. lock, mute and kick are called
     only for a conference and a participant that these lists contain. apply() reads the file again and raises
-    ConfigError, or another SipconfError where the new configuration cannot be put to use.
+    ConfigError, or another SipconfError where the new configuration cannot be put to use; awaiting_restart() names
+    what of all edits since the start only the next one puts to use, as "rtp ports".
     """
 
     @property
@@ -40,6 +41,7 @@ class Operations(Protocol):
     def mute(self, extension: str, participant: str, muted: bool) -> None: ...
     def kick(self, extension: str, participant: str) -> None: ...
     def apply(self) -> Sequence[Change]: ...
+    def awaiting_restart(self) -> Sequence[str]: ...
 
 
 OPERATIONS: web.AppKey[Operations] = web.AppKey("operations", Operations)  # type: ignore[type-abstract]
@@ -127,7 +129,7 @@ async def apply(request: web.Request) -> web.Response:
         raise Problem(422, detail, errors=errors) from error
     except SipconfError as error:
         raise Problem(409, f"The configuration could not be put to use: {error}") from error
-    restart = [f"{change.kind} {change.key}" for change in changes if change.needs_restart]
+    restart = list(request.app[OPERATIONS].awaiting_restart())
     return web.json_response({"changes": [change.as_dict() for change in changes], "needs_restart": restart})
 
 

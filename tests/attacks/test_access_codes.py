@@ -1,4 +1,4 @@
-"""Guessing access codes (trust.md row 19): a thousand by keys, by INFO and dialled along, call after call and many at
+"""Guessing access codes (docs/trust.md): a thousand by keys, by INFO and dialled along, call after call and many at
 once, from one address or number and from many.
 
 Whatever the way, few guesses are looked at; then the right code is no help either, and the room's own people come in as

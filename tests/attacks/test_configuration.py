@@ -1,4 +1,4 @@
-"""Broken configuration files and edits without end (trust.md row 23): a line is named or nothing changes, and a running
+"""Broken configuration files and edits without end (docs/trust.md): a line is named or nothing changes, and a running
 call loses no frame over it."""
 
 import itertools

@@ -1,4 +1,4 @@
-"""Whoever we call wants our password's hash, or endless requests (trust.md rows 6 and 7)."""
+"""Whoever we call wants our password's hash, or endless requests (docs/trust.md)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Strangers race the browser to its DTLS handshake (trust.md row 4, CVE-2023-49786): bad hellos, random records and
+"""Strangers race the browser to its DTLS handshake (docs/trust.md, CVE-2023-49786): bad hellos, random records and
 alerts, a thousand a second, before and during. A hundred of a hundred browsers are secured, nobody who talks loses a
 frame, the strangers get no octet."""
 

@@ -1,4 +1,4 @@
-"""Floods of requests (trust.md row 12): cheap refusal before any state, some 503, silence; whoever is known goes on."""
+"""Floods of requests (docs/trust.md): cheap refusal before any state, some 503, silence; whoever is known goes on."""
 
 import random
 

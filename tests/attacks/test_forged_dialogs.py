@@ -1,4 +1,4 @@
-"""Forged requests inside a call (trust.md row 21): tags that are guessed, tags that were overheard, borrowed names.
+"""Forged requests inside a call (docs/trust.md): tags that are guessed, tags that were overheard, borrowed names.
 
 A telephone's NAT may change its port at any time: a request from the same host is the telephone's. From another host it
 has to prove that it is still the same user's, for tags can be overheard.

@@ -1,4 +1,4 @@
-"""What a peer sends cannot forge, hide or multiply log lines (trust.md row 25)."""
+"""What a peer sends cannot forge, hide or multiply log lines (docs/trust.md)."""
 
 import io
 import json

@@ -1,5 +1,5 @@
-"""Passwords: who exists is not told, guessing is slow and costs the guesser alone, no answer is good twice (trust.md
-rows 8, 9 and 10)."""
+"""Passwords: who exists is not told, guessing is slow and costs the guesser alone, no answer is good twice
+(docs/trust.md)."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""Reconnaissance (trust.md row 11): nothing tells what we are; with drop_unknown a scanner hears nothing at all."""
+"""Reconnaissance (docs/trust.md): nothing tells what we are; with drop_unknown a scanner hears nothing at all."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Calls at the company's expense (trust.md row 18). Nothing is dialled out yet: whatever is asked, nothing reaches a
+"""Calls at the company's expense (docs/trust.md). Nothing is dialled out yet: whatever is asked, nothing reaches a
 trunk, and one place alone could place a call at all."""
 
 import ast

@@ -1,4 +1,4 @@
-"""WebSocket abuse (trust.md row 17): pages that may not connect, frames that lie, floods; a call goes on."""
+"""WebSocket abuse (docs/trust.md): pages that may not connect, frames that lie, floods; a call goes on."""
 
 import asyncio
 import itertools

@@ -78,7 +78,7 @@ async def test_a_widget_registers_and_calls(tmp_path: Path) -> None:
         widget = Widget(client)
         answer = await widget.register()
         assert answer.startswith("SIP/2.0 200 OK\r\n"), answer
-        # SIP.js drops an answer whose Via has another host or a port, and looks for its own contact (features.md 5)
+        # SIP.js drops an answer whose Via has another host or a port, and looks for its own contact
         assert field(answer, "Via") == f"{VIA}z9hG4bKregREGISTER2"
         assert re.fullmatch(rf"<{CONTACT}>;expires=(600|599)", field(answer, "Contact"))
         assert "\r\nRequire:" not in answer

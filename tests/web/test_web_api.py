@@ -161,6 +161,7 @@ async def test_apply_puts_an_edit_into_use(house, client):
         ("rtp", "ports", "changed"), ("conference", "2002", "changed")
     ]  # fmt: skip
     assert answer["needs_restart"] == ["rtp ports"]
+    assert await (await client.post("/api/apply")).json() == {"changes": [], "needs_restart": ["rtp ports"]}
     first, second = await (await client.get("/api/conferences")).json()
     assert second["name"] == "Renamed" and first["participants"] == 1
 

@@ -110,3 +110,6 @@ class House:
 
     def apply(self) -> Sequence[Change]:
         return self.reloader.apply()
+
+    def awaiting_restart(self) -> Sequence[str]:
+        return self.reloader.awaiting_restart()
