@@ -29,8 +29,11 @@ def test_keys_by_info_open_the_room(line: Line) -> None:
     with House(ROOM, **line) as house:
         phone = house.dial(house.phone(), "2001")
         house.until(lambda: house.states() == {"101": "prompting"}, "prompted")
-        send_info(house, phone, "4321#")
+        send_info(house, phone, "432")
+        assert house.states() == {"101": "prompting"}, "the code is not whole"
+        send_info(house, phone, "1#")
         house.until(lambda: house.states() == {"101": "talking"}, "in")
+        assert not house.events("digit-refused")
         house.settle()
 
 
