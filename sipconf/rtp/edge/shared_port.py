@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sipconf.rtp.edge.binding import is_own, reachable
 from sipconf.rtp.edge.datagrams import Inbox, Outbox, packed, unpacked
-from sipconf.rtp.edge.ports import PASSES
+from sipconf.rtp.edge.settled import PASSES
 from sipconf.rtp.ice import Credentials, IceAgent
 from sipconf.rtp.latching import Verdict
 from sipconf.rtp.one_port import PlainLegs
