@@ -35,6 +35,7 @@ JUDGED = 256
 HANDSHAKES, HANDSHAKES_OF_LEG = 256, 16
 """DTLS datagrams handed on in one tick, together and of one leg; who handshakes sends them again."""
 MAX_HANDSHAKE = 1500
+"""Octets of a DTLS datagram: no peer sends more than its network carries in one piece."""
 _NOBODY = -1
 
 
