@@ -60,6 +60,7 @@ def test_one_key_twice_by_both_ways_counts_twice() -> None:
     with House(ConferenceSpec("Doubles", "2001", access_code="4411")) as house:
         press_both_ways(house, "4411#")
         house.until(lambda: house.states() == {"101": "talking"}, "in")
+        assert not house.events("digit-refused")
         house.settle()
 
 
