@@ -49,7 +49,12 @@ class StreamLimits:
 
 
 class Owner(Protocol):
-    """Who keeps the connections."""
+    """Who keeps the connections.
+
+    opened: one has come; False where there is no room for it. shaken: its TLS handshake is over. spoke: complete
+    messages have come; heard: one of them, in its turn. closed: it is gone, and all that came before has been heard.
+    in_use: is it needed, by a registration or a call, although nothing is said on it?
+    """
 
     limits: StreamLimits
     clock: Clock
