@@ -16,9 +16,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sipconf.mixer.edge.wavfile import SOUNDS, read_wav, write_wav  # noqa: E402
-from sipconf.mixer.frame import FULL_SCALE, Pcm  # noqa: E402
+from sipconf.mixer.frame import FULL_SCALE, Pcm, db_to_power  # noqa: E402
 from sipconf.mixer.resample import convert  # noqa: E402
-from sipconf.mixer.tones import JOIN_HZ, LEAVE_HZ, notes  # noqa: E402
 
 RATE = 16000
 SPEECH_DB = -20.0  # rms of the parts where someone speaks
@@ -32,10 +31,23 @@ BARS = ((41, 57, 60, 64), (38, 57, 60, 65), (43, 58, 62, 65), (36, 55, 58, 64)) 
     (41, 57, 60, 67), (34, 53, 58, 62), (43, 55, 58, 65), (36, 52, 58, 60)
 )  # fmt: skip
 ARPEGGIO = (1, 3, 2, 3)
+NOTE_S = 0.15
+NOTE_DB = -26.0
+JOIN_HZ = (523.25, 783.99)  # C5 then G5
+LEAVE_HZ = (783.99, 523.25)
 
 
 def decibels(pcm: Pcm) -> float:
     return 10 * float(np.log10(np.mean(pcm.astype(np.float64) ** 2) / FULL_SCALE**2 + 1e-12))
+
+
+def notes(frequencies: tuple[float, ...]) -> Pcm:
+    """Soft notes one after the other, float32 (samples,), each with a quick rise and a round fall to silence."""
+    at = np.arange(int(NOTE_S * RATE)) / RATE
+    shape = np.sin(np.pi * np.minimum(at / 0.02, 1) / 2) ** 2 * np.cos(np.pi * at / (2 * NOTE_S)) ** 2
+    amplitude = np.sqrt(2 * db_to_power(NOTE_DB))
+    voice = [np.sin(2 * np.pi * f * at) + 0.15 * np.sin(4 * np.pi * f * at) for f in frequencies]
+    return np.concatenate([amplitude * 1.8 * shape * v for v in voice]).astype(np.float32)
 
 
 def speak(text: str) -> Pcm:
@@ -107,7 +119,7 @@ def compose() -> Pcm:
 def main() -> None:
     texts = tomllib.loads((SOUNDS / "prompts.toml").read_text())["speech"]
     made = {name: finish_speech(speak(text)) for name, text in texts.items()}
-    made |= {"join-tone": notes(JOIN_HZ, RATE), "leave-tone": notes(LEAVE_HZ, RATE), "music": compose()}
+    made |= {"join-tone": notes(JOIN_HZ), "leave-tone": notes(LEAVE_HZ), "music": compose()}
     for name, pcm in made.items():
         write_wav(SOUNDS / f"{name}.wav", pcm, RATE)
         peak = 20 * np.log10(np.abs(pcm).max() / FULL_SCALE)

@@ -17,7 +17,7 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.load_generator import processor_seconds
+from benchmarks.pace import processor_seconds
 from benchmarks.placement import settle
 from benchmarks.server import HOST, TALKS_IN, NotStarted, Server, memory_mb, own_host, running
 from benchmarks.talkers import PERIOD, Talker, Talkers

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.call_generator import CALLERS
-from benchmarks.load_generator import processor_seconds
+from benchmarks.pace import processor_seconds
 from benchmarks.placement import cores, described, settle
 from benchmarks.server import HOST, Server, own_host, running, telephone_of
 from sipconf.media.supervisor import worker_environment

@@ -13,12 +13,12 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.batched import Batch, open_socket
+from benchmarks.pace import Pace
 from benchmarks.placement import settle
 
 SLOTS = 20
@@ -128,12 +128,6 @@ class Watch:
             packet, offset = divmod(begin + found, SAMPLES)
             delays.append((arrival[packet] - when) * 1e3 + (offset - MARK_OFFSET) / 8)
         return [delay for delay in delays if np.isfinite(delay)], len(self.sent)
-
-
-def processor_seconds(pid: int) -> float:
-    """CPU time of a process so far, all its threads, by the scheduler's accounting."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(task.read_text().split()[0]) for task in tasks) * 1e-9
 
 
 class Generator:
@@ -257,49 +251,33 @@ class Generator:
 
         read_every: milliseconds between two bursts, and two looks at what has come; more than 1 is cheaper, where no
         mark is timed."""
-        start = time.monotonic() + 0.05
+        pace = Pace(pids, self.counts, read_every)
         step, steps, first = 0, 1, 0
-        lateness: list[float] = []
-        used = began = own = 0.0
-        counted = self.counts.copy()
         complete = False
         while step < steps:
             if not complete:
                 complete = self.reached == self.legs
                 first, steps = step + round(warm * 1000), step + round((warm + seconds) * 1000)
-            pause = start + step * 1e-3 - time.monotonic()
-            if pause > 0 and step % read_every == 0:
-                time.sleep(pause)
-            lateness.append(time.monotonic() - start - step * 1e-3)
+            pace.wait(step)
             if step == first:
-                used, began, counted = sum(map(processor_seconds, pids)), time.monotonic(), self.counts.copy()
-                own = time.process_time()
+                pace.begin()
             self.send(step % SLOTS, step // SLOTS, first <= step < steps - 600)
             if self.jitter_ms:
                 self.deliver(step)
             if step % read_every == 0:
                 self.receive()
             step += 1
-        used, elapsed = sum(map(processor_seconds, pids)) - used, time.monotonic() - began
-        own = time.process_time() - own
-        rates = (self.counts - counted) / elapsed
+        figures = pace.figures()
         found, sent = [], 0
         for watch in self.watches:
             delays, count = watch.delays_ms()
             found += delays
             sent += count
-        return {
-            "cpu_ms_per_participant_s": used / elapsed / self.legs * 1e3,
-            "core": used / elapsed,
-            "rate_mean": float(rates.mean()),
-            "rate_min": float(rates.min()),
+        return figures | {
             "delay_p50_ms": float(np.percentile(found, 50)) if found else None,
             "delay_p95_ms": float(np.percentile(found, 95)) if found else None,
             "marks_sent": sent,
             "marks_found": len(found),
-            "generator_core": own / elapsed,
-            "generator_late_p99_ms": float(np.percentile(lateness[first:], 99) * 1e3),
-            "seconds": elapsed,
         }
 
 

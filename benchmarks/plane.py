@@ -7,14 +7,14 @@ which cases are run (bench_plane, bench_held, bench_delay).
 """
 
 import asyncio
-import json
 import os
 import subprocess
 import sys
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import Process
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks import generators
 from benchmarks.placement import cores
 from benchmarks.server import memory_mb
 from sipconf.media import protocol
@@ -185,23 +185,20 @@ def buffer_figures(events: list[list[protocol.Event]]) -> Row:
     return {"buffer_loss_percent": 100 * late / max(1, received)}
 
 
-async def start_generator(plan: Row) -> tuple[asyncio.subprocess.Process, list[tuple[str, int]]]:
-    generator = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.load_generator",
-        stdin=PIPE, stdout=PIPE, env=worker_environment(), limit=1 << 22,
-    )  # fmt: skip
-    assert generator.stdin and generator.stdout
-    generator.stdin.write(json.dumps(plan).encode() + b"\n")
-    return generator, [tuple(address) for address in json.loads(await generator.stdout.readline())]
+async def start_generator(plan: Row) -> tuple[Process, list[tuple[str, int]]]:
+    """A load generator for this plan, and the addresses that its legs send from."""
+    generator = await generators.start("load_generator")
+    generators.tell(generator, plan)
+    return generator, [tuple(address) for address in await generators.hear(generator)]
 
 
-async def finish_generator(generator: asyncio.subprocess.Process, target: Row) -> Row:
-    assert generator.stdin and generator.stdout
-    generator.stdin.write(json.dumps(target).encode() + b"\n")
-    line = await generator.stdout.readline()
-    if await generator.wait():
-        raise RuntimeError("the load generator failed; its own message is above")
-    return json.loads(line)
+async def finish_generator(generator: Process, target: Row) -> Row:
+    """Tell it where to send; what it measured in the end."""
+    try:
+        generators.tell(generator, target)
+        return await generators.hear(generator)
+    finally:
+        await generators.end(generator)
 
 
 async def run_floor(legs: int, seconds: float, apart: bool) -> Row:

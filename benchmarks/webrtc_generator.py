@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from pylibsrtp._binding import ffi, lib
 
-from benchmarks.load_generator import HEADER, HEADER_BYTES, MULAW, QUIET_PACKETS, SLOTS, processor_seconds, talk
+from benchmarks.load_generator import HEADER, HEADER_BYTES, MULAW, QUIET_PACKETS, SLOTS, talk
 from benchmarks.opus_talk import Decoder, opus_loop
+from benchmarks.pace import Pace
 from benchmarks.placement import settle
 from benchmarks.webrtc_peer import CERTIFICATE, MOST_OCTETS, Peer, handle
 
@@ -190,40 +191,25 @@ class Generator:
     def run(self, warm: float, seconds: float, pids: list[int]) -> dict[str, Any]:
         """Send and receive for warm + seconds; figures of the latter part. pids: the server processes to account."""
         self._sessions = [handle(peer.outbound) for peer in self.peers[: self.legs]]
-        start = time.monotonic() + 0.05
+        pace = Pace(pids, self.counts, READ_EVERY)
         first, steps = round(warm * 1000), round((warm + seconds) * 1000)
-        lateness: list[float] = []
-        used = began = own = 0.0
-        counted = self.counts.copy()
         for step in range(steps):
-            pause = start + step * 1e-3 - time.monotonic()
-            if pause > 0 and step % READ_EVERY == 0:
-                time.sleep(pause)
-            lateness.append(time.monotonic() - start - step * 1e-3)
+            pace.wait(step)
             if step == first:
-                used, began, counted = sum(map(processor_seconds, pids)), time.monotonic(), self.counts.copy()
-                own = time.process_time()
+                pace.begin()
             self.send(step % SLOTS, step // SLOTS)
             if step % READ_EVERY == 0:
                 self.receive()
                 self.look_after(step // READ_EVERY)
-        used, elapsed = sum(map(processor_seconds, pids)) - used, time.monotonic() - began
-        rates = (self.counts - counted) / elapsed
+        figures = pace.figures()
         later = [peer.secured - peer.asked for peer in self.peers[self.legs :]
-                 if peer.asked is not None and peer.secured is not None and peer.secured >= began]  # fmt: skip
-        return {
-            "cpu_ms_per_participant_s": used / elapsed / self.legs * 1e3,
-            "core": used / elapsed,
-            "rate_mean": float(rates.mean()),
-            "rate_min": float(rates.min()),
+                 if peer.asked is not None and peer.secured is not None and peer.secured >= pace.began]  # fmt: skip
+        return figures | {
             "forged": self.forged,
             "heard_rms": float(np.sqrt(np.mean(self.power))) if self.power else None,
-            "handshakes_per_second": len(later) / elapsed,
+            "handshakes_per_second": len(later) / figures["seconds"],
             "handshake_p50_ms": float(np.percentile(later, 50)) * 1e3 if later else None,
             "handshake_p99_ms": float(np.percentile(later, 99)) * 1e3 if later else None,
-            "generator_core": (time.process_time() - own) / elapsed,
-            "generator_late_p99_ms": float(np.percentile(lateness[first:], 99) * 1e3),
-            "seconds": elapsed,
         }
 
 

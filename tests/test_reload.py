@@ -229,4 +229,5 @@ async def test_edits_are_noticed_where_the_folder_cannot_be_watched(tmp_path, mo
         folder.mkdir()
         file.write_text(FIRST.replace("Alice", "Alicia"))
         await applied.wait()
+    assert reloader.current.users[0].name == "Alicia"
     watching.cancel()

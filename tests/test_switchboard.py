@@ -53,6 +53,7 @@ def test_everyone_falls_silent_in_the_same_tick() -> None:
         legs = [line.leg for line in house.switchboard.lines]
         house.switchboard.receive_media([media.LegSilent(leg) for leg in legs], house.now)
         house.until(lambda: not any(phone.in_call for phone in people), "hung up")
+        assert all(phone.log.count("BYE") == 1 for phone in people) and house.states() == {}
         house.settle()
 
 
@@ -91,6 +92,7 @@ def test_a_called_telephone_answers_without_usable_media(answer: str) -> None:
         caller.invite("102", house.now)
         house.until(lambda: "480 INVITE" in caller.log, "the caller is told")
         house.until(lambda: "BYE" in called.log, "the called one is hung up")
+        assert not caller.in_call and "200 INVITE" not in caller.log
         house.settle()
 
 
@@ -231,6 +233,8 @@ def test_stopping_says_bye_to_everyone_in_whatever_stage() -> None:
         house.until(lambda: not talking.in_call and not outside.in_call, "BYE")
         house.until(lambda: "480 INVITE" in caller.log and "CANCEL" in called.log, "no more ringing")
         house.until(lambda: "503 INVITE" in late.log, "no new call")
+        assert all(phone.log.count("BYE") == 1 for phone in (talking, outside)), "each is told once"
+        assert "200 INVITE" not in caller.log + late.log and not house.switchboard.lines
         house.settle()
 
 
@@ -239,8 +243,11 @@ def test_a_trunk_becomes_the_companys_own_exchange() -> None:
         outside = house.phone("33", TRUNK_HOST)
         outside.invite("2001", house.now)
         house.until(lambda: outside.log.count("401 INVITE") == 2, "a provider reaches no extension")
+        assert house.states() == {}
         house.switchboard.set_peers(frozenset({"provider"}))
         house.dial(outside, "2001")
+        assert outside.log.count("401 INVITE") == 2, "it is asked for no password any more"
+        house.until(lambda: house.states() == {"33": "talking"}, "in")
         house.settle()
 
 

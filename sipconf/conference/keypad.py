@@ -35,11 +35,6 @@ class Keypad:
     def __len__(self) -> int:
         return len(self._digits)
 
-    @property
-    def overflown(self) -> bool:
-        """More than MAX_DIGITS were pressed: whatever was meant, it is wrong."""
-        return self._overflown
-
     def press(self, digit: str) -> None:
         """Add a digit; beyond MAX_DIGITS only the fact is kept."""
         if len(self._digits) < MAX_DIGITS:

@@ -66,12 +66,12 @@ def sent(legs: Sequence[Leg]) -> Sent:
 
 
 class Changes:
-    """Applies commands, in order. wall_offset: added to `now` it gives seconds since 1970."""
+    """Applies commands, in order. wall_offset: added to `now` it gives seconds since 1970. one_port: all legs are
+    behind the shared port, telephones too."""
 
-    def __init__(self, house: House, wall_offset: float, banks: BankSettings) -> None:
-        self._house, self._wall_offset, self._bank_settings = house, wall_offset, banks
+    def __init__(self, house: House, wall_offset: float, banks: BankSettings, one_port: bool) -> None:
+        self._house, self._wall_offset, self._bank_settings, self._one_port = house, wall_offset, banks, one_port
         self.checked = CheckedLegs(house.transport, house.legs, self.direct)
-        self.one_port = False  # all legs are behind the shared port, telephones too
 
     def apply(self, command: Command, now: float) -> list[Event]:
         """One command's effect, and the events it causes. A command for a leg that is not open (any more) does
@@ -132,7 +132,7 @@ class Changes:
             return [protocol.LegFailed(command.leg, str(error))]
         house.streams.open(leg.slot)
         house.reports.open(leg.slot, now, leg.cname, leg.ssrc)
-        return [protocol.LegOpened(command.leg, port, max(port, shared_port) if self.one_port else shared_port)]
+        return [protocol.LegOpened(command.leg, port, max(port, shared_port) if self._one_port else shared_port)]
 
     def _secure(self, leg: Leg, keys: protocol.SrtpKeys) -> list[Event]:
         try:

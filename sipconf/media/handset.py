@@ -43,7 +43,6 @@ class Handset:
         self._said: NDArray[np.float32] = np.zeros(0, np.float32)
         self._position = 0
         self.heard: list[NDArray[np.float32]] = []
-        self.concealed_frames = 0
 
     def connect(self, agreed: ConnectLeg, now: float) -> None:
         """Take what SDP has agreed."""
@@ -87,7 +86,6 @@ class Handset:
                 self._jitter.put(np.zeros(len(batch.slots), np.int64), batch, block)
         taken = self._jitter.take(1)
         self._codec.decode(taken.codes, self._frame)
-        self.concealed_frames += int(taken.filled.min() == 0)
         self.heard.append(self._frame[0].copy())
         self._ports.send([SLOT], [self._next_packet()])
 

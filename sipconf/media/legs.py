@@ -93,6 +93,7 @@ class Legs:
         self.reported_silent = np.zeros(FIRST_CAPACITY, bool)
 
     def open(self, number: int, cname: str, ssrc: int, sequence: int, timestamp: int) -> Leg:
+        """A new leg, in a slot of its own; ssrc, sequence, timestamp: where its packets begin."""
         slot = self._slots.take()
         if slot >= len(self.row_of):
             for name in ("number_of", "bank_of", "row_of", "should_send", "reported_silent"):
@@ -105,7 +106,9 @@ class Legs:
         return leg
 
     def close(self, leg: Leg) -> None:
-        self.unseat(leg)
+        """Forget a leg; its slot is free."""
+        leg.bank, leg.row = None, -1
+        self.bank_of[leg.slot] = -1
         del self._by_number[leg.number], self._by_slot[leg.slot]
         self._slots.give(leg.slot)
 
@@ -114,14 +117,12 @@ class Legs:
         leg.bank, leg.row = bank, row
         self.bank_of[leg.slot], self.row_of[leg.slot] = bank.index, row
 
-    def unseat(self, leg: Leg) -> None:
-        leg.bank, leg.row = None, -1
-        self.bank_of[leg.slot] = -1
-
     def get(self, number: int) -> Leg | None:
+        """The open leg of this number."""
         return self._by_number.get(number)
 
     def at(self, slot: int) -> Leg | None:
+        """The open leg that has a slot."""
         return self._by_slot.get(slot)
 
     def number_at(self, slot: int) -> int:

@@ -81,11 +81,11 @@ class MediaPlane:
             room_player=room_player, clips=clips, rng=rng, legs=self._legs, banks=[], unlatched=set(),
         )  # fmt: skip
         self._banks = self._house.banks
-        self._changes = Changes(self._house, settings.wall_offset, BankSettings(settings.max_delay_ms, settings.opus))
+        self._changes = Changes(self._house, settings.wall_offset, BankSettings(settings.max_delay_ms, settings.opus),
+                                settings.one_port)
         self._watch = Watch(
             self._legs, streams, self._banks, settings.silence_timeout, settings.capacity, transport.counts
         )
-        self._changes.one_port = settings.one_port
         self._ticks = 0
         self._commands: list[Command] = []
         self._events: list[Event] = []

@@ -107,11 +107,6 @@ class MixBank:
         self._gain[: self.size] = gains[: self.size]
         self._stale = True
 
-    def is_placed(self, row: int) -> bool:
-        """Whether the leg is still in a room's mix, perhaps fading."""
-        self._check(row)
-        return bool(self.room[row] != NOWHERE)
-
     def weights(self) -> Weights:
         """This frame's exceptions. Called once a frame; what was ramping has then arrived."""
         if not self._stale and self._steady is not None:

@@ -30,8 +30,6 @@ HANG_OVER_MS = 300
 CLICK_MS = 60
 """Hang-over of a frame that stood alone: a click, or a rumble's peak."""
 
-Track = NDArray[np.float32]
-
 
 class Told(NamedTuple):
     """How loud some rows are by their peers' word (RFC 6464). power: float32, mean square at int16 scale."""

@@ -17,7 +17,7 @@ from pylibsrtp import Error, Policy, Session
 from pylibsrtp._binding import ffi, lib
 
 from sipconf.errors import SipconfError
-from sipconf.rtp.packet import HEADER_BYTES, RTCP_TYPES
+from sipconf.rtp.packet import HEADER_BYTES, ROW, RTCP_TYPES
 
 PROFILES = {
     "AES_CM_128_HMAC_SHA1_80": (Policy.SRTP_PROFILE_AES128_CM_SHA1_80, 16 + 14),
@@ -87,7 +87,7 @@ class SrtpColumns:
         self.failures = 0
         self._ssrc = np.full(capacity, -1, np.int64)  # whose packets came last
         self._lines: list[Lines] = []
-        self._scratch = np.zeros((1, 2048), np.uint8)
+        self._scratch = np.zeros((1, ROW + TRAILER), np.uint8)
         self._scratch_lines = Lines(self._scratch)
         self.count = 0
 
@@ -313,7 +313,8 @@ class SrtpColumns:
         return self._one(lib.srtp_protect_rtcp, None, self._outbound[slot], datagram)
 
     def _one(self, call: Any, slot: int | None, handle: Any, datagram: memoryview | bytes) -> bytes | None:
-        """One call on a copy. slot: whose failure is counted."""
+        """One call on a copy; None where it fails, and for what is longer than any datagram that is read or written.
+        slot: whose failure is counted."""
         size, lines = len(datagram), self._scratch_lines
         if size + TRAILER > self._scratch.shape[1]:
             return None

@@ -77,10 +77,6 @@ CONFIRMED = frozenset(
      State.REFRESHING}
 )
 """Where both sides know that there is a call, and neither has said that it ends."""
-ORDERS = frozenset(
-    {Input.RING, Input.ANSWER, Input.REJECT, Input.ANSWER_REOFFER, Input.REFUSE_REOFFER, Input.REOFFER, Input.HANG_UP,
-     Input.REPORT}
-)
 ENDS_DIALOG = frozenset({404, 408, 410, 416, 481, 482, 483, 484, 485, 502, 604})
 """Refusals of a request inside a dialog after which there is no dialog any more (RFC 5057 section 5.1)."""
 

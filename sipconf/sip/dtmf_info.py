@@ -25,8 +25,3 @@ def read_digit(content_type: str, body: bytes) -> str | None:
         return None
     signal = match.group(1).decode("ascii").upper()
     return _EVENT_CODES.get(signal, signal if len(signal) == 1 else None)
-
-
-def write_digit(digit: str, duration_ms: int = 160) -> tuple[str, bytes]:
-    """Return (content type, body) of an INFO that carries one key."""
-    return RELAY, f"Signal={digit}\r\nDuration={duration_ms}\r\n".encode("ascii")

@@ -111,11 +111,6 @@ class Headers:
         self._fields.append(_row(name, value))
         self.parsed.clear()
 
-    def prepend(self, name: str, value: str) -> None:
-        """Put a field before all others of its name and of any other."""
-        self._fields.insert(0, _row(name, value))
-        self.parsed.clear()
-
     def set(self, name: str, value: str) -> None:
         """Replace every field of this name by one, in the first one's place."""
         row = _row(name, value)

@@ -18,7 +18,7 @@ def stamp(request: Request, flow: Flow) -> tuple[Request, Flow]:
     via = request.via
     host, port = flow.remote[0], flow.remote[1]
     same_host = (normal_address(via.host) or via.host.lower()) == (normal_address(host) or host.lower())
-    rport_asked = any(name.lower() == "rport" for name, _ in via.params)
+    rport_asked = via.rport is not None
     if rport_asked:
         request = with_top_via(request, str(via.with_param("received", host).with_param("rport", str(port))))
     elif not same_host and not flow.by_websocket:

@@ -123,13 +123,6 @@ class SipUri:
     def has_param(self, name: str) -> bool:
         return find_param(self.params, name) is not None
 
-    def with_params(self, **params: str | None) -> Self:
-        """A copy with these parameters set; None writes a flag such as `lr`."""
-        out = self.params
-        for name, value in params.items():
-            out = replace_param(out, name, value)
-        return replace(self, params=out)
-
     def __str__(self) -> str:
         if self.scheme not in SIP_SCHEMES:
             user = self.user or ""

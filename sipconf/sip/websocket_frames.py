@@ -34,9 +34,7 @@ class CloseCode(IntEnum):
     GOING_AWAY = 1001
     PROTOCOL_ERROR = 1002
     NOT_TEXT = 1007
-    POLICY = 1008
     TOO_BIG = 1009
-    TRY_AGAIN = 1013
 
 
 class FrameFault(PeerError):

@@ -8,7 +8,7 @@ import pytest
 from aioice import stun
 
 from sipconf.media import protocol
-from sipconf.rtp.edge.ports import PASSES
+from sipconf.rtp.edge.settled import PASSES
 from sipconf.rtp.edge.shared_port import PEER_READ
 from tests.media.browsers import FIRST, Browser, Rig, check, of_kind
 from tests.media.loopback import LOCAL, read_all

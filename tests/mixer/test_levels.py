@@ -15,7 +15,7 @@ from sipconf.mixer.levels import (
     HANG_OVER_MS,
     Levels,
 )
-from sipconf.mixer.tones import modulated_tone
+from tests.mixer.tones import modulated_tone
 
 
 def listen(levels, *signals):

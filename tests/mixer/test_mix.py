@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from sipconf.errors import MisuseError
-from sipconf.mixer.legs import MixBank
+from sipconf.mixer.legs import NOWHERE, MixBank
 from sipconf.mixer.mix import Mixer
-from sipconf.mixer.tones import modulated_tone, tone_level_db
+from tests.mixer.tones import modulated_tone, tone_level_db
 
 SECONDS = 1.2
 SETTLED = 0.2
@@ -114,14 +114,14 @@ def test_joining_leaving_and_changing_rooms_ramp():
     assert not heard[0, 11 * 160 : 20 * 160].any()
     assert tone_level_db(heard[0, 21 * 160 : 30 * 160], 520, 8000) > -25
     assert tone_level_db(heard[0, 21 * 160 : 30 * 160], 300, 8000) < -70
-    assert banks[0].is_placed(0)
+    assert banks[0].room[0] != NOWHERE
 
 
 def test_a_leg_that_comes_and_goes_before_a_frame_leaves_no_trace():
     mixer, banks = build((8000, [1, 1]))
     banks[0].place(0, None)
     mixer.mix([np.ones((2, 160), np.float32)])
-    assert not banks[0].is_placed(0)
+    assert banks[0].room[0] == NOWHERE
     banks[0].remove(0)
     banks[0].remove(1)
     assert banks[0].size == 0

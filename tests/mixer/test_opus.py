@@ -10,7 +10,7 @@ from sipconf.errors import MisuseError, StartError
 from sipconf.mixer.codecs import libopus
 from sipconf.mixer.codecs.g722 import G722, G722Decoder
 from sipconf.mixer.codecs.opus import MOST_BYTES, Opus, OpusDecoder, OpusEncoder, OpusSettings
-from sipconf.mixer.tones import modulated_tone, tone_level_db
+from tests.mixer.tones import modulated_tone, tone_level_db
 
 
 def test_a_server_without_the_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from sipconf.mixer.edge.wavfile import SOUNDS, load_sounds, read_wav, write_wav
 from sipconf.mixer.legs import MixBank
 from sipconf.mixer.mix import Mixer
 from sipconf.mixer.prompts import ClipLibrary, Player, RoomPlayer
-from sipconf.mixer.tones import modulated_tone, tone_level_db
+from tests.mixer.tones import modulated_tone, tone_level_db
 
 CLIPS = """enter-code wrong-code goodbye too-many-tries wait-for-administrator administrator-left conference-ended
 only-person locked full not-available muted unmuted kicked welcome join-tone leave-tone music""".split()

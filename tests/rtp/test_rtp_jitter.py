@@ -11,6 +11,7 @@ from sipconf.rtp.formats import lookup
 from sipconf.rtp.jitter import JitterBank
 from sipconf.rtp.packet import ROW
 from sipconf.rtp.ring import ring_halves
+from tests.rtp.rounds import rounds
 
 PCMU = lookup("PCMU", 8000)
 TICK = 0.02
@@ -31,14 +32,8 @@ class Line:
             self.bank.open(row)
 
     def tick(self, packets, heard=None):
-        waiting = list(packets)
-        while waiting:
-            seen, this, rest = set(), [], []
-            for one in waiting:
-                (rest if one[0] in seen else this).append(one)
-                seen.add(one[0])
-            self._put(this)
-            waiting = rest
+        for one_each in rounds(packets):
+            self._put(one_each)
         taken = self.bank.take(self.rows, heard)
         return taken.codes.copy(), taken.filled.copy()
 

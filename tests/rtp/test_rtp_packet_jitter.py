@@ -12,6 +12,7 @@ from sipconf.rtp.opus_packets import durations
 from sipconf.rtp.packet import NO_LEVEL, ROW
 from sipconf.rtp.packet_jitter import PacketJitter
 from sipconf.rtp.playout import PlayoutColumns
+from tests.rtp.rounds import rounds
 
 OPUS = lookup("opus", 48000)
 HALF = 480
@@ -57,18 +58,6 @@ def batch_of(packets):
         np.array(levels, np.uint8),
     )  # fmt: skip
     return np.array(rows), batch, block
-
-
-def rounds(packets):
-    """Split into lists in which every row is at most once, each row's packets in order."""
-    waiting = list(packets)
-    while waiting:
-        seen, this, rest = set(), [], []
-        for one in waiting:
-            (rest if one[0] in seen else this).append(one)
-            seen.add(one[0])
-        yield this
-        waiting = rest
 
 
 class Plain:

@@ -97,7 +97,9 @@ def test_the_called_person_refuses(answer: int, told: str, line: Line) -> None:
         house.register(called)
         caller.invite("102", house.now)
         house.until(lambda: f"{told} INVITE" in caller.log, "refused")
+        assert called.log.count("INVITE") == 1 and not called.in_call, "nobody who refused is called again"
         house.settle()
+        assert not caller.in_call and "200 INVITE" not in caller.log
 
 
 def test_who_declines_on_one_telephone_declines_on_all(line: Line) -> None:
@@ -126,6 +128,7 @@ def test_nobody_is_registered(line: Line) -> None:
         caller = house.phone("101")
         caller.invite("102", house.now)
         house.until(lambda: "480 INVITE" in caller.log, "refused")
+        assert "180" not in caller.log and not caller.in_call, "nothing rings"
         house.settle()
 
 
@@ -156,6 +159,7 @@ def test_the_media_worker_dies_while_a_telephone_rings(line: Line) -> None:
         house.until(lambda: "480 INVITE" in caller.log, "the caller is told")
         house.until(lambda: "CANCEL" in called.log, "it stops ringing")
         house.settle()
+        assert not caller.in_call and not called.in_call
 
 
 def test_nobody_answers_in_time(line: Line) -> None:
@@ -291,4 +295,5 @@ def test_the_companys_own_exchange_reaches_extensions(line: Line) -> None:
         inside = house.phone("33", PBX_HOST)
         house.dial(inside, "2001*4321")
         house.until(lambda: house.states() == {"33": "talking"}, "in")
+        assert "401 INVITE" not in inside.log, "the exchange proves itself by its address"
         house.settle()

@@ -40,6 +40,7 @@ def test_a_server_that_died_knows_no_call_and_takes_the_next(line: dict[str, Any
         house.until(lambda: "481 BYE" in alice.log, "the server says that there is no such call")
         house.dial(alice, "2001")
         house.until(lambda: house.states().get("101") == "talking", "the new call is in the room")
+        assert len(house.conferences.participants("2001")) == 1, "and no ghost of the old one"
         house.settle()
 
 

@@ -238,8 +238,10 @@ def test_a_locked_room_refuses_users_before_they_are_answered(line: Line) -> Non
         late = house.phone("102")
         late.invite("2001", house.now)
         house.until(lambda: "403 INVITE" in late.log, "refused")
+        assert "200 INVITE" not in late.log and list(house.states()) == ["101"]
         house.console(house.conferences.lock, "2001", False)
         house.enter(late)
+        assert sorted(house.states()) == ["101", "102"], "the lock is off"
         house.settle()
 
 

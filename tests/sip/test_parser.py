@@ -223,8 +223,8 @@ def test_reading_follows_a_change_of_the_headers():
     assert request.via.received is None
     request.headers.set("Via", str(request.via.with_param("received", "192.0.2.77")))
     assert request.via.received == "192.0.2.77"
-    request.headers.prepend("Via", "SIP/2.0/TCP top")
-    assert [via.host for via in request.vias] == ["top", "192.0.2.9"]
+    request.headers.add("Via", "SIP/2.0/TCP below")
+    assert [via.host for via in request.vias] == ["192.0.2.9", "below"]
 
 
 def test_contact_star():

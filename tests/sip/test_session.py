@@ -6,11 +6,13 @@ import pytest
 
 from sipconf.errors import MisuseError
 from sipconf.sip.answering import Arrived
-from sipconf.sip.call_states import CONFIRMED, ORDERS, Input, State
+from sipconf.sip.call_states import CONFIRMED, Input, State
 from sipconf.sip.call_table import TABLE
 from tests.sim.session_bench import Bench
 
 CELLS = list(itertools.product(State, Input))
+ORDERS = {Input.RING, Input.ANSWER, Input.REJECT, Input.ANSWER_REOFFER, Input.REFUSE_REOFFER, Input.REOFFER,
+          Input.HANG_UP, Input.REPORT}
 EXPECTED: dict[tuple[str, str], tuple[str, list[str]]] = {
     ("INVITED", "RING"): ("INVITED", []),  # the reliable one before it has no PRACK yet
     ("INVITED", "RING_AGAIN"): ("INVITED", []),

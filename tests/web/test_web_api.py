@@ -131,7 +131,12 @@ async def test_every_fault_of_a_body_with_its_field(client, body, fields):
 
 
 async def test_a_body_without_end_is_refused(client):
-    await problem(await client.patch("/api/conferences/2001", data=b" " * (api.MAX_BODY_BYTES + 1)), 413)
+    wish = b'{"locked": true}'
+    await problem(await client.patch("/api/conferences/2001", data=wish.ljust(api.MAX_BODY_BYTES + 1)), 413)
+    conference = await (await client.get("/api/conferences/2001")).json()
+    assert conference["locked"] is False, "nothing of it is done"
+    response = await client.patch("/api/conferences/2001", data=wish.ljust(api.MAX_BODY_BYTES))
+    assert response.status == 200, "the longest that is read"
 
 
 async def test_a_wrong_method_names_the_right_ones(client):

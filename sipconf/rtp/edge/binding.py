@@ -47,6 +47,7 @@ def bind_shared(port: int) -> socket.socket:
         one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         return _bind_all(one, "::", port)
     except OSError as error:
+        one.close()
         if error.errno == errno.EADDRINUSE:
             raise
     return _bind_all(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), "0.0.0.0", port)  # IPv6 is switched off

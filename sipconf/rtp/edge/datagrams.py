@@ -8,6 +8,7 @@ import ctypes
 import ipaddress
 import socket
 import struct
+import sys
 from functools import lru_cache
 
 import numpy as np
@@ -29,8 +30,8 @@ half of what a check costs."""
 _PIECE = np.dtype([("base", "u8"), ("len", "u8")])  # struct iovec
 _HEADER = np.dtype(
     [
-        ("name", "u8"), ("name_len", "<u4"), ("", "<u4"), ("pieces", "u8"), ("piece_count", "u8"), ("control", "u8"),
-        ("control_len", "u8"), ("flags", "<i4"), ("_", "<u4"), ("len", "<u4"), ("__", "<u4"),
+        ("name", "u8"), ("name_len", "u4"), ("", "u4"), ("pieces", "u8"), ("piece_count", "u8"), ("control", "u8"),
+        ("control_len", "u8"), ("flags", "i4"), ("_", "u4"), ("len", "u4"), ("__", "u4"),
     ]
 )  # fmt: skip
 """struct mmsghdr of 64-bit Linux."""
@@ -149,7 +150,7 @@ def unpacked(name: bytes, family: int) -> Address:
     port = int.from_bytes(name[2:4])
     if family == socket.AF_INET:
         return str(ipaddress.IPv4Address(name[4:8])), port
-    octets, scope = name[8:24], int.from_bytes(name[24:28], "little" if struct.pack("=H", 1)[0] else "big")
+    octets, scope = name[8:24], int.from_bytes(name[24:28], sys.byteorder)
     if octets[:12] == _MAPPED:
         return str(ipaddress.IPv4Address(octets[12:])), port
     return str(ipaddress.IPv6Address(octets)) + (f"%{scope}" if scope else ""), port

@@ -45,6 +45,7 @@ MOST_DATAGRAM = 1200
 MOST_BEGINNINGS = 256
 """Times that one handshake begins, the first included; it begins anew when something that anybody can send ended it."""
 MOST_READ = 4096
+"""Octets taken at once of what the library has to say."""
 MOST_READS = 64
 """Application data that is read, and thrown away, from one datagram."""
 VALID_FOR = datetime.timedelta(days=3650)
@@ -76,9 +77,9 @@ class DtlsCertificate:
 class Handshake:
     """One DTLS association, from our side: its handshake, then whatever else comes until its end.
 
-    keys: (profile, rx, tx) once the handshake is done, master key and salt of a direction joined. failure: why there
-    will be none. closed: the peer has ended the association. trouble: what went wrong that need not be its end, for
-    anybody may have sent it; whoever waits for the peer may wait less.
+    keys: (profile, rx, tx) once the handshake is done, master key and salt of a direction joined. failure: why
+    there will be none. closed: the association has ended, by the peer's word or by ours. trouble: what went wrong
+    that need not be its end, for anybody may have sent it; whoever waits for the peer may wait less.
 
     The library keeps the time of its retransmissions itself (section 4.2.4 of RFC 6347: 1 s, doubled each time), by
     its own clock.

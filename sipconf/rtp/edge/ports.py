@@ -20,17 +20,15 @@ from numpy.typing import NDArray
 from sipconf.errors import MisuseError, SipconfError
 from sipconf.rtp.edge.batch import BatchCalls
 from sipconf.rtp.edge.binding import bind_pair, disconnect, is_own, reachable
-from sipconf.rtp.edge.settled import ROWS_PER_SOCKET, Settled
+from sipconf.rtp.edge.settled import PASSES, ROWS_PER_SOCKET, Settled
 from sipconf.rtp.latching import Address, Verdict
 from sipconf.rtp.packet import ROW
 from sipconf.rtp.srtp import SrtpColumns
 from sipconf.rtp.streams import Streams
 
-PASSES = 16
-"""Datagrams that one leg may bring to one drain; the rest wait in its socket."""
 JUDGED = 64
 """Datagrams of strangers that are read away for one leg in one pass."""
-SETTLED = 1024
+MOST_QUEUED = 1024
 """Datagrams that may have queued up in a socket before it was connected."""
 BIND_TRIES = 32
 """Ports that may turn out to be another process's before a leg is refused."""
@@ -317,7 +315,7 @@ class Ports:
         self._sends[pair.slot] = pair.rtp.send
         if pair.remote is None or pair.remote[:2] != address[:2]:
             pair.rtcp_to = (address[0], address[1] + 1) if address[1] < 65535 else None
-        for _ in range(SETTLED):
+        for _ in range(MOST_QUEUED):
             try:
                 datagram, source = pair.rtp.recvfrom(ROW)
             except BlockingIOError:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sipconf.rtp.edge.binding import is_own, reachable
 from sipconf.rtp.edge.datagrams import Inbox, Outbox, packed, unpacked
-from sipconf.rtp.edge.ports import PASSES
+from sipconf.rtp.edge.settled import PASSES
 from sipconf.rtp.ice import Credentials, IceAgent
 from sipconf.rtp.latching import Verdict
 from sipconf.rtp.one_port import PlainLegs
@@ -35,6 +35,7 @@ JUDGED = 256
 HANDSHAKES, HANDSHAKES_OF_LEG = 256, 16
 """DTLS datagrams handed on in one tick, together and of one leg; who handshakes sends them again."""
 MAX_HANDSHAKE = 1500
+"""Octets of a DTLS datagram: no peer sends more than its network carries in one piece."""
 _NOBODY = -1
 
 

@@ -25,9 +25,11 @@ class StreamLimits:
 
     handshake: until TLS is agreed on; first_message: from then on until a message has come; message: until a message
     that has begun is complete; idle: silence allowed to strangers; idle_in_use: to connections that carry a
-    registration or a call; handshakes: TLS handshakes under way at once; keep_alives: those answered in a second;
-    waiting: messages held while a connection is being opened. ping, pong: a WebSocket that is quiet for so long is sent
-    a ping, and is dead when nothing comes for so long after it (half a minute is what NATs and proxies leave to TCP).
+    registration or a call; connect: until a connection of our own stands; connections, per_source: those that peers may
+    have open, all together and from one network; handshakes: TLS handshakes under way at once; keep_alives: those
+    answered in a second; write_buffer: what may wait for a peer that does not read; waiting: messages held while a
+    connection is being opened. ping, pong: a WebSocket that is quiet for so long is sent a ping, and is dead when
+    nothing comes for so long after it (half a minute is what NATs and proxies leave to TCP).
     """
 
     handshake: float = 5.0
@@ -47,7 +49,12 @@ class StreamLimits:
 
 
 class Owner(Protocol):
-    """Who keeps the connections."""
+    """Who keeps the connections.
+
+    opened: one has come; False where there is no room for it. shaken: its TLS handshake is over. spoke: complete
+    messages have come; heard: one of them, in its turn. closed: it is gone, and all that came before has been heard.
+    in_use: is it needed, by a registration or a call, although nothing is said on it?
+    """
 
     limits: StreamLimits
     clock: Clock
@@ -103,6 +110,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
+        """Can anything be written? Over TLS from the end of the handshake on."""
         return self._transport is not None and not self._closing and (self._tls is None or self._tls.ready)
 
     @property
@@ -111,6 +119,7 @@ class Connection(asyncio.Protocol):
         return self._owner.in_use(self)
 
     def write(self, data: bytes) -> None:
+        """Sends plain bytes; nothing where it is not open: its end is reported by the owner."""
         if not self.is_open or not data:
             return
         if self._tls is None:

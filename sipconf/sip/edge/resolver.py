@@ -36,8 +36,8 @@ class NamedTrunk(Protocol):
 
 async def ask_system(host: str, port: int) -> list[Address]:
     """The system's resolver, in a thread of its own that nobody waits for: a name server that does not answer takes
-    minutes, and neither the loop's end nor the program's may take as long. Raises OSError, or
-    UnicodeError for what can be no name."""
+    minutes, and neither the loop's end nor the program's may take as long. Raises OSError, or UnicodeError for what can
+    be no name."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[list[Address]] = loop.create_future()
 

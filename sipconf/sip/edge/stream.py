@@ -99,6 +99,7 @@ class StreamCarrier:
             self._send_when_open(flow, data)
 
     def close(self, flow: Flow, reason: str) -> None:
+        """An order of the agent."""
         connection = self._connections.get(flow.connection or 0)
         if connection is not None:
             connection.close(reason)
@@ -109,7 +110,7 @@ class StreamCarrier:
         if connection is not None:
             connection.in_call = True
 
-    # --- what a connection tells its owner -------------------------------------------------------------------------
+    # --- what a connection tells its owner (connection.Owner) --------------------------------------------------------
     def opened(self, connection: Connection) -> bool:
         """Room for one more?"""
         if self._stopped:

@@ -117,8 +117,8 @@ async def phone(host: str, port: int) -> AsyncIterator[tuple[asyncio.DatagramTra
 
 
 @contextlib.asynccontextmanager
-async def dial(host: str, port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection(host, port)
+async def dial(host: str, port: int, **tls: object) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection(host, port, **tls)
     try:
         yield reader, writer
     finally:

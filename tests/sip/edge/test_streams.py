@@ -8,7 +8,7 @@ import pytest
 
 from sipconf.clock import SYSTEM_CLOCK
 from sipconf.sip.edge.connection import StreamLimits
-from sipconf.sip.events import Send
+from sipconf.sip.events import Counted, Send
 from sipconf.sip.flow import Flow
 from tests.sip.edge.endpoint_house import OPTIONS, dial, ended, free_port, house, read
 
@@ -166,7 +166,9 @@ async def test_a_peer_that_reads_nothing_is_dropped() -> None:
             for _ in range(200):
                 here.agent.outputs.append(Send(flow, b"x" * 65536))
             here.endpoint.pump(SYSTEM_CLOCK.monotonic())
-            await here.agent.until(lambda: flow in here.agent.failed)
+            await here.agent.until(lambda: here.agent.failed)
+            assert set(here.agent.failed) == {flow} and here.endpoint.connections == 0
+            assert "peer_reads_nothing" in [event.metric for event in here.events if isinstance(event, Counted)]
 
 
 async def test_stopping_closes_connections_and_reports_none() -> None:

@@ -5,7 +5,6 @@ import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -37,15 +36,8 @@ def trusting(authority: Authority) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=authority.file)
 
 
-@contextlib.asynccontextmanager
-async def secure(port: int, context: ssl.SSLContext) -> AsyncIterator[Pair]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
+def secure(port: int, context: ssl.SSLContext) -> contextlib.AbstractAsyncContextManager[Pair]:
+    return dial("127.0.0.1", port, ssl=context, server_hostname="localhost")
 
 
 async def test_messages_whole_and_in_crumbs(keeper: CertificateKeeper, authority: Authority) -> None:

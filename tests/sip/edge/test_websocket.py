@@ -127,11 +127,13 @@ async def test_the_agent_can_close_a_connection_and_the_end_of_the_server_too(tm
 
 
 async def test_nothing_can_be_sent_where_nobody_is(tmp_path: Path) -> None:
+    flows = [Flow("ws", ("127.0.0.1", 9), ("127.0.0.1", 1), 77), Flow("wss", ("127.0.0.1", 9), ("::", 1))]
     async with echoing(tmp_path) as house:
-        for flow in (Flow("ws", ("127.0.0.1", 9), ("127.0.0.1", 1), 77), Flow("wss", ("127.0.0.1", 9), ("::", 1))):
+        for count, flow in enumerate(flows, start=1):
             house.agent.outputs.append(Send(flow, OPTIONS))
             house.endpoint.pump(0.0)
-            await house.agent.until(lambda expected=flow: house.agent.failed[-1:] == [expected])
+            await house.agent.until(lambda count=count: len(house.agent.failed) == count)
+        assert house.agent.failed == flows
 
 
 # --- how long -----------------------------------------------------------------------------------------------------
@@ -155,6 +157,8 @@ async def test_a_slow_frame(tmp_path: Path) -> None:
                 await client.writer.drain()
                 await asyncio.sleep(0.01)
         await counts(house, "message_unfinished")
+        assert [data for data, _, _ in house.agent.heard] == [OPTIONS], "nothing of the unfinished message"
+        assert [flow.remote for flow in house.agent.failed] == [client.address]
 
 
 async def test_silence_is_pinged_and_the_dead_are_dropped(tmp_path: Path) -> None:
@@ -227,6 +231,8 @@ async def test_who_does_not_read_is_dropped(tmp_path: Path) -> None:
                 await client.writer.drain()
                 await asyncio.sleep(0)
         await counts(house, "peer_reads_nothing")
+        assert [flow.remote for flow in house.agent.failed] == [client.address]
+        assert len(house.endpoint.floor.crowd) == 0
 
 
 async def test_everybody_has_his_turn(tmp_path: Path) -> None:
