@@ -242,8 +242,8 @@ class Widget {
         const pair = by(transport.selectedCandidatePairId);
         Object.assign(found, { codec: by(entry.codecId).mimeType, packets: entry.packetsReceived,
           lost: entry.packetsLost, concealed: entry.concealedSamples, dtls: transport.dtlsState,
-          checksAnswered: pair.responsesReceived, ufrag: by(pair.localCandidateId).usernameFragment,
-          serverUfrag: by(pair.remoteCandidateId).usernameFragment });
+          ufrag: by(pair.localCandidateId).usernameFragment, checked: pair.responsesReceived,
+          heardByPair: pair.packetsReceived, answerUfrag: /ice-ufrag:(.*)/.exec(this.peer.remoteDescription.sdp)[1] });
       }
     }
     return found;
