@@ -1,4 +1,4 @@
-"""`[http] origins` as a browser lives with it: pages of those origins may open the WebSocket, others may not; and offers
+"""`[http] origins` as a browser lives with it: pages of those origins may open the WebSocket, others may not. Offers
 are taken from the join page that the server itself has shown, whatever the list says.
 """
 
