@@ -108,6 +108,7 @@ class IceAgent:
             self._drop_fresh(leg)
         else:
             if leg.fresh is None or leg.fresh.ufrag != credentials.ufrag:
+                self._use_fresh_if_checked(leg)
                 self._drop_fresh(leg)
                 self._by_ufrag[credentials.ufrag] = leg
             leg.fresh, leg.fresh_remote_ufrag = credentials, remote_ufrag
@@ -121,6 +122,19 @@ class IceAgent:
             if self._is_restarted(leg, leg.pairs[address]):
                 self._take_restart(leg, address)
             self._choose(leg, address)
+
+    def _use_fresh_if_checked(self, leg: _Leg) -> None:
+        """A peer that restarts once more checks meanwhile with what it was told last: that is not dropped then."""
+        if leg.fresh is not None and any(pair.ufrag == leg.fresh.ufrag for pair in leg.pairs.values()):
+            leg.remote_ufrag = leg.fresh_remote_ufrag
+            self._use_fresh(leg)
+
+    def _use_fresh(self, leg: _Leg) -> None:
+        """From now on our old credentials are unknown."""
+        assert leg.fresh is not None
+        self._by_ufrag.pop(leg.credentials.ufrag, None)
+        leg.credentials = leg.fresh
+        leg.fresh = leg.fresh_remote_ufrag = None
 
     def _drop_fresh(self, leg: _Leg) -> None:
         if leg.fresh is not None:
@@ -221,9 +235,7 @@ class IceAgent:
         """The peer has nominated a pair after its restart: what it has left behind is forgotten."""
         leg.remote_ufrag = leg.pairs[address].remote_ufrag
         if leg.fresh is not None and leg.pairs[address].ufrag == leg.fresh.ufrag:
-            self._by_ufrag.pop(leg.credentials.ufrag, None)
-            leg.credentials = leg.fresh
-            leg.fresh = leg.fresh_remote_ufrag = None
+            self._use_fresh(leg)
         ours = {leg.credentials.ufrag, leg.fresh.ufrag if leg.fresh else leg.credentials.ufrag}
         for other, old in list(leg.pairs.items()):
             if other != address and (old.ufrag not in ours or old.remote_ufrag != leg.remote_ufrag):

@@ -159,6 +159,25 @@ def test_a_restart_that_is_checked_before_its_answer_stays_with_our_old_name(age
     assert agent.check(check("ours:renewed", nominate=True), AWAY, 45.0) is None
 
 
+def test_another_restart_after_one_that_stayed_with_our_old_name(agent: IceAgent) -> None:
+    """Its checks before the answer name what we have told last."""
+    agent.choose(4, OURS, "theirs", 0.0)
+    agent.check(check(nominate=True), HOME, 1.0)
+    agent.choose(4, FRESH, "renewed", 2.0)
+    agent.check(check("ours:renewed", nominate=True), AWAY, 3.0)
+    assert agent.check(check("anew:again", FRESH.password, nominate=True), FAR, 4.0) is not None
+    assert chosen(agent) == [(4, HOME), (4, AWAY)]
+    agent.choose(4, Credentials("last", "password-of-last-0000000"), "again", 4.1)
+    assert chosen(agent) == [(4, FAR)]
+    for turn in range(40):
+        assert agent.check(check("anew:again", FRESH.password, nominate=True), FAR, 5.0 + turn) is not None
+        assert agent.take_lost(5.0 + turn) == []
+    assert agent.check(check("last:again", "password-of-last-0000000", nominate=True), HOME, 45.0) is not None
+    assert chosen(agent) == [(4, HOME)]
+    agent.close(4)
+    assert not agent._by_ufrag
+
+
 def test_consent_ends_with_the_checks_and_is_told_once(agent: IceAgent) -> None:
     assert agent.take_lost(100.0) == []  # it rings
     agent.choose(4, OURS, "theirs", 100.0)
