@@ -64,9 +64,9 @@ class _Pair:
 class _Leg:
     slot: int
     credentials: Credentials
-    fresh: Credentials | None = None  # after an ICE restart, until a pair of theirs is nominated
+    fresh: Credentials | None = None  # after an ICE restart, until a pair checked with them is nominated
     remote_ufrag: str | None = None  # None: several may ring, nobody has been chosen
-    fresh_remote_ufrag: str | None = None
+    fresh_remote_ufrag: str | None = None  # the peer's after that restart
     pairs: dict[Address, _Pair] = field(default_factory=dict)
     chosen: Address | None = None
     suitor: Address | None = None  # whose nomination was the last, though another pair of higher priority is chosen
@@ -96,8 +96,8 @@ class IceAgent:
         self._legs[slot] = self._by_ufrag[credentials.ufrag] = _Leg(slot, credentials, heard=now)
 
     def choose(self, slot: int, credentials: Credentials, remote_ufrag: str, now: float) -> None:
-        """The leg's peer. Other credentials than before are an ICE restart: the pair stays until one that was checked
-        with the new ones is nominated (RFC 8445 section 9)."""
+        """The leg's peer. Other credentials than before are an ICE restart: the pair stays until one of the restarted
+        peer is nominated (RFC 8445 section 9)."""
         leg = self._legs[slot]
         if leg.remote_ufrag is None:  # the answer, which has just come, is consent too
             leg.heard = now
@@ -108,17 +108,33 @@ class IceAgent:
             self._drop_fresh(leg)
         else:
             if leg.fresh is None or leg.fresh.ufrag != credentials.ufrag:
+                self._use_fresh_if_checked(leg)
                 self._drop_fresh(leg)
                 self._by_ufrag[credentials.ufrag] = leg
             leg.fresh, leg.fresh_remote_ufrag = credentials, remote_ufrag
             if leg.remote_ufrag is None:
                 leg.remote_ufrag = remote_ufrag
-        if leg.chosen is None:
-            mine = [(pair.nominated, address) for address, pair in leg.pairs.items()
-                    if pair.nominated is not None and self._is_peers(leg, pair)
-                    and now - pair.heard <= CONSENT_SECONDS]  # fmt: skip
-            if mine:
-                self._choose(leg, max(mine)[1])
+        mine = [(pair.nominated, address) for address, pair in leg.pairs.items()
+                if pair.nominated is not None and self._is_peers(leg, pair) and now - pair.heard <= CONSENT_SECONDS
+                and (leg.chosen is None or self._is_restarted(leg, pair))]  # fmt: skip
+        if mine:
+            address = max(mine)[1]
+            if self._is_restarted(leg, leg.pairs[address]):
+                self._take_restart(leg, address)
+            self._choose(leg, address)
+
+    def _use_fresh_if_checked(self, leg: _Leg) -> None:
+        """A peer that restarts once more checks meanwhile with what it was told last: that is not dropped then."""
+        if leg.fresh is not None and any(pair.ufrag == leg.fresh.ufrag for pair in leg.pairs.values()):
+            leg.remote_ufrag = leg.fresh_remote_ufrag
+            self._use_fresh(leg)
+
+    def _use_fresh(self, leg: _Leg) -> None:
+        """From now on our old credentials are unknown."""
+        assert leg.fresh is not None
+        self._by_ufrag.pop(leg.credentials.ufrag, None)
+        leg.credentials = leg.fresh
+        leg.fresh = leg.fresh_remote_ufrag = None
 
     def _drop_fresh(self, leg: _Leg) -> None:
         if leg.fresh is not None:
@@ -205,23 +221,33 @@ class IceAgent:
         return len(leg.pairs) < MAX_PAIRS
 
     def _is_peers(self, leg: _Leg, pair: _Pair) -> bool:
-        """Whether a pair is that of the peer that was agreed on."""
-        renewed = leg.fresh is not None and pair.ufrag == leg.fresh.ufrag
-        wanted = leg.fresh_remote_ufrag if renewed else leg.remote_ufrag
-        return wanted is not None and pair.remote_ufrag == wanted
+        """Whether a pair is that of the peer that was agreed on. One that has restarted may check with our old
+        credentials: Chromium goes on so with what it has checked before it had our answer."""
+        if leg.fresh is not None and pair.ufrag == leg.fresh.ufrag:
+            return pair.remote_ufrag == leg.fresh_remote_ufrag
+        return pair.remote_ufrag in (leg.remote_ufrag, leg.fresh_remote_ufrag)
+
+    def _is_restarted(self, leg: _Leg, pair: _Pair) -> bool:
+        """Whether a pair of the peer's is the first of those that an ICE restart has brought."""
+        return leg.fresh is not None and (pair.ufrag == leg.fresh.ufrag or pair.remote_ufrag != leg.remote_ufrag)
+
+    def _take_restart(self, leg: _Leg, address: Address) -> None:
+        """The peer has nominated a pair after its restart: what it has left behind is forgotten."""
+        leg.remote_ufrag = leg.pairs[address].remote_ufrag
+        if leg.fresh is not None and leg.pairs[address].ufrag == leg.fresh.ufrag:
+            self._use_fresh(leg)
+        ours = {leg.credentials.ufrag, leg.fresh.ufrag if leg.fresh else leg.credentials.ufrag}
+        for other, old in list(leg.pairs.items()):
+            if other != address and (old.ufrag not in ours or old.remote_ufrag != leg.remote_ufrag):
+                del leg.pairs[other]
+                self._forget(other)
+        leg.suitor = None
 
     def _nominate(self, leg: _Leg, address: Address, pair: _Pair) -> None:
         """The latest nomination holds. Some agents nominate every pair they check: of those the one of the highest
         priority holds until another is nominated twice running."""
-        if leg.fresh is not None and pair.ufrag == leg.fresh.ufrag:
-            self._by_ufrag.pop(leg.credentials.ufrag, None)
-            leg.credentials, leg.remote_ufrag = leg.fresh, pair.remote_ufrag
-            leg.fresh = leg.fresh_remote_ufrag = None
-            for other, old in list(leg.pairs.items()):
-                if old.ufrag != leg.credentials.ufrag and other != address:
-                    del leg.pairs[other]
-                    self._forget(other)
-            leg.suitor = None
+        if self._is_restarted(leg, pair):
+            self._take_restart(leg, address)
             self._choose(leg, address)
             return
         chosen = leg.pairs.get(leg.chosen) if leg.chosen is not None else None

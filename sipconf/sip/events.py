@@ -90,8 +90,8 @@ class InfoReceived:
 @dataclass(frozen=True, slots=True)
 class Referred:
     """The peer asks, inside its call, for somebody else to be called (REFER). Say how it fares with
-    `report_referral`, for the first time at once. target: the user part that it names; replaces: the dialog, as
-    `session_of` takes it, of the call that the new one is to take over, None for a plain wish."""
+    `report_referral`, for the first time at once. target: the user part that it names, perhaps "" beside replaces: the
+    dialog, as `session_of` takes it, of the call that the new one is to take over, None for a plain wish."""
 
     session: str
     referral: str

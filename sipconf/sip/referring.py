@@ -57,7 +57,9 @@ def ask(session: Session, arrived: Arrived, now: float) -> None:
         wire.respond(arrived.key, request, 400, now, reason=fault.reason)
         return
     method = target.param("method") or "INVITE"
-    if method.upper() != "INVITE" or target.user is None or not (target.is_sip or target.scheme == "tel"):
+    # Who names a call needs to name nobody: it has our own Contact for a target, which names none either.
+    names_any = target.user is not None or replaces is not None
+    if method.upper() != "INVITE" or not names_any or not (target.is_sip or target.scheme == "tel"):
         wire.respond(arrived.key, request, 403, now, reason="Only People Can Be Referred To")
         return
     if len(session.referrals) >= MAX_REFERRALS:
@@ -70,7 +72,7 @@ def ask(session: Session, arrived: Arrived, now: float) -> None:
     session.has_referred = True
     news = (request.headers.get("Refer-Sub") or "").strip().lower() != "false"
     session.referrals[name] = Referral(arrived, news, event)
-    session.tell(Referred(session.id, name, target.user, replaces))
+    session.tell(Referred(session.id, name, target.user or "", replaces))
 
 
 def report(session: Session, news: Report, now: float) -> None:

@@ -158,13 +158,14 @@ def test_what_is_refused_is_read_in_plain_words(visitor) -> None:
 
 
 @pytest.mark.parametrize(("script", "words"), [(UNTRUE, 'tls_listen = "0.0.0.0:8443"'), (DENIED, "is not allowed")])
-def test_what_is_missing_is_said(visitor, script: str, words: str) -> None:
+def test_what_is_missing_is_said(visitor, server, script: str, words: str) -> None:
     vera = visitor()
     vera.page.add_init_script(script)
     vera.open("/join/2001")
     if script is DENIED:
         vera.join("Vera")
     vera.reads("notice", words)
+    assert words in vera.text("notice") and server.people("2001") == {}
 
 
 def test_a_connection_that_is_lost_is_made_again(visitor) -> None:

@@ -152,22 +152,96 @@ def test_a_call_rings_in_the_page(server: WebServer, widget: WebPhone, partner: 
     widget.do("hangup")
 
 
+@pytest.mark.parametrize(("answers", "stops", "says"), [
+    ("widget", "jssip", {"cause": "Canceled"}), ("jssip", "widget", {"cancelled": True}),
+])
+def test_two_pages_of_one_extension_ring_and_one_answers(
+    server: WebServer, open_page: Open, partner: Sipp, answers: str, stops: str, says: dict[str, object]
+) -> None:
+    pages = {name: registered(open_page(name), server, "101", scheme)
+             for name, scheme in (("widget", "ws"), ("jssip", "wss"))}
+    with dialling(partner, "101"):
+        for page in pages.values():
+            assert page.wait_state("ringing")["name"] == "Dirk Janssens"
+        pages[answers].do("answer")
+        pages[answers].wait_state("talking")
+        stopped = pages[stops].wait_state("ended")
+    assert stopped.items() >= says.items(), stopped
+    hears(pages[answers], PARTNER_HZ)
+    is_heard(partner, MICROPHONE_HZ)
+    assert pages[answers].state()["state"] == "talking" and pages[stops].position() == 0
+    pages[answers].do("hangup")
+    assert pages[answers].wait_state("ended") and not any(page.errors for page in pages.values())
+
+
+def test_a_transfer_after_asking_first(
+    server: WebServer, widget: WebPhone, open_page: Open, partner: Sipp
+) -> None:
+    asked = registered(open_page("jssip"), server, "102")
+    asked.do("speak", OTHER_HZ)
+    with dialling(partner, "101"):
+        widget.wait_state("ringing")
+        widget.do("answer")
+        widget.wait_state("talking")
+    assert widget.do("consult", "102")["status"] == 200
+    asked.wait_state("ringing")
+    asked.do("answer")
+    widget.wait_state("talking")
+    hears(widget, OTHER_HZ)
+    hears_not(partner, OTHER_HZ)
+    assert widget.state()["first"]["state"] == "talking"
+
+    assert widget.do("join")["status"] == 202
+    left = widget.wait_state("ended")
+    assert left["first"]["state"] == "ended" and "200 OK" in left["first"]["notified"][-1], left
+    hears(asked, PARTNER_HZ)
+    is_heard(partner, OTHER_HZ)
+    hears_not(partner, MICROPHONE_HZ)
+    assert asked.state()["state"] == "talking"
+    asked.do("hangup")
+    assert asked.wait_state("ended") and not widget.errors
+
+
+def test_an_ice_restart(server: WebServer, widget: WebPhone, partner: Sipp) -> None:
+    partner.call("2001*4321")
+    widget.call("2001*4321")
+    hears(widget, PARTNER_HZ)
+    before = widget.do("path")
+    assert widget.do("restartIce")["status"] == 200
+
+    def by_a_new_pair() -> dict[str, object] | None:
+        path = widget.do("path")
+        return path if path["ufrag"] != before["ufrag"] and path["checked"] and path["heardByPair"] else None
+
+    path = wait_for("sound by a pair that was checked anew", by_a_new_pair)
+    assert path["answerUfrag"] != before["answerUfrag"] and path["dtls"] == "connected", (before, path)
+    hears(widget, PARTNER_HZ, since=widget.position())
+    is_heard(partner, MICROPHONE_HZ, since=partner.recorded())
+    assert server.people("2001").keys() == {"101", "104"} and not widget.errors
+
+
 def test_the_server_restarts(server: WebServer, widget: WebPhone) -> None:
     widget.call("2000")
     server.wait_state("2000", "101", "talking")
     server.stop()
     widget.wait_state("ended")
-    wait_for("the loss to be seen", lambda: widget.state()["lost"] == 1)
+    wait_for("the loss to be seen", lambda: widget.state()["lost"])
     server.start()
     wait_for("the widget to be registered again", lambda: widget.do("registered"))
     widget.call("2000")
-    server.wait_state("2000", "101", "talking")
+    assert server.wait_state("2000", "101", "talking")["name"] == "Alice Martin"
+    assert widget.state()["state"] == "talking"
     widget.do("hangup")
     server.wait_empty("2000")
+    assert widget.state()["state"] == "ended" and not widget.errors
 
 
-def test_a_page_that_is_closed_is_gone(server: WebServer, widget: WebPhone) -> None:
+def test_a_page_that_is_closed_is_gone(server: WebServer, widget: WebPhone, open_page: Open) -> None:
     widget.call("2000")
     server.wait_state("2000", "101", "talking")
     widget.close()
     server.wait_empty("2000")
+    caller = registered(open_page("jssip"), server, "102")
+    caller.do("dial", "101")
+    ended = caller.wait_state("ended")
+    assert (ended["status"], server.people("2000")) == (480, {}), ended

@@ -10,7 +10,7 @@ from sipconf.rtp.stun import StunError, read_request
 
 OURS = Credentials("ours", "password-of-ours-0000000")
 FRESH = Credentials("anew", "password-of-anew-0000000")
-HOME, AWAY = ("192.0.2.1", 4000), ("2001:db8::7", 5000)
+HOME, AWAY, FAR = ("192.0.2.1", 4000), ("2001:db8::7", 5000), ("192.0.2.3", 6000)
 
 
 def check(
@@ -136,6 +136,46 @@ def test_a_restart_keeps_the_pair_until_one_of_the_new_ones_is_nominated(agent: 
     assert agent.check(check(), HOME, 5.0) is None
     agent.close(4)
     assert agent.check(check("anew:renewed", FRESH.password), AWAY, 5.0) is None
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_restart_that_is_checked_before_its_answer_stays_with_our_old_name(agent: IceAgent, early: bool) -> None:
+    """Chromium checks from its new port before it has our answer, and goes on so: by our old name and its new one."""
+    agent.choose(4, OURS, "theirs", 0.0)
+    agent.check(check(nominate=True), HOME, 1.0)
+    if early:
+        assert agent.check(check("ours:renewed", nominate=True), AWAY, 2.0) is not None
+    assert chosen(agent) == [(4, HOME)]  # nobody has told that name
+    agent.choose(4, FRESH, "renewed", 2.1)
+    if not early:
+        assert agent.check(check("ours:renewed", nominate=True), AWAY, 2.2) is not None
+    assert chosen(agent) == [(4, AWAY)] and agent.take_forgotten() == [HOME]
+    assert agent.check(check(nominate=True), HOME, 2.3) is not None and chosen(agent) == []
+    for turn in range(40):
+        assert agent.check(check("ours:renewed", nominate=True), AWAY, 3.0 + turn) is not None
+        assert agent.take_lost(3.0 + turn) == []
+    assert agent.check(check("anew:renewed", FRESH.password, nominate=True), FAR, 44.0) is not None
+    assert chosen(agent) == [(4, FAR)]
+    assert agent.check(check("ours:renewed", nominate=True), AWAY, 45.0) is None
+
+
+def test_another_restart_after_one_that_stayed_with_our_old_name(agent: IceAgent) -> None:
+    """Its checks before the answer name what we have told last."""
+    agent.choose(4, OURS, "theirs", 0.0)
+    agent.check(check(nominate=True), HOME, 1.0)
+    agent.choose(4, FRESH, "renewed", 2.0)
+    agent.check(check("ours:renewed", nominate=True), AWAY, 3.0)
+    assert agent.check(check("anew:again", FRESH.password, nominate=True), FAR, 4.0) is not None
+    assert chosen(agent) == [(4, HOME), (4, AWAY)]
+    agent.choose(4, Credentials("last", "password-of-last-0000000"), "again", 4.1)
+    assert chosen(agent) == [(4, FAR)]
+    for turn in range(40):
+        assert agent.check(check("anew:again", FRESH.password, nominate=True), FAR, 5.0 + turn) is not None
+        assert agent.take_lost(5.0 + turn) == []
+    assert agent.check(check("last:again", "password-of-last-0000000", nominate=True), HOME, 45.0) is not None
+    assert chosen(agent) == [(4, HOME)]
+    agent.close(4)
+    assert not agent._by_ufrag
 
 
 def test_consent_ends_with_the_checks_and_is_told_once(agent: IceAgent) -> None:

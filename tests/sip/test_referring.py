@@ -121,6 +121,9 @@ def test_the_call_that_is_to_be_taken_over() -> None:
     assert event.replaces == key and desk.agent.session_of(key) == session
     other = asked(desk, 3, "Refer-To: <sip:102@x?replaces=a+b%40c%3Bfrom-tag%3Df%3Bto-tag%3Dt>\r\n")
     assert other.replaces == ("a+b@c", "t", "f") and desk.agent.session_of(other.replaces) is None
+    # SIP.js names the call by our own Contact, in which nobody is named.
+    nobody = asked(desk, 4, "Refer-To: <sip:192.0.2.1:5060;transport=ws?Replaces=a%3Bto-tag%3Dt%3Bfrom-tag%3Df>\r\n")
+    assert (nobody.target, nobody.replaces) == ("", ("a", "t", "f"))
 
 
 def test_outside_of_a_call_nobody_is_referred() -> None:

@@ -1,5 +1,6 @@
 // A telephone on SIP.js 0.21 with the options and the manners of Odoo's VoIP widget: one call at a time, no trickle,
-// digits by RTCDTMFSender only, hold by a re-INVITE with the tracks disabled, transfer by a REFER in the dialog.
+// digits by RTCDTMFSender only, hold by a re-INVITE with the tracks disabled, transfer by a REFER in the dialog; a second
+// call only to ask before a transfer, while the first is on hold.
 
 import { Inviter, Registerer, RegistererState, SessionState, TransportState, UserAgent } from "sip.js";
 
@@ -89,7 +90,8 @@ class Widget {
     this.follow(invitation, "ringing");
     this.call.from = invitation.remoteIdentity.uri.user;
     this.call.name = invitation.remoteIdentity.displayName;
-    invitation.delegate = { onCancel: () => { this.call.cancelled = true; } };
+    const call = this.call;
+    invitation.delegate = { onCancel: () => { call.cancelled = true; } };
   }
 
   async answer() {
@@ -112,7 +114,7 @@ class Widget {
         this.hear(session);
       } else if (now === SessionState.Terminated) {
         call.state = "ended";
-        this.session = null;
+        if (this.session === session) this.session = null;
       }
     });
   }
@@ -182,6 +184,42 @@ class Widget {
     }));
   }
 
+  // "Ask first": hold the call and dial the second person; what the first call becomes is told as `first`.
+  async consult(number) {
+    const held = await this.hold(true);
+    this.first = { session: this.session, call: this.call };
+    await this.dial(number);
+    return held;
+  }
+
+  // Attended transfer of the first person to the second; the widget hangs up once a NOTIFY says that it is done.
+  join() {
+    const { session, call } = this.first;
+    return new Promise((resolve) => session.refer(this.session, {
+      requestDelegate: {
+        onAccept: (response) => resolve(tell(response)),
+        onReject: (response) => resolve(tell(response)),
+      },
+      onNotify: (notification) => {
+        call.notified = [...(call.notified ?? []), notification.request.body];
+        notification.accept();
+        if (!notification.request.body.includes("200 OK")) return;
+        for (const each of [session, this.session]) {
+          if (each?.state === SessionState.Established) each.bye();
+        }
+      },
+    }));
+  }
+
+  // A re-INVITE with an ICE restart; the answer's status.
+  restartIce() {
+    return new Promise((resolve) => this.session.invite({
+      requestDelegate: { onAccept: (response) => resolve(tell(response)),
+                         onReject: (response) => resolve(tell(response)) },
+      sessionDescriptionHandlerOptions: { offerOptions: { iceRestart: true } },
+    }));
+  }
+
   async hangup() {
     if (!this.session) return;
     if (this.session.state === SessionState.Established) await this.session.bye();
@@ -190,18 +228,22 @@ class Widget {
   }
 
   state() {
-    return { ...this.call, ...ear.marks, held: this.held, muted: this.muted, lost: this.lost };
+    return { ...this.call, ...ear.marks, held: this.held, muted: this.muted, lost: this.lost, first: this.first?.call };
   }
 
-  // The kinds of candidates of the pair in use and the codec, as the browser's own statistics have them.
+  // The codec and the pair in use, as the browser's own statistics have them.
   async path() {
     const found = {};
     const entries = [...(await this.peer.getStats()).values()];
     const by = (id) => entries.find((entry) => entry.id === id) ?? {};
     for (const entry of entries) {
       if (entry.type === "inbound-rtp") {
+        const transport = by(entry.transportId);
+        const pair = by(transport.selectedCandidatePairId);
         Object.assign(found, { codec: by(entry.codecId).mimeType, packets: entry.packetsReceived,
-          lost: entry.packetsLost, concealed: entry.concealedSamples, dtls: by(entry.transportId).dtlsState });
+          lost: entry.packetsLost, concealed: entry.concealedSamples, dtls: transport.dtlsState,
+          ufrag: by(pair.localCandidateId).usernameFragment, checked: pair.responsesReceived,
+          heardByPair: pair.packetsReceived, answerUfrag: /ice-ufrag:(.*)/.exec(this.peer.remoteDescription.sdp)[1] });
       }
     }
     return found;
