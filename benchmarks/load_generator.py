@@ -31,7 +31,7 @@ UNWATCHED_PACKETS = 3
 """Where nobody looks for marks a packet's sound goes out so many times: making it new is a tenth of a packet's cost."""
 ROW_BYTES = 256
 RECEIVE_BATCH = 512
-QUIET_PACKETS = 50
+QUIET_PACKETS = 100
 """At first nobody says anything, as people do who join: jitter buffers find their depth meanwhile."""
 MARK_SAMPLES = 120
 MARK_OFFSET = 20

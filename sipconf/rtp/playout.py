@@ -114,7 +114,8 @@ class PlayoutColumns(Columns):
         if np.count_nonzero(ahead.view(np.uint64) > self.max_depth):
             return None
         self.end[rows] += FRAME
-        self.depth.observe(rows, ahead)
+        if not self._overslept:
+            self.depth.observe(rows, ahead)
         if self.tick % SAMPLED == 0:
             self.depth.average(rows, ahead, SAMPLED / 16)
         if self._strayed:
@@ -209,7 +210,8 @@ class PlayoutColumns(Columns):
     def _observe(self, rows: NDArray[np.intp], ends: NDArray[np.int64], ahead: NDArray[np.int64]) -> None:
         """Enter the new ends of rows and the slack of the packets that are kept."""
         self.end[rows] = ends
-        self.depth.observe(rows, ahead)
+        if not self._overslept:  # what we were late for ourselves tells nothing of the line
+            self.depth.observe(rows, ahead)
         self.depth.average(rows, ahead, 1 / 16)
         if self._strayed:
             self.astray[rows] = 0

@@ -212,6 +212,18 @@ def test_ticks_that_were_skipped_do_not_deepen_anything():
     assert [count for count, _ in out[1:]] == [2] * 40
 
 
+def test_ticks_that_were_skipped_do_not_hide_a_surplus():
+    """What was late by our own fault is no reason to keep a frame in hand for seconds more."""
+    line, quiet = Line(1), np.zeros(1, bool)
+    for tick in range(40):
+        if tick == 10:
+            line.bank.skip(2)
+        if tick not in (8, 9):
+            waited = [8, 9, 10] if tick == 10 else [tick]
+            line.tick([(0, 160 * n, 160, False, False) for n in waited], quiet)
+    assert line.bank.playout.dropped[0] == 1 and line.bank.late[0] == 1
+
+
 def stalled(rows, *at):
     """For 300 ticks a packet of everybody in each, but what is sent in the ticks `at` comes in the ones behind them.
     How often each row became deeper until tick 150 and in all, and the halves that nobody had."""
