@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 
@@ -142,6 +143,9 @@ async def ended(reader: asyncio.StreamReader) -> bytes:
 
 
 def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """A port that is free on every address, and not one of those that the kernel gives to whoever asks meanwhile."""
+    for port in random.sample(range(24_000, 28_000), 100):
+        with socket.socket(socket.AF_INET, kind) as sock, contextlib.suppress(OSError):
+            sock.bind(("0.0.0.0", port))
+            return port
+    raise OSError("no port is free")
