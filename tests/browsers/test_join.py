@@ -148,13 +148,15 @@ def test_a_page_that_goes_away_hangs_up(visitor, server) -> None:
     server.wait_empty("2001")
 
 
-def test_what_is_refused_is_read_in_plain_words(visitor) -> None:
-    vera = visitor().open().join("Vera", "2000")
-    vera.reads("notice", "This conference takes no guests from the web page")
-    vera.join("Vera", "2999")
-    vera.reads("notice", "There is no conference with this number")
-    vera.join("Vera", " ")
-    vera.reads("notice", "Type the number of the conference")
+def test_what_is_refused_is_read_in_plain_words(visitor, server) -> None:
+    refused = {"2000": "This conference takes no guests from the web page",
+               "2999": "There is no conference with this number", " ": "Type the number of the conference"}
+    vera = visitor().open()
+    for extension, words in refused.items():
+        vera.join("Vera", extension)
+        vera.reads("notice", words)
+        assert words in vera.text("notice")
+    assert server.people("2000") == {}
 
 
 @pytest.mark.parametrize(("script", "words"), [(UNTRUE, 'tls_listen = "0.0.0.0:8443"'), (DENIED, "is not allowed")])

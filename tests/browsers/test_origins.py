@@ -25,11 +25,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, site: str) -> Iterator[WebS
     chromium()
     running = WebServer(tmp_path_factory.mktemp("server"))
     running.config.write_text(running.config.read_text().replace("[http]\n", f'[http]\norigins = ["{site}"]\n', 1))
-    running.start()
-    try:
+    with running:
         yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture

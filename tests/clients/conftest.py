@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -106,6 +106,14 @@ class Server:
         """Host and port of its SIP."""
         return "127.0.0.1", self.sip
 
+    def __enter__(self) -> Self:
+        """Run as long as the block lasts."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def start(self) -> None:
         """Start it and wait until it is healthy."""
         with self.log.open("ab") as log:
@@ -171,11 +179,8 @@ def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
     running = Server(tmp_path)
     with running.config.open("a") as file:
         file.write(getattr(request, "param", ""))
-    running.start()
-    try:
+    with running:
         yield running
-    finally:
-        running.stop()
 
 
 Call = Callable[..., subprocess.Popen]

@@ -30,11 +30,8 @@ def server(tmp_path: Path) -> Iterator[SecureServer]:
         pytest.skip(f"this machine lets a process have {hard} files only")
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     running = SecureServer(tmp_path)
-    running.start()
-    try:
+    with running:
         yield running
-    finally:
-        running.stop()
 
 
 class Crowd:

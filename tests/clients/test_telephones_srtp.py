@@ -16,11 +16,8 @@ from tests.sim.certificates import SERVED
 def secure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureServer]:
     """One for all of them."""
     running = SecureServer(tmp_path_factory.mktemp("server"))
-    running.start()
-    try:
+    with running:
         yield running
-    finally:
-        running.stop()
 
 
 @pytest.mark.parametrize(

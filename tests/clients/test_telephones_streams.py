@@ -43,11 +43,8 @@ pytestmark = needs_a_route
 @pytest.fixture
 def secure_server(tmp_path: Path) -> Iterator[SecureServer]:
     running = SecureServer(tmp_path)
-    running.start()
-    try:
+    with running:
         yield running
-    finally:
-        running.stop()
 
 
 def two_over(server: SecureServer, folder: Path, transport: str) -> tuple[Linphone, Baresip]:
