@@ -23,6 +23,8 @@ from sipconf.media.supervisor import MediaSupervisor, WorkerSettings, worker_env
 FIRST_PORT, LAST_PORT = 20_000, 31_999
 WARM_SECONDS = 4.0
 MARKED_PAIRS = 10
+PHASES = 7
+"""A step through the generator's 20 slots that meets every one of them."""
 PCMU = protocol.RtpFormat("PCMU", 8000, 0)
 OPEN_TIMEOUT = 30.0
 PAUSE = 0.5
@@ -56,13 +58,15 @@ class Case:
 
     def pairs(self) -> list[tuple[int, int]]:
         """(talker, listener) of each mark, which is a burst in the room: partners share one, and few enough are marked
-        to tell the marks apart."""
+        to tell the marks apart; at all phases of the 20 ms."""
         if not self.marks:
             return []
         if self.talking is not None:
             return [(talker, self.talking + talker) for talker in range(self.talking)]
         step = max(self.room if self.room < self.legs else 2, self.legs // MARKED_PAIRS)
-        return [(first, first + 1) for first in range(0, self.legs - 1, step)]
+        within = min(self.room, step) - 1
+        talkers = (first + PHASES * number % within for number, first in enumerate(range(0, self.legs - 1, step)))
+        return [(talker, talker + 1) for talker in talkers]
 
 
 class Bench:
