@@ -12,7 +12,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,8 +130,8 @@ class Arrays:
     def close_all(self) -> None:
         """Nothing was open."""
 
-    def drain(self, now: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self.slots, self.block[: len(self.slots)], self.lengths[: len(self.slots)]
+    def drain(self, now: float) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        yield self.slots, self.block[: len(self.slots)], self.lengths[: len(self.slots)]
 
     def drain_rtcp(self, now: float) -> list[tuple[int, bytes]]:
         return []

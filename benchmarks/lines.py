@@ -5,7 +5,7 @@ datagrams. Telephones send one long sound in PCMU; what is sent to them is kept 
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,12 +108,12 @@ class Wire:
 
     def close_all(self) -> None: ...
 
-    def drain(self, now: float) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:
+    def drain(self, now: float) -> Iterator[tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]]:
         slots, block, lengths = self._senders.until(now - START)
         for row in np.flatnonzero([self.streams.latched(slot) is None for slot in slots.tolist()]).tolist():
             slot = int(slots[row])
             self.streams.source_of(slot, address_of(slot), block[row, : lengths[row]].tobytes(), now)
-        return slots, block, lengths
+        yield slots, block, lengths
 
     def drain_rtcp(self, now: float) -> list[tuple[int, bytes]]:
         return []

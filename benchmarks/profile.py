@@ -27,7 +27,7 @@ from sipconf.rtp.edge.batch import READ
 PORTS = "20000-31999"
 WARM_TICKS, TICKS = 250, 500
 STAGES = (
-    ("_transport", "drain", "sockets: what to read, what came"),
+    ("ports", "drain", "sockets: what to read, what came"),
     ("_streams", "_take_expected", "expected packets: one comparison of headers"),
     (None, "_store_frames", "into the jitter buffer"),
     (None, "_receive", "other packets: the long way"),
@@ -79,13 +79,14 @@ class Stopwatch:
 def watch(plane: MediaPlane, stopwatch: Stopwatch) -> None:
     """Put a stopwatch around every part of a plane whose legs are there."""
     (bank,) = plane._banks
-    owners = {"bank": bank, "bank.jitter": bank.jitter, "bank.codec": bank.codec,
+    ports = plane._transport._ports  # type: ignore[attr-defined]
+    owners = {"ports": ports, "bank": bank, "bank.jitter": bank.jitter, "bank.codec": bank.codec,
               "bank.concealer": bank.decoding.concealer, "bank.slipper": bank.slipper, "bank.sender": bank.sender,
               None: plane}
     for owner, method, title in STAGES:
         target = owners.get(owner) or getattr(plane, str(owner))
         setattr(target, method, stopwatch.around(getattr(target, method), lambda *_, title=title: title))
-    calls = plane._transport._ports._settled._calls  # type: ignore[attr-defined]
+    calls = ports._settled._calls
     calls.carry_out = stopwatch.around(
         calls.carry_out, lambda requests, _: KERNEL[0 if requests._requests["opcode"][0] == READ else 1]
     )

@@ -7,7 +7,7 @@ Everything is counted, nothing is timed: a tick of 20 ms is a call. Not here: wh
 import heapq
 import random
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +77,7 @@ class Wire:
     def close_all(self) -> None:
         pass
 
-    def drain(self, now: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def drain(self, now: float) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         self._now = now
         taken = []
         while self.on_the_way and self.on_the_way[0][0] <= now:
@@ -88,7 +88,7 @@ class Wire:
         for row, (_, data) in enumerate(taken):
             block[row, : len(data)] = np.frombuffer(data, np.uint8)
         lengths = np.array([len(data) for _, data in taken], np.int64)
-        return np.array([slot for slot, _ in taken], np.int64), block, lengths
+        yield np.array([slot for slot, _ in taken], np.int64), block, lengths
 
     def drain_rtcp(self, now: float) -> list[tuple[int, bytes]]:
         return []

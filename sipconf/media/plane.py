@@ -157,9 +157,9 @@ class MediaPlane:
 
     def _accept(self, now: float) -> None:
         """Datagrams to jitter buffers, digits to events, RTCP to the reports."""
-        slots, block, lengths = self._transport.drain(now)
-        if len(slots):
-            self._receive_block(slots, block, lengths, now)
+        for slots, block, lengths in self._transport.drain(now):
+            if len(slots):
+                self._receive_block(slots, block, lengths, now)
         for slot, data in self._transport.drain_rtcp(now):
             if self._hear_rtcp(slot, data, now):
                 self._changes.hear_rtcp(slot)

@@ -84,20 +84,19 @@ class DepthColumns(Columns):
         self.surplus[row] = 0
         self.window_end[row] = tick + FIRST_WINDOW
 
-    def lost(self, row: int, frames: int, tick: int) -> None:
-        """The row became shallower."""
-        if self.surplus[row] > 0:
-            self.surplus[row] = max(int(self.surplus[row]) - frames, 0)
-        self.shallower_at[row] = tick
-        self.window_end[row] = tick + NEXT_WINDOW
-        self.least_slack[row] = _PLENTY
-        self.surplus_since[row] = tick - PATIENCE + NEXT_PATIENCE
+    def lost(self, rows: int | NDArray[np.intp], frames: int | NDArray[np.int64], tick: int) -> None:
+        """Rows became shallower."""
+        surplus = self.surplus[rows]
+        self.surplus[rows] = np.maximum(surplus - frames, np.minimum(surplus, 0))
+        self.shallower_at[rows] = tick
+        self.window_end[rows] = tick + NEXT_WINDOW
+        self.least_slack[rows] = _PLENTY
+        self.surplus_since[rows] = tick - PATIENCE + NEXT_PATIENCE
 
-    def gained(self, row: int, tick: int) -> None:
-        """The row became deeper because it was short, before it ran dry."""
-        if self.slow_until[row] > tick:
-            self.slow_until[row] = tick + SLOW
-        self._deeper(row, tick)
+    def gained(self, rows: NDArray[np.intp], tick: int) -> None:
+        """Rows became deeper because they were short, before they ran dry."""
+        self.slow_until[rows[self.slow_until[rows] > tick]] = tick + SLOW
+        self._deeper(rows, tick)
 
     def ran_dry(self, row: int, frames: int, tick: int) -> None:
         """The row became deeper because a packet was late by so many frames."""
@@ -113,11 +112,11 @@ class DepthColumns(Columns):
             self._some_slow = True
         self._deeper(row, tick)
 
-    def _deeper(self, row: int, tick: int) -> None:
-        self.deeper_at[row] = tick
-        self.window_end[row] = tick + WINDOW
-        self.least_slack[row] = _PLENTY
-        self.surplus[row] = 0
+    def _deeper(self, rows: int | NDArray[np.intp], tick: int) -> None:
+        self.deeper_at[rows] = tick
+        self.window_end[rows] = tick + WINDOW
+        self.least_slack[rows] = _PLENTY
+        self.surplus[rows] = 0
 
     # --- ticks -------------------------------------------------------------------------------------------------------
     def watch(self, n: int, tick: int) -> None:

@@ -161,20 +161,28 @@ class PlayoutColumns(Columns):
         """
         places, ahead, rest = self._locate(rows, timestamps)
         self.unbroken[rows] = False
-        # Beyond the end is where every inactive row is, too. An unsigned ahead is great where it is negative.
-        odd = (ahead.view(np.uint64) > self.max_depth) | (places > self.end.take(rows)) | fresh | markers
+        # An unsigned ahead is great where it is negative.
+        odd = (ahead.view(np.uint64) > self.max_depth) | fresh
+        beyond = places > self.end.take(rows)
+        if np.count_nonzero(beyond):  # inactive rows, too; a gap by itself moves nothing
+            odd |= beyond & (~self.active.take(rows) | (self.depth.surplus.take(rows) > 0))
         if rest.any():
             odd |= rest != 0
         if not odd.any():
             self._observe(rows, self._end_after(rows, places, samples), ahead)
             return places, rest, ~odd
         keep = np.ones(len(rows), bool)
-        late = (ahead < 0) & (ahead >= -JUMP_HALVES) & self.active[rows] & ~fresh
+        known = self.active.take(rows) & ~fresh
+        late = (ahead < 0) & (ahead >= -JUMP_HALVES) & known
         if self._overslept or self._is_stall(np.count_nonzero(late)):
             self._overslept = True
             keep[late] = (ahead + -(-(rest + samples) // self.half_samples) > 0)[late]
             self.late[rows] += ~keep
             odd &= ~late
+        deep = (ahead > self.max_depth) & (ahead < JUMP_HALVES) & (places <= self.end.take(rows)) & known
+        if np.count_nonzero(deep):  # no gap before them: what waited for us all that time
+            self._drop(rows[deep], -(-(ahead[deep] - self.max_depth) // FRAME))
+            odd &= ~deep
         for i in np.flatnonzero(odd).tolist():
             size = int(samples[i])
             keep[i] = self._settle(int(rows[i]), int(timestamps[i]), size, bool(markers[i]), bool(fresh[i]))
@@ -280,16 +288,16 @@ class PlayoutColumns(Columns):
         self.astray[row] = 0
         self.depth.begun(row, START_DEPTH, self.tick)
 
-    def _shift(self, row: int, halves: int, samples: int = 0) -> None:
-        """Move the playing point by halves of the ring and halves plus samples of the peer's time."""
-        self._start[row] += halves
-        self._origin[row] = (int(self._origin[row]) + halves * self.half_samples + samples) & _WRAP
+    def _shift(self, rows: int | NDArray[np.intp], halves: int | NDArray[np.int64], samples: int = 0) -> None:
+        """Move playing points by halves of the ring and halves plus samples of the peer's time. rows: each once."""
+        self._start[rows] += halves
+        self._origin[rows] = (self._origin[rows] + halves * self.half_samples + samples) & _WRAP
 
-    def _drop(self, row: int, frames: int) -> None:
+    def _drop(self, rows: int | NDArray[np.intp], frames: int | NDArray[np.int64]) -> None:
         """Become shallower at once: leave frames out."""
-        self._shift(row, FRAME * frames)
-        self.dropped[row] += frames
-        self.depth.lost(row, frames, self.tick)
+        self._shift(rows, FRAME * frames)
+        self.dropped[rows] += frames
+        self.depth.lost(rows, frames, self.tick)
 
     def _deepen(self, row: int, frames: int) -> None:
         """Become deeper: the next frames are waited for."""
@@ -325,10 +333,8 @@ class PlayoutColumns(Columns):
         room = many | self.has_room(rows)
         self.depth.surplus[rows[~room]] = 0
         unheard = room & (due if heard is None else ~heard[rows])
-        for row in rows[unheard & many].tolist():
-            self._drop(row, 1)
-        for row in rows[unheard & ~many].tolist():
-            self.wait_for(row)
+        self._drop(rows[unheard & many], 1)
+        self.wait_for(rows[unheard & ~many])
         due &= room & ~unheard
         return rows[due & many], rows[due & ~many][: self.slips_left]
 
@@ -341,13 +347,13 @@ class PlayoutColumns(Columns):
         """Which rows may become a frame deeper and keep within the bound."""
         return self.end[rows] - self.play(rows) <= self.max_depth - FRAME
 
-    def leave_out(self, row: int) -> None:
-        """The row slips: the frame that was due goes to whoever takes it out bit by bit."""
-        self._drop(row, 1)
-        self.slipping[row] = True
+    def leave_out(self, rows: NDArray[np.intp]) -> None:
+        """The rows slip: the frame that was due goes to whoever takes it out bit by bit."""
+        self._drop(rows, 1)
+        self.slipping[rows] = True
 
-    def wait_for(self, row: int) -> None:
+    def wait_for(self, rows: NDArray[np.intp]) -> None:
         """One frame is put between, by whoever has drawn it out or where nobody hears it."""
-        self._shift(row, -FRAME)
-        self.grown[row] += 1
-        self.depth.gained(row, self.tick)
+        self._shift(rows, -FRAME)
+        self.grown[rows] += 1
+        self.depth.gained(rows, self.tick)

@@ -111,13 +111,11 @@ class JitterRing(ABC, Generic[Early]):
         left = max(0, playout.slips_left - len(gain))
         lose = lose[self._in_hand(lose)][:left]
         first = self._give_early(lose)
-        for row in lose.tolist():
-            playout.leave_out(row)
+        playout.leave_out(lose)
         playout.slipping[gain] = True
         ready = (self._owed < n) & whole[self._owed] & playout.has_room(self._owed)
         repeated, self._owed = self._owed[ready], self._owed[~ready]
-        for row in repeated.tolist():
-            playout.wait_for(row)
+        playout.wait_for(repeated)
         if len(lose) or len(gain) or len(repeated):
             return Moves(lose, first, gain, repeated)
         return None

@@ -4,7 +4,7 @@ import heapq
 import random
 import struct
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,7 +96,7 @@ class Network:
     def close_all(self) -> None:
         assert not self.port_of_slot, "the plane forgot a leg"
 
-    def drain(self, now: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def drain(self, now: float) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         self.now = now
         taken: list[tuple[int, bytes]] = []
         while self.on_the_way and self.on_the_way[0][0] <= now:
@@ -117,7 +117,7 @@ class Network:
         for row, (_, data) in enumerate(taken):
             block[row, : len(data)] = np.frombuffer(data, np.uint8)
         slots = np.array([slot for slot, _ in taken], np.int64)
-        return slots, block, np.array([len(data) for _, data in taken], np.int64)
+        yield slots, block, np.array([len(data) for _, data in taken], np.int64)
 
     def drain_rtcp(self, now: float) -> list[tuple[int, bytes]]:
         waiting, self.rtcp_waiting = self.rtcp_waiting, []

@@ -13,7 +13,9 @@ import numpy as np
 from sipconf.media import protocol
 from sipconf.media.plane import TICK_SECONDS, MediaPlane, PlaneSettings
 from sipconf.mixer.prompts import ClipLibrary
+from sipconf.rtp.edge.carrier import Carrier
 from sipconf.rtp.edge.ports import Ports
+from sipconf.rtp.srtp import SrtpColumns
 from sipconf.rtp.streams import Streams
 from tests.sim import voice
 
@@ -116,7 +118,7 @@ class Rig:
         rng = random.Random(5)
         self.ports = Ports(FIRST, LAST, rng, self.streams)
         settings = PlaneSettings(silence_timeout=1e9)
-        self.plane = MediaPlane(self.ports, self.streams, ClipLibrary({}), settings, rng)
+        self.plane = MediaPlane(Carrier(self.ports, None, SrtpColumns()), self.streams, ClipLibrary({}), settings, rng)
         self.now = 100.0
         self.phones: list[Phone] = []
         self.events: list[protocol.Event] = []

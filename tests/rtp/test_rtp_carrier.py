@@ -47,7 +47,7 @@ def test_each_gets_its_own_in_its_own_way(carrier: Carrier, varying: bool) -> No
         peers[slot].sendto(check(f"u{slot}:them", "p" * 24), (LOCAL, FIRST))
     for slot in (1, 2, 4):
         carrier.secure(slot, PROFILE, KEY, KEY)
-    carrier.drain(0.1)
+    list(carrier.drain(0.1))
     assert len(carrier.take_pairs()) == 3
     for peer in peers:
         read_all(peer)

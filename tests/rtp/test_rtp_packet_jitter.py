@@ -131,12 +131,12 @@ class Plain:
                 chosen.append(row)
                 first.append(self._frame(row, play)[0])
         for row in chosen:
-            self.playout.leave_out(row)
+            self.playout.leave_out(np.array([row]))
         self.playout.slipping[gain] = True
         repeated = [row for row in self.owed if self.whole[row] and self.playout.has_room(np.array([row]))[0]]
         self.owed = [row for row in self.owed if row not in repeated]
         for row in repeated:
-            self.playout.wait_for(row)
+            self.playout.wait_for(np.array([row]))
         return {"lose": chosen, "first": first, "gain": gain.tolist(), "repeated": repeated}
 
 

@@ -56,8 +56,12 @@ def test_everything_that_came_is_read_once_and_in_order(
     sent: dict[int, list[bytes]] = defaultdict(list)
     got: dict[int, list[bytes]] = defaultdict(list)
 
+    now = 0.0
+
     def drain() -> None:
-        slots, lengths = settled.receive(block)
+        nonlocal now
+        now += 0.02
+        slots, lengths = settled.receive(block, now)
         assert len(slots) == len(lengths)
         assert slots[:LEGS].tolist() == list(range(1000, 1000 + LEGS))
         for row, (slot, length) in enumerate(zip(slots.tolist(), lengths.tolist(), strict=True)):
@@ -75,6 +79,51 @@ def test_everything_that_came_is_read_once_and_in_order(
         drain()
     assert got == sent
     assert settled.receive_errors == 0
+
+
+def test_after_a_stall_everything_is_read_at_once(
+    settled: Settled, pairs: list[tuple[socket.socket, socket.socket]]
+) -> None:
+    for leg, (ours, _) in enumerate(pairs):
+        settled.add(leg, ours.fileno())
+    block = np.zeros((ROWS_PER_SOCKET * LEGS, ROW), np.uint8)
+    now, got = 0.0, {leg: b"" for leg in range(LEGS)}
+
+    def bring(packets: int) -> None:
+        for _, theirs in pairs:
+            for number in range(packets):
+                theirs.send(bytes([number]))
+
+    def keep(slots: np.ndarray, lengths: np.ndarray) -> int:
+        for row, (slot, length) in enumerate(zip(slots.tolist(), lengths.tolist(), strict=True)):
+            got[slot] += block[row, : max(length, 0)].tobytes()
+        return int(np.count_nonzero(lengths > 0))
+
+    for _ in range(3):  # whoever has just latched is asked for more at first
+        bring(1)
+        now += 0.02
+        keep(*settled.receive(block, now))
+    bring(2)
+    assert keep(*settled.receive(block, now + 0.02)) < 2 * LEGS, "one each is the rule, for an empty read costs too"
+    keep(*settled.receive(block, now + 0.04))
+    for packets, stall in ((2, 0.04), (7, 0.14)):
+        while any(map(readable, pairs)):
+            keep(*settled.receive(block, now + 0.04))
+        got.update((leg, b"") for leg in got)
+        bring(packets)
+        now += 0.04 + stall
+        keep(*settled.receive(block, now))
+        assert settled.unread == (packets >= ROWS_PER_SOCKET)
+        while settled.unread:
+            keep(*settled.receive_more(block))
+        assert set(got.values()) == {bytes(range(packets))}
+
+
+def readable(pair: tuple[socket.socket, socket.socket]) -> bool:
+    try:
+        return len(pair[0].recv(1, socket.MSG_PEEK)) > 0
+    except BlockingIOError:
+        return False
 
 
 def test_every_packet_reaches_its_own_peer_and_the_rest_is_handed_back(
@@ -148,13 +197,13 @@ def test_a_closed_peer_is_counted_and_does_not_stop_the_others(
     settled.send(slots, views)
     settled.send(slots, views)
     block = np.zeros((ROWS_PER_SOCKET * LEGS, ROW), np.uint8)
-    settled.receive(block)
+    settled.receive(block, 0.0)
     assert settled.receive_errors + settled.send_errors > 0
     for _, theirs in pairs[1:]:
         assert len(theirs.recv(2000)) == 172
 
 
 def test_no_socket_is_no_work(settled: Settled) -> None:
-    slots, lengths = settled.receive(np.zeros((1, ROW), np.uint8))
+    slots, lengths = settled.receive(np.zeros((1, ROW), np.uint8), 0.0)
     assert len(slots) == len(lengths) == 0
     assert settled.send([], []) == []

@@ -8,7 +8,7 @@ import heapq
 import itertools
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -139,7 +139,7 @@ class RtpWire:
     def close_all(self) -> None:
         assert not self._slot_of_port, "the plane forgot a leg"
 
-    def drain(self, now: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def drain(self, now: float) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         self._now = now
         self.carry(now)
         taken, self._waiting = self._waiting, []
@@ -147,7 +147,7 @@ class RtpWire:
         for row, (_, data) in enumerate(taken):
             block[row, : len(data)] = np.frombuffer(data, np.uint8)
         lengths = np.array([len(data) for _, data in taken], np.int64)
-        return np.array([slot for slot, _ in taken], np.int64), block, lengths
+        yield np.array([slot for slot, _ in taken], np.int64), block, lengths
 
     def drain_rtcp(self, now: float) -> list[tuple[int, bytes]]:
         taken, self._rtcp_waiting = self._rtcp_waiting, []

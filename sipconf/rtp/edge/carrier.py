@@ -4,7 +4,7 @@ What is drained is in the clear and has passed its source's check; what is sent 
 sent at all. Without such legs it costs two comparisons a tick. Not here: sockets (ports, shared_port), ciphers (srtp).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,8 +19,15 @@ from sipconf.rtp.packet import ROW
 from sipconf.rtp.srtp import Lines, SrtpColumns
 from sipconf.rtp.transmit import Packets
 
+MORE_DRAINS = 8
+"""Further blocks of one drain: what some 0.5 s of standing still have left in the sockets."""
+
 _FIRST_ROWS = 64
 _KNOWN_PLANS = 8
+
+
+Drained = tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]
+"""slots int (P,), block uint8 (P, ROW), lengths int (P,)."""
 
 
 class NoSharedPort(SipconfError):
@@ -57,6 +64,18 @@ class _Plan:
         if packets is not self.packets:
             self.packets = packets
             self.plain_packets, self.copied = _some(packets, self.plain_from), _some(packets, self.copied_from)
+
+
+def _joined(ports: Ports, own: Drained, others: Drained) -> Drained:
+    """What the ports have drained, and behind it the others."""
+    slots, block, lengths = own
+    more, rows, sizes = others
+    if not len(slots):
+        return others
+    if len(more):
+        block = ports.extend(len(slots), rows, sizes)
+        slots, lengths = np.concatenate([slots, more]), np.concatenate([lengths, sizes])
+    return slots, block, lengths
 
 
 def _some(packets: Sequence[memoryview], places: Sequence[int]) -> Sequence[memoryview]:
@@ -154,24 +173,32 @@ class Carrier:
             self._shared.close_all()
 
     # --- in ----------------------------------------------------------------------------------------------------------
-    def drain(self, now: float) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:
-        """What has come for all legs: slots int (P,), block uint8 (P, ROW), lengths int (P,)."""
-        if self._ports is None or self._shared is None:
-            source = self._ports or self._shared
-            assert source is not None
-            slots, block, lengths = source.drain(now)
+    def drain(self, now: float) -> Iterator[Drained]:
+        """What has come for all legs, in blocks of which the next overwrites the last; after the first, what the legs
+        brought while this process stood still."""
+        ports, shared = self._ports, self._shared
+        if ports is None:
+            assert shared is not None
+            first = shared.drain(now)
         else:
-            slots, block, lengths = self._ports.drain(now)
-            if self._on_shared:
-                more, rows, sizes = self._shared.drain(now)
-                if len(more) and len(slots):
-                    block = self._ports.extend(len(slots), rows, sizes)
-                    slots, lengths = np.concatenate([slots, more]), np.concatenate([lengths, sizes])
-                elif len(more):
-                    slots, block, lengths = more, rows, sizes
-        if self._srtp.count and len(slots):
-            self._srtp.unprotect(slots, block, lengths)
-        return slots, block, lengths
+            first = ports.drain(now)
+            if not self._on_shared:
+                shared = None
+            elif shared is not None:
+                first = _joined(ports, first, shared.drain(now))
+        yield self._in_the_clear(first)
+        for _ in range(MORE_DRAINS):
+            if ports is not None and ports.unread:
+                yield self._in_the_clear(ports.drain_more())
+            elif shared is not None and shared.unread:
+                yield self._in_the_clear(shared.drain(now))
+            else:
+                return
+
+    def _in_the_clear(self, drained: Drained) -> Drained:
+        if self._srtp.count and len(drained[0]):
+            self._srtp.unprotect(*drained)
+        return drained
 
     def drain_rtcp(self, now: float) -> list[tuple[int, bytes]]:
         """(slot, datagram) of what waited on RTCP ports."""

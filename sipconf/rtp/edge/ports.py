@@ -217,13 +217,24 @@ class Ports:
         wanted = ROWS_PER_SOCKET * len(self._settled)
         if wanted > self._rows:
             self._allocate(wanted)
-        settled_slots, settled_lengths = self._settled.receive(self._block)
+        settled_slots, settled_lengths = self._settled.receive(self._block, now)
         if len(self._settled) == len(self._pairs):
             return settled_slots, self._block[: len(settled_slots)], settled_lengths
         slots, block, lengths = self._drain_singly(len(settled_slots))
         if not len(slots):
             return settled_slots, block, settled_lengths
         return np.concatenate([settled_slots, slots]), block, np.concatenate([settled_lengths, lengths])
+
+    @property
+    def unread(self) -> bool:
+        """Whether the last drain left something for `drain_more`."""
+        return self._settled is not None and self._settled.unread
+
+    def drain_more(self) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:
+        """What the last drain had no room for, as it told its own."""
+        assert self._settled is not None
+        slots, lengths = self._settled.receive_more(self._block)
+        return slots, self._block[: len(slots)], lengths
 
     def _drain_singly(self, count: int) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:
         """Read what epoll knows of into the block behind its first count rows; slots and lengths of these alone."""

@@ -21,11 +21,15 @@ ROTATION, EVERY = 32, 8
 """Every socket is asked for a second datagram at least once in so many drains, a group of them every few drains. What
 waits for that is the packet that a leg has in hand, in its socket instead of its jitter buffer: the sender's rhythm
 falls just before or just behind ours. Who brings nothing twice running is asked at once for what comes then."""
+LONG_SECONDS = 0.025
+"""So long after a drain every socket may well hold a second datagram, and what is not read now has to wait for its
+turn."""
 ROWS_PER_SOCKET = 3
 """Rows that the block should have for each socket."""
 _PLANS = 8
 """Sends that are kept prepared: one for each bank, and some more for those that are changing."""
 _NONE = np.zeros(0, np.int64)
+_NO_SOCKETS = np.zeros(0, np.intp)
 _NO_SOCKET = -1
 
 
@@ -58,6 +62,8 @@ class Settled:
         self._rows_at = np.zeros(0, np.uint64)  # address of each row of the block
         self._block: NDArray[np.uint8] | None = None
         self._drains = 0
+        self._read_at = 0.0
+        self._left = _NO_SOCKETS
         self._sends: list[_Sends] = []
         self.receive_errors = 0
         self.send_errors = 0
@@ -84,12 +90,19 @@ class Settled:
         self._sends.clear()
 
     # --- in ----------------------------------------------------------------------------------------------------------
-    def receive(self, block: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    @property
+    def unread(self) -> bool:
+        """Whether the last call found no room for all that it would have asked for."""
+        return len(self._left) > 0
+
+    def receive(self, block: NDArray[np.uint8], now: float) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
         """Read into the first rows of block, uint8 (rows, ROW) with at least one row per socket: (slots, lengths).
 
         There is a row for each socket, in ascending order of slots, not filled where its length is not positive, and
-        behind these come the further datagrams of some of them."""
+        behind these come the further datagrams of some of them: of all where the last call was long ago."""
         self._prepare(block)
+        self._left = _NO_SOCKETS
+        long_ago, self._read_at = now - self._read_at > LONG_SECONDS, now
         if self._reads is None or self._seconds is None:
             return self._slots, _NONE
         self._drains += 1
@@ -102,21 +115,30 @@ class Settled:
             self._missed = ~got
             if missed is not None:
                 self._eager = missed & self._missed
+        if long_ago:
+            return self._read_again(block, np.flatnonzero(got), self._slots, lengths)
         if eager is None and self._drains % EVERY:
             return self._slots, lengths
         asked = self._turns[self._drains % ROTATION] & got
         if eager is not None:
             asked |= eager & got
-        return self._read_again(block, np.flatnonzero(asked), lengths)
+        return self._read_again(block, np.flatnonzero(asked), self._slots, lengths)
+
+    def receive_more(self, block: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+        """Go on where the last call found no room: the same again, of those sockets alone."""
+        asked, self._left = self._left, _NO_SOCKETS
+        return self._read_again(block, asked, _NO_SOCKETS, _NONE)
 
     def _read_again(
-        self, block: NDArray[np.uint8], asked: NDArray[np.intp], lengths: NDArray[np.int64]
+        self, block: NDArray[np.uint8], asked: NDArray[np.intp], slots: NDArray[np.intp], lengths: NDArray[np.int64]
     ) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-        """Ask these sockets for more until they have none; what comes stands behind the first rows."""
-        slots = self._slots
+        """Ask these sockets for more until they have none; what comes stands behind the rows that are filled."""
         assert self._seconds is not None
         for _ in range(PASSES - 1):
-            asked = asked[: len(block) - len(slots)]
+            room = len(block) - len(slots)
+            if len(asked) > room:
+                self._left = np.union1d(self._left, asked[room:])
+                asked = asked[:room]
             count, begin = len(asked), len(slots)
             if not count:
                 break

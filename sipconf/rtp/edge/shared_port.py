@@ -23,7 +23,7 @@ from sipconf.rtp.streams import Streams
 from sipconf.rtp.stun import Address
 
 ROWS = 2048
-"""Datagrams read in one tick; the rest wait in the socket."""
+"""Datagrams read in one drain; the rest wait in the socket."""
 STRANGERS_READ, STRANGERS_VERIFIED = 200, 100
 """Checks of one tick from addresses that are no pair: those that are read, which takes some 5 us each, and those whose
 password is verified, some 25 us. A flood of forged ones must not keep the running legs' consent waiting."""
@@ -62,6 +62,7 @@ class SharedPort:
         self._pairs: list[tuple[int, Address]] = []
         self._handshakes: list[tuple[int, bytes]] = []
         self._sorted = np.zeros((64, ROW), np.uint8)
+        self.unread = False  # whether the last drain left something
         self.strangers = self.odd = self.strange_handshakes = self.excess = self.answered = 0
 
     @property
@@ -181,6 +182,7 @@ class SharedPort:
         lengths int (P,): rounds of ascending slots, each leg's in order of arrival. Valid until the next drain."""
         inbox = self._inbox
         count = inbox.receive(self._socket.fileno()) if inbox is not None else 0
+        self.unread = count == ROWS
         if inbox is None or not count:
             return _NO_SLOTS, self._sorted[:0], _NO_SLOTS
         names = inbox.sources(count)
