@@ -1,8 +1,9 @@
 """What a participant costs: one room in which all talk, rooms of five, and a room in which three of many talk.
 
-Each case with its ratio to the floor (the same packets echoed by the kernel alone) and to the packet price (a), both
-measured in the same minutes, and beside the latter what the best bridges cost. `python -m benchmarks.bench_plane
-[--quick] [--anywhere]`: worker and load stand on different cores unless --anywhere is given.
+Each case with its ratio to the floor (the same packets echoed by the kernel alone, on one port, and on a port for each
+call) and to the packet price (a), measured in the same minutes, and beside the latter what the best bridges cost.
+`python -m benchmarks.bench_plane [--quick] [--anywhere]`: worker and load stand on different cores unless --anywhere is
+given.
 """
 
 import asyncio
@@ -23,16 +24,22 @@ FEW, FEW_LEGS, QUICK_FEW_LEGS = 3, 2000, 500
 
 def compare(case: Case, kind: str, rounds: int) -> Row:
     """A row: the plane, in turns with floor and packet price."""
-    prices = []
+    prices, on_ports = [], []
 
-    def floor() -> float:
+    def floor(a_port_each: bool = False) -> float:
+        return asyncio.run(run_floor(case.legs, case.seconds / 2, case.apart, a_port_each))[CPU]
+
+    def floors() -> float:
         prices.append(packet_price())
-        return asyncio.run(run_floor(case.legs, case.seconds / 2, case.apart))[CPU]
+        on_ports.append(floor(a_port_each=True))
+        return floor()
 
-    row = in_turns(lambda: measure(case), floor, rounds)
-    price = median(prices)
+    row = in_turns(lambda: measure(case), floors, rounds)
+    price, with_ports = median(prices), median(on_ports)
     peers = PEERS["rooms of 5" if case.room_size else "one room"]
     return {"name": f"plane N={case.legs} {kind}", **row,
+            "floor_with_ports_ms": with_ports, "ports_to_floor": with_ports / row["floor_ms"],
+            "ratio_to_floor_with_ports": row[CPU] / with_ports,
             "packet_price_us": price, "times_price": in_prices(row[CPU], price),
             **{f"{peer}_times_price": times for peer, times in peers.items()},
             "placement": described(case.apart)}  # fmt: skip

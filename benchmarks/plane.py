@@ -8,8 +8,6 @@ which cases are run (bench_plane, bench_held, bench_delay).
 
 import asyncio
 import os
-import subprocess
-import sys
 from asyncio.subprocess import Process
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +16,7 @@ from benchmarks import generators
 from benchmarks.placement import cores
 from benchmarks.server import memory_mb
 from sipconf.media import protocol
-from sipconf.media.supervisor import MediaSupervisor, WorkerSettings, worker_environment
+from sipconf.media.supervisor import MediaSupervisor, WorkerSettings
 
 FIRST_PORT, LAST_PORT = 20_000, 31_999
 WARM_SECONDS = 4.0
@@ -205,22 +203,20 @@ async def finish_generator(generator: Process, target: Row) -> Row:
         await generators.end(generator)
 
 
-async def run_floor(legs: int, seconds: float, apart: bool) -> Row:
-    """The same packets, echoed by one process without a look at them."""
+async def run_floor(legs: int, seconds: float, apart: bool, a_port_each: bool = False) -> Row:
+    """The same packets, echoed by one process without a look at them; on one port or on a port for each leg."""
     core, load_core = cores(apart)
-    where = [] if core is None else [str(core)]
-    floor = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.floor", *where], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        env=worker_environment(),
-    )  # fmt: skip
+    words = [*([] if core is None else [f"--core={core}"]), *(["--calls"] if a_port_each else [])]
+    floor = await generators.start("floor", *words)
     try:
-        assert floor.stdin and floor.stdout
-        port = int(floor.stdout.readline())
+        assert floor.pid is not None
         plan = {"legs": legs, "echo": True, "warm": 1.0, "seconds": seconds, "core": load_core}
-        generator, _ = await start_generator(plan)
-        return await finish_generator(generator, {"ports": [port] * legs, "pairs": [], "pids": [floor.pid]})
+        generator, addresses = await start_generator(plan)
+        generators.tell(floor, addresses)
+        ports = await generators.hear(floor)
+        return await finish_generator(generator, {"ports": ports, "pairs": [], "pids": [floor.pid]})
     finally:
-        floor.communicate(timeout=5)
+        await generators.end(floor)
 
 
 def measure(case: Case) -> Row:
