@@ -192,8 +192,10 @@ def test_a_transfer_after_asking_first(
     assert widget.state()["first"]["state"] == "talking"
 
     assert widget.do("join")["status"] == 202
-    left = widget.wait_state("ended")
-    assert left["first"]["state"] == "ended" and "200 OK" in left["first"]["notified"][-1], left
+    widget.wait_state("ended")
+    wait_for("the first call to end", lambda: widget.state()["first"]["state"] == "ended")
+    told = widget.state()["first"]["notified"]
+    assert "200 OK" in told[-1], told
     hears(asked, PARTNER_HZ)
     is_heard(partner, OTHER_HZ)
     hears_not(partner, MICROPHONE_HZ)
@@ -233,7 +235,7 @@ def test_the_server_restarts(server: WebServer, widget: WebPhone) -> None:
     assert widget.state()["state"] == "talking"
     widget.do("hangup")
     server.wait_empty("2000")
-    assert widget.state()["state"] == "ended" and not widget.errors
+    assert widget.wait_state("ended") and not widget.errors
 
 
 def test_a_page_that_is_closed_is_gone(server: WebServer, widget: WebPhone, open_page: Open) -> None:

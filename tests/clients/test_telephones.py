@@ -63,7 +63,7 @@ def test_four_makes_meet_in_one_room(server: Server, tmp_path: Path) -> None:
         people = server.people("2001")
         assert {number: person["name"] for number, person in people.items()} == {
             "101": "Alice Martin", "102": "Bruno Petit", "103": "Carla Rossi", "104": "Dirk Janssens"}
-        assert all(person["speaking"] for person in people.values()), people
+        wait_for("all to be seen speaking", lambda: all(who["speaking"] for who in server.people("2001").values()))
     for listener in phones:
         for talker in phones:
             if talker is listener:
