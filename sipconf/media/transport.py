@@ -6,10 +6,8 @@ Encryption is the carrier's: what it drains is in the clear, and what it sends f
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sipconf.media.protocol import Address
+from sipconf.rtp.packet import Drained
 
 
 class Transport(Protocol):
@@ -57,9 +55,8 @@ class Transport(Protocol):
     def close_all(self) -> None:
         """Free everything."""
 
-    def drain(self, now: float) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]]:
-        """(slots (P,), block uint8 (P, ROW), lengths (P,)) of the datagrams that waited on RTP ports, in one block or
-        some; a row whose length is not positive holds nothing. The arrays are valid until the next block."""
+    def drain(self, now: float) -> Iterator[Drained]:
+        """The datagrams that waited on RTP ports, in one block or some, each of which overwrites the last."""
 
     def drain_rtcp(self, now: float) -> list[tuple[int, bytes]]:
         """(slot, datagram) of what waited on RTCP ports."""

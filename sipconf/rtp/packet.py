@@ -16,6 +16,9 @@ from sipconf.rtp.extensions import PREFIX_BYTES, read_levels
 ROW = 1600
 """Octets of a block's row: more than any Ethernet datagram, and an odd number of 64-octet cache lines, so that the
 headers of successive rows do not fall into the same few sets of the cache."""
+Drained = tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]
+"""What sockets held: slots int (P,), block uint8 (P, ROW), lengths int (P,), each leg's in order of arrival. A row
+whose length is not positive holds nothing. Whoever drained them overwrites the block with the next drain."""
 
 HEADER_BYTES = 12
 NO_LEVEL = 255

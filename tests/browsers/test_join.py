@@ -202,3 +202,4 @@ def test_a_microphone_that_is_gone_keeps_the_call_but_makes_no_other(visitor) ->
     vera.page.evaluate(LOSE)
     vera.reads("notice", "No microphone was found")
     vera.page.wait_for_selector("#join:focus")
+    assert not vera.page.is_visible("#call-view")

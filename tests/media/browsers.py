@@ -23,7 +23,7 @@ from sipconf.rtp.streams import Streams
 from tests.media.loopback import LOCAL, PCMU, open_socket, read_all
 from tests.sim import voice
 
-FIRST, LAST = 42900, 42939
+FIRST, LAST = 28_840, 28_879
 PROFILE = "AES_CM_128_HMAC_SHA1_80"
 EVENTS = 101
 

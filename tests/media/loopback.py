@@ -21,7 +21,7 @@ from tests.sim import voice
 
 LOCAL = "127.0.0.1"
 ELSEWHERE = "127.0.0.66"
-FIRST, LAST = 42800, 42819
+FIRST, LAST = 28_800, 28_819
 THEIR_TONE = 1000
 PCMU = protocol.RtpFormat("PCMU", 8000, 0)
 MINUS_50_DB = 4000 * 10 ** (-50 / 20)

@@ -13,7 +13,7 @@ from sipconf.rtp.packet import ROW
 from sipconf.rtp.streams import Streams
 
 LOCAL = "127.0.0.1"
-FIRST = 42600
+FIRST = 28_200
 
 
 def packet(n, ssrc=5):

@@ -15,7 +15,7 @@ from sipconf.rtp.edge.ports import Ports
 from sipconf.rtp.edge.shared_port import SharedPort
 from sipconf.rtp.ice import Credentials
 from sipconf.rtp.latching import Address
-from sipconf.rtp.packet import ROW
+from sipconf.rtp.packet import ROW, Drained
 from sipconf.rtp.srtp import Lines, SrtpColumns
 from sipconf.rtp.transmit import Packets
 
@@ -24,10 +24,6 @@ MORE_DRAINS = 8
 
 _FIRST_ROWS = 64
 _KNOWN_PLANS = 8
-
-
-Drained = tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]
-"""slots int (P,), block uint8 (P, ROW), lengths int (P,)."""
 
 
 class NoSharedPort(SipconfError):

@@ -22,7 +22,7 @@ from sipconf.rtp.edge.batch import BatchCalls
 from sipconf.rtp.edge.binding import bind_pair, disconnect, is_own, reachable
 from sipconf.rtp.edge.settled import PASSES, ROWS_PER_SOCKET, Settled
 from sipconf.rtp.latching import Address, Verdict
-from sipconf.rtp.packet import ROW
+from sipconf.rtp.packet import ROW, Drained
 from sipconf.rtp.srtp import SrtpColumns
 from sipconf.rtp.streams import Streams
 
@@ -206,11 +206,8 @@ class Ports:
             raise MisuseError(f"slot {slot} has no ports") from None
 
     # --- in ----------------------------------------------------------------------------------------------------------
-    def drain(self, now: float) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:
-        """Read what has come: slots int (P,), block uint8 (P, ROW), lengths int (P,), each leg's in order of arrival.
-
-        A row whose length is not positive holds nothing. The block is overwritten by the next drain.
-        """
+    def drain(self, now: float) -> Drained:
+        """Read what has come."""
         self._now = now
         if self._settled is None:
             return self._drain_singly(0)
@@ -230,13 +227,13 @@ class Ports:
         """Whether the last drain left something for `drain_more`."""
         return self._settled is not None and self._settled.unread
 
-    def drain_more(self) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:
-        """What the last drain had no room for, as it told its own."""
+    def drain_more(self) -> Drained:
+        """Read what the last drain had no room for."""
         assert self._settled is not None
         slots, lengths = self._settled.receive_more(self._block)
         return slots, self._block[: len(slots)], lengths
 
-    def _drain_singly(self, count: int) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:
+    def _drain_singly(self, count: int) -> Drained:
         """Read what epoll knows of into the block behind its first count rows; slots and lengths of these alone."""
         receivers, poll = self._receivers, self._epoll.poll
         fds: list[int] = []

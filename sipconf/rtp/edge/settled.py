@@ -127,6 +127,8 @@ class Settled:
     def receive_more(self, block: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
         """Go on where the last call found no room: the same again, of those sockets alone."""
         asked, self._left = self._left, _NO_SOCKETS
+        if self._stale or block is not self._block:  # somebody has just latched: it is all asked for at the next drain
+            return _NO_SOCKETS, _NONE
         return self._read_again(block, asked, _NO_SOCKETS, _NONE)
 
     def _read_again(

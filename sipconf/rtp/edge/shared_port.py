@@ -18,7 +18,7 @@ from sipconf.rtp.edge.settled import PASSES
 from sipconf.rtp.ice import Credentials, IceAgent
 from sipconf.rtp.latching import Verdict
 from sipconf.rtp.one_port import PlainLegs
-from sipconf.rtp.packet import ROW, RTCP_TYPES
+from sipconf.rtp.packet import ROW, RTCP_TYPES, Drained
 from sipconf.rtp.streams import Streams
 from sipconf.rtp.stun import Address
 
@@ -177,9 +177,8 @@ class SharedPort:
                 self._pairs.append((slot, chosen))
 
     # --- in ----------------------------------------------------------------------------------------------------------
-    def drain(self, now: float) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:
-        """Read what has come and answer checks. The RTP and RTCP of legs as slots int (P,), block uint8 (P, ROW),
-        lengths int (P,): rounds of ascending slots, each leg's in order of arrival. Valid until the next drain."""
+    def drain(self, now: float) -> Drained:
+        """Read what has come and answer checks; the RTP and RTCP of legs, in rounds of ascending slots."""
         inbox = self._inbox
         count = inbox.receive(self._socket.fileno()) if inbox is not None else 0
         self.unread = count == ROWS
@@ -204,7 +203,7 @@ class SharedPort:
 
     def _sort(
         self, slots: NDArray[np.intp], rows: NDArray[np.intp], lengths: NDArray[np.int64], block: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]:
+    ) -> Drained:
         """Copy rows into the order in which the floors above take them; each round is a pass of theirs."""
         if not len(rows):
             return _NO_SLOTS, self._sorted[:0], _NO_SLOTS
