@@ -4,6 +4,7 @@ from then on."""
 import pytest
 
 from sipconf.media.plane import TICK_SECONDS
+from sipconf.rtp.edge import ports
 from tests.media.loopback import Rig
 from tests.sim import voice
 
@@ -11,7 +12,8 @@ PITCHES = (450, 650, 850)
 
 
 @pytest.mark.parametrize("ticks", [1, 2, 7, 15])
-def test_after_a_stall_everybody_is_heard_as_before(ticks: int) -> None:
+def test_after_a_stall_everybody_is_heard_as_before(ticks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "_FIRST_ROWS", 4)  # of the longest stalls no block holds everything
     rig = Rig()
     for pitch in PITCHES:
         rig.connect(rig.phone(pitch))

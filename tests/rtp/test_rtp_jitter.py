@@ -202,6 +202,25 @@ def test_a_stalled_line_is_bounded_in_delay():
     assert line.bank.late[0] >= 40
 
 
+def test_what_waited_in_the_socket_of_a_new_call_is_bounded_in_delay():
+    line = Line(3)
+    line.tick([(row, 160 * n, 160, False, n == 0) for n in range(30) for row in range(3)])
+    playout = line.bank.playout
+    assert (playout.end[:3] - playout.play(np.arange(3)) <= playout.max_depth).all()
+    assert (playout.dropped[:3] == 20).all() and not playout.resynced[:3].any()
+
+
+def test_a_surplus_is_left_out_in_a_pause():
+    line = Line(1)
+    one_row(line, steady(10))
+    depth = line.bank.playout.depth
+    depth.surplus[0], depth.surplus_since[0] = 1, line.bank.playout.tick
+    one_row(line, [*([[]] * 4), [(160 * 14, 160)]])
+    assert line.bank.playout.dropped[0] == 0, "too short a pause: somebody would hear it"
+    one_row(line, [*([[]] * 8), [(160 * 23, 160)]])
+    assert line.bank.playout.dropped[0] == 1 and depth.surplus[0] == 0
+
+
 def test_ticks_that_were_skipped_do_not_deepen_anything():
     line = Line(1)
     one_row(line, steady(120))
