@@ -119,23 +119,27 @@ def test_after_a_stall_everything_is_read_at_once(
         assert set(got.values()) == {bytes(range(packets))}
 
 
-def test_what_is_left_waits_while_somebody_latches(
+def test_what_is_left_waits_while_somebody_latches_and_where_there_was_no_stall(
     settled: Settled, pairs: list[tuple[socket.socket, socket.socket]]
 ) -> None:
     for leg, (ours, _) in enumerate(pairs[1:], 1):
         settled.add(leg, ours.fileno())
     block = np.zeros((ROWS_PER_SOCKET * LEGS, ROW), np.uint8)
     for _, theirs in pairs:
-        for number in range(8):
+        for number in range(12):
             theirs.send(bytes([number]))
-    first = int(np.count_nonzero(settled.receive(block, 1.0)[1] > 0))
+    read = np.count_nonzero(settled.receive(block, 1.0)[1] > 0)
+    assert settled.unread
+    read += np.count_nonzero(settled.receive(block, 1.02)[1] > 0)
+    assert not settled.unread, "a flood is no stall"
+    read += np.count_nonzero(settled.receive(block, 1.1)[1] > 0)
     assert settled.unread
     settled.add(0, pairs[0][0].fileno())
     assert len(settled.receive_more(block)[0]) == 0 and not settled.unread
-    rest = np.count_nonzero(settled.receive(block, 1.02)[1] > 0)
+    read += np.count_nonzero(settled.receive(block, 1.2)[1] > 0)
     while settled.unread:
-        rest += np.count_nonzero(settled.receive_more(block)[1] > 0)
-    assert first + rest == 8 * LEGS
+        read += np.count_nonzero(settled.receive_more(block)[1] > 0)
+    assert read == 12 * LEGS
 
 
 def readable(pair: tuple[socket.socket, socket.socket]) -> bool:

@@ -62,7 +62,7 @@ class Settled:
         self._rows_at = np.zeros(0, np.uint64)  # address of each row of the block
         self._block: NDArray[np.uint8] | None = None
         self._drains = 0
-        self._read_at = 0.0
+        self._read_at, self._long_ago = 0.0, False
         self._left = _NO_SOCKETS
         self._sends: list[_Sends] = []
         self.receive_errors = 0
@@ -92,8 +92,9 @@ class Settled:
     # --- in ----------------------------------------------------------------------------------------------------------
     @property
     def unread(self) -> bool:
-        """Whether the last call found no room for all that it would have asked for."""
-        return len(self._left) > 0
+        """Whether the last call, after a stall, found no room for all that it would have asked for. At any other time
+        it is a flood, which waits."""
+        return self._long_ago and len(self._left) > 0
 
     def receive(self, block: NDArray[np.uint8], now: float) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
         """Read into the first rows of block, uint8 (rows, ROW) with at least one row per socket: (slots, lengths).
@@ -102,7 +103,7 @@ class Settled:
         behind these come the further datagrams of some of them: of all where the last call was long ago."""
         self._prepare(block)
         self._left = _NO_SOCKETS
-        long_ago, self._read_at = now - self._read_at > LONG_SECONDS, now
+        self._long_ago, self._read_at = now - self._read_at > LONG_SECONDS, now
         if self._reads is None or self._seconds is None:
             return self._slots, _NONE
         self._drains += 1
@@ -115,7 +116,7 @@ class Settled:
             self._missed = ~got
             if missed is not None:
                 self._eager = missed & self._missed
-        if long_ago:
+        if self._long_ago:
             return self._read_again(block, np.flatnonzero(got), self._slots, lengths)
         if eager is None and self._drains % EVERY:
             return self._slots, lengths

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sipconf.rtp.edge.binding import is_own, reachable
 from sipconf.rtp.edge.datagrams import Inbox, Outbox, packed, unpacked
-from sipconf.rtp.edge.settled import PASSES
+from sipconf.rtp.edge.settled import LONG_SECONDS, PASSES
 from sipconf.rtp.ice import Credentials, IceAgent
 from sipconf.rtp.latching import Verdict
 from sipconf.rtp.one_port import PlainLegs
@@ -62,7 +62,8 @@ class SharedPort:
         self._pairs: list[tuple[int, Address]] = []
         self._handshakes: list[tuple[int, bytes]] = []
         self._sorted = np.zeros((64, ROW), np.uint8)
-        self.unread = False  # whether the last drain left something
+        self.unread = False  # whether the last drain, after a stall, left something
+        self._drained_at, self._long_ago = 0.0, False
         self.strangers = self.odd = self.strange_handshakes = self.excess = self.answered = 0
 
     @property
@@ -181,7 +182,9 @@ class SharedPort:
         """Read what has come and answer checks; the RTP and RTCP of legs, in rounds of ascending slots."""
         inbox = self._inbox
         count = inbox.receive(self._socket.fileno()) if inbox is not None else 0
-        self.unread = count == ROWS
+        if now != self._drained_at:
+            self._long_ago, self._drained_at = now - self._drained_at > LONG_SECONDS, now
+        self.unread = self._long_ago and count == ROWS
         if inbox is None or not count:
             return _NO_SLOTS, self._sorted[:0], _NO_SLOTS
         names = inbox.sources(count)
