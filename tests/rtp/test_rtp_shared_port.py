@@ -6,9 +6,12 @@ import socket
 import numpy as np
 import pytest
 
+from sipconf.rtp.edge import shared_port
+from sipconf.rtp.edge.binding import bind_shared
 from sipconf.rtp.edge.datagrams import NAME_BYTES, Inbox, Outbox, packed, unpacked
 from sipconf.rtp.edge.shared_port import in_rounds
 from sipconf.rtp.packet import ROW
+from sipconf.rtp.streams import Streams
 from tests.media.loopback import LOCAL, open_socket, read_all
 
 
@@ -77,3 +80,20 @@ def test_rows_are_in_rounds() -> None:
             slots = [rng.randrange(legs) for _ in range(count)]
             for most in (1, 3, 60):
                 assert in_rounds(np.array(slots, np.intp), most).tolist() == plain_rounds(slots, most)
+
+
+def test_the_rest_of_a_block_is_told_after_a_stall_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_port, "ROWS", 8)
+    with bind_shared(0) as one, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        shared = shared_port.SharedPort(one, Streams())
+        shared.open_plain()
+
+        def drain(now: float, brought: int = 0) -> bool:
+            for _ in range(brought):
+                stranger.sendto(bytes(172), ("127.0.0.1", shared.port))
+            shared.drain(now)
+            return shared.unread
+
+        assert [drain(1.0, 20), drain(1.0), drain(1.0)] == [True, True, False]
+        assert not drain(1.02, 20), "a flood is no stall"
+        assert [drain(1.1), drain(1.1)] == [True, False]
