@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sipconf.rtp.edge.batch import BatchCalls
-from sipconf.rtp.edge.settled import ROWS_PER_SOCKET, Settled
+from sipconf.rtp.edge.settled import FORGET_EVERY, MOST_BEHIND, ROTATION, ROWS_PER_SOCKET, Settled
 from sipconf.rtp.formats import lookup
 from sipconf.rtp.packet import ROW
 from sipconf.rtp.transmit import Sender
@@ -117,6 +117,61 @@ def test_after_a_stall_everything_is_read_at_once(
         while settled.unread:
             keep(*settled.receive_more(block))
         assert set(got.values()) == {bytes(range(packets))}
+
+
+def test_what_the_network_held_up_does_not_stay_in_its_socket(
+    settled: Settled, pairs: list[tuple[socket.socket, socket.socket]]
+) -> None:
+    rng = random.Random(8)
+    for leg, (ours, _) in enumerate(pairs):
+        settled.add(leg, ours.fileno())
+    block = np.zeros((ROWS_PER_SOCKET * LEGS, ROW), np.uint8)
+    coming: dict[int, list[int]] = defaultdict(list)
+    waiting, stayed, ticks = 0, 0, 400
+    for tick in range(ticks):
+        for leg in range(LEGS):
+            coming[tick + rng.randrange(3)].append(leg)
+        arrived = coming.pop(tick)
+        for leg in arrived:
+            pairs[leg][1].send(bytes(172))
+        waiting += len(arrived) - int(np.count_nonzero(settled.receive(block, 0.02 * tick)[1] > 0))
+        stayed += waiting if tick >= ticks // 2 else 0
+    assert stayed < 0.02 * LEGS * ticks / 2, "each of them is as much later as the network's own delay would be"
+
+
+def test_who_has_brought_everything_is_asked_once(
+    settled: Settled, pairs: list[tuple[socket.socket, socket.socket]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for leg, (ours, _) in enumerate(pairs):
+        settled.add(leg, ours.fileno())
+    block = np.zeros((ROWS_PER_SOCKET * LEGS, ROW), np.uint8)
+    asked: list[int] = []
+    carry_out = settled._calls.carry_out
+    monkeypatch.setattr(
+        settled._calls, "carry_out", lambda requests, count: asked.append(count) or carry_out(requests, count)
+    )
+    tick = 0
+
+    def seconds(ticks: int, silent: int = 0, lost: int = -1) -> int:
+        """Second reads in so many ticks in which each but the first few legs brings one; the leg `lost` not always."""
+        nonlocal tick
+        asked.clear()
+        for number in range(ticks):
+            for leg in range(silent, LEGS):
+                if leg != lost or number % 10:
+                    pairs[leg][1].send(bytes(172))
+            settled.receive(block, 0.02 * tick)
+            tick += 1
+        return sum(asked) - ticks * LEGS
+
+    seconds(ROTATION)  # whoever has just latched is asked for more at first
+    rotation = seconds(ROTATION)
+    assert rotation == LEGS
+    assert seconds(ROTATION, silent=5) == LEGS - 5, "who says nothing need not be asked twice"
+    few = seconds(ROTATION, lost=20)
+    assert rotation + 5 * ROTATION < few <= rotation + 6 * ROTATION, "who said nothing may have it in hand, for a while"
+    seconds((MOST_BEHIND + 1) * FORGET_EVERY)
+    assert seconds(ROTATION) == rotation, "what was lost is not waited for for ever"
 
 
 def test_what_is_left_waits_while_somebody_latches_and_where_there_was_no_stall(

@@ -1,8 +1,7 @@
 """The sockets of legs that have latched: connected, so that whole batches are read and written without addresses.
 
-Reading asks every socket for one datagram, then only those again that may well hold a second one: an empty read costs a
-quarter of a full one, and few further datagrams cost the floors above as much as many. Not here: sockets still looking
-for their peer (ports), the system call itself (batch).
+Reading asks every socket for one datagram, then only those again that may well hold a second one, for an empty read
+costs a quarter of a full one. Not here: sockets still looking for their peer (ports), the system call itself (batch).
 """
 
 import errno
@@ -18,9 +17,13 @@ from sipconf.rtp.transmit import Packets
 PASSES = 16
 """Datagrams that one leg may bring to one drain; the rest wait in its socket."""
 ROTATION, EVERY = 32, 8
-"""Every socket is asked for a second datagram at least once in so many drains, a group of them every few drains. What
-waits for that is the packet that a leg has in hand, in its socket instead of its jitter buffer: the sender's rhythm
-falls just before or just behind ours. Who brings nothing twice running is asked at once for what comes then."""
+"""Every socket is asked for a second datagram at least once in so many drains, a group of them every few drains: the
+packet more that a fast clock sends now and then."""
+MOST_BEHIND, FORGET_EVERY = 12, 512
+"""Each drain to which a leg brings nothing leaves it a datagram further behind, so many at the most; until it has
+brought them all, it is asked for a second one at every drain. What stayed in its socket until a turn of the rotation
+would have to be waited for like what the network itself holds up: 20 ms more for everything. Those that were lost are
+forgotten, one in so many drains."""
 LONG_SECONDS = 0.025
 """So long after a drain every socket may well hold a second datagram, and what is not read now has to wait for its
 turn."""
@@ -53,9 +56,10 @@ class Settled:
         self._stale = True
         self._slots = np.zeros(0, np.intp)
         self._descriptors = np.zeros(0, np.int64)
-        # By socket, None for nobody: who is asked for more at the next drain; who had nothing at the last one.
+        # By socket: who is asked for more at the next drain, None for nobody; how many datagrams each is behind, and
+        # whether any is.
         self._eager: NDArray[np.bool_] | None = None
-        self._missed: NDArray[np.bool_] | None = None
+        self._behind, self._some_behind = np.zeros(0, np.int64), False
         self._turns = np.zeros((ROTATION, 0), bool)  # by drain: who is asked for a second datagram in any case
         self._reads: Requests | None = None
         self._seconds: Requests | None = None
@@ -110,19 +114,24 @@ class Settled:
         lengths = self._calls.carry_out(self._reads, len(self._slots))
         got = lengths > 0
         eager, self._eager = self._eager, None
-        missed, self._missed = self._missed, None
         if np.count_nonzero(got) != len(got):
             self._count_errors(lengths)
-            self._missed = ~got
-            if missed is not None:
-                self._eager = missed & self._missed
+            self._behind += ~got
+            self._some_behind = True
         if self._long_ago:
             return self._read_again(block, np.flatnonzero(got), self._slots, lengths)
-        if eager is None and self._drains % EVERY:
+        if eager is None and not self._some_behind and self._drains % EVERY:
             return self._slots, lengths
-        asked = self._turns[self._drains % ROTATION] & got
+        asked = self._turns[self._drains % ROTATION].copy()
         if eager is not None:
-            asked |= eager & got
+            asked |= eager
+        if self._some_behind:
+            np.minimum(self._behind, MOST_BEHIND, out=self._behind)
+            asked |= self._behind > 0
+            if self._drains % FORGET_EVERY == 0:
+                self._behind -= self._behind > 0
+                self._some_behind = bool(np.count_nonzero(self._behind))
+        asked &= got
         return self._read_again(block, np.flatnonzero(asked), self._slots, lengths)
 
     def receive_more(self, block: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
@@ -155,6 +164,7 @@ class Settled:
             slots = np.concatenate([slots, self._slots[asked]])
             lengths = np.concatenate([lengths, outcome])
             asked = asked[more]
+            self._behind[asked] -= self._behind[asked] > 0
             if self._eager is None:
                 self._eager = np.zeros(len(self._slots), bool)
             self._eager[asked] = True
@@ -167,7 +177,8 @@ class Settled:
             fds = dict(sorted(self._fds.items()))
             self._slots = np.fromiter(fds.keys(), np.intp, len(fds))
             self._descriptors = np.fromiter(fds.values(), np.int64, len(fds))
-            self._eager, self._missed = np.ones(len(fds), bool), None
+            self._eager = np.ones(len(fds), bool)
+            self._behind, self._some_behind = np.zeros(len(fds), np.int64), False
             # Groups are numbered by the drain whose turn they have; the drains between have none.
             self._turns = np.arange(len(fds)) % (ROTATION // EVERY) * EVERY == np.arange(ROTATION)[:, None]
         count = len(self._slots)
