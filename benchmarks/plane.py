@@ -39,7 +39,7 @@ Row = dict[str, Any]
 class Case:
     """legs in rooms of room_size (0: one room), of which `talking` talk (None: all), by way of `workers` workers and a
     network with this jitter. marks: whether delay is measured, which makes the generator look every millisecond.
-    apart: worker and generator on a core each."""
+    apart: worker and generator on a core each. priority: the workers', as [rtp] has it."""
 
     legs: int
     room_size: int = 0
@@ -49,6 +49,7 @@ class Case:
     marks: bool = True
     seconds: float = 10.0
     apart: bool = True
+    priority: str = "nice"
 
     @property
     def room(self) -> int:
@@ -76,7 +77,10 @@ class Bench:
         self.events: list[list[protocol.Event]] = [[] for _ in range(case.workers)]
         self.arrived = asyncio.Event()
         self.workers = [
-            MediaSupervisor(WorkerSettings(first, first + share - 1), lambda number=number: self._collect(number))
+            MediaSupervisor(
+                WorkerSettings(first, first + share - 1, priority=case.priority),
+                lambda number=number: self._collect(number),
+            )
             for number, first in enumerate(range(FIRST_PORT, FIRST_PORT + case.workers * share, share))
         ]
 
