@@ -2,8 +2,8 @@
 
 Each leg of the one worker is connected to a leg of the other, so that every packet is sent, received, decoded, mixed
 and encoded as a telephone's is. A few callers of the load generator talk in both rooms; their sound goes round between
-the rooms, louder each time, until the limiter holds it: everybody talks. Packets come at one phase of the 20 ms, that of
-the other worker's tick, instead of at all of them; the cases of bench_held with a generator tell what that is worth.
+the rooms, louder each time, until the limiter holds it: everybody talks. Packets come at one phase of the 20 ms, that
+of the other worker's tick, instead of at all; the cases of bench_held with a generator tell what that is worth.
 """
 
 import asyncio
