@@ -5,6 +5,7 @@ On a busy machine nobody knows when sound arrives; so what must come is waited f
 import time
 
 import numpy as np
+import pytest
 
 from tests.browsers.chromium import RATE, WebPhone
 from tests.clients.sipp import Sipp
@@ -41,11 +42,18 @@ def is_heard(phone: Telephone, frequency: float, since: float = 0.0) -> None:
         samples, rate = phone.heard()
         return is_there(samples[int(since * rate):], rate, frequency)
 
+    def best() -> str:
+        samples, rate = phone.heard()
+        return f"{who}: {judge_best(samples[int(since * rate):], rate, frequency, STRETCH)}"
+
     who = f"{frequency:.0f} Hz at {type(phone).__name__} {phone.extension}"
     if isinstance(phone, Sipp):
-        wait_for(who, there)
+        try:
+            wait_for(who, there)
+        except pytest.fail.Exception:
+            pytest.fail(best())
     else:
-        assert there(), f"{who}: {judge_best(*phone.heard(), frequency, STRETCH)}"
+        assert there(), best()
 
 
 def hears_not(listener: WebPhone | Sipp, frequency: float, seconds: float = STRETCH) -> None:
