@@ -114,9 +114,13 @@ class Bench:
 
     def _connect(self, addresses: list[tuple[str, int]]) -> None:
         for leg, (host, port) in enumerate(addresses):
-            rtcp, media = (host, port + 1), self._worker_of(leg)
-            media.send(protocol.ConnectLeg(leg, (host, port), rtcp, host, (PCMU,), PCMU, 101, False, "sendrecv"))
-            media.send(protocol.PlaceLeg(leg, leg // self.case.room))
+            self._connect_leg(leg, (host, port))
+
+    def _connect_leg(self, leg: int, remote: tuple[str, int]) -> None:
+        """To that telephone, and into its room."""
+        media, (host, port) = self._worker_of(leg), remote
+        media.send(protocol.ConnectLeg(leg, remote, (host, port + 1), host, (PCMU,), PCMU, 101, False, "sendrecv"))
+        media.send(protocol.PlaceLeg(leg, leg // self.case.room))
 
     def _settle(self) -> int | None:
         """Put the workers on their cores; the generator's core, None where it has none to itself."""
