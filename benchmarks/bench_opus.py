@@ -23,7 +23,7 @@ from sipconf.media.plane import TICK_SECONDS, MediaPlane, PlaneSettings
 from sipconf.media.protocol import Address
 from sipconf.mixer.codecs.opus import Opus, OpusDecoder, OpusSettings
 from sipconf.mixer.prompts import ClipLibrary
-from sipconf.rtp.packet import ROW
+from sipconf.rtp.packet import ROW, Drained
 from sipconf.rtp.streams import Streams
 
 OPUS = protocol.RtpFormat("opus", 48000, 111)
@@ -130,8 +130,8 @@ class Arrays:
     def close_all(self) -> None:
         """Nothing was open."""
 
-    def drain(self, now: float) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        yield self.slots, self.block[: len(self.slots)], self.lengths[: len(self.slots)]
+    def drain(self, now: float) -> Iterator[Drained]:
+        yield Drained(self.slots, self.block[: len(self.slots)], self.lengths[: len(self.slots)])
 
     def drain_rtcp(self, now: float) -> list[tuple[int, bytes]]:
         return []

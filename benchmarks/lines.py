@@ -17,7 +17,7 @@ from sipconf.media.protocol import Address
 from sipconf.mixer.codecs.g711 import mu_law_codes, mu_law_values
 from sipconf.mixer.frame import db_to_power
 from sipconf.mixer.prompts import ClipLibrary
-from sipconf.rtp.packet import HEADER_BYTES, ROW
+from sipconf.rtp.packet import HEADER_BYTES, ROW, Drained
 from sipconf.rtp.streams import Streams
 
 RATE, FRAME_SAMPLES = 8000, 160
@@ -108,12 +108,12 @@ class Wire:
 
     def close_all(self) -> None: ...
 
-    def drain(self, now: float) -> Iterator[tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]]:
+    def drain(self, now: float) -> Iterator[Drained]:
         slots, block, lengths = self._senders.until(now - START)
         for row in np.flatnonzero([self.streams.latched(slot) is None for slot in slots.tolist()]).tolist():
             slot = int(slots[row])
             self.streams.source_of(slot, address_of(slot), block[row, : lengths[row]].tobytes(), now)
-        yield slots, block, lengths
+        yield Drained(slots, block, lengths)
 
     def drain_rtcp(self, now: float) -> list[tuple[int, bytes]]:
         return []

@@ -23,9 +23,12 @@ from sipconf.media import protocol, worker
 from sipconf.media.plane import MediaPlane
 from sipconf.media.supervisor import worker_environment
 from sipconf.rtp.edge.batch import READ
+from sipconf.rtp.edge.datagrams import RawBatch
+from sipconf.rtp.udp import UdpHeaders
 
 PORTS = "20000-31999"
 WARM_TICKS, TICKS = 250, 500
+HEADERS = "headers"
 STAGES = (
     ("ports", "drain", "sockets: what to read, what came"),
     ("_streams", "_take_expected", "expected packets: one comparison of headers"),
@@ -41,7 +44,7 @@ STAGES = (
     (None, "_play_over", "prompts"),
     (None, "_guard", "guards: what legs are sent"),
     ("bank.codec", "encode", "limit and encode"),
-    ("bank.sender", "stamp", "headers"),
+    ("bank.sender", "stamp", HEADERS),
     ("_transport", "send", "sockets: what to write"),
     (None, "_report", "reports and RTCP out"),
 )
@@ -86,10 +89,14 @@ def watch(plane: MediaPlane, stopwatch: Stopwatch) -> None:
     for owner, method, title in STAGES:
         target = owners.get(owner) or getattr(plane, str(owner))
         setattr(target, method, stopwatch.around(getattr(target, method), lambda *_, title=title: title))
-    calls = ports._settled._calls
+    calls, steered = ports._calls, ports._steered
     calls.carry_out = stopwatch.around(
         calls.carry_out, lambda requests, _: KERNEL[0 if requests._requests["opcode"][0] == READ else 1]
     )
+    if steered is not None:
+        steered._inbox.receive = stopwatch.around(steered._inbox.receive, lambda *_: KERNEL[0])
+        RawBatch.send = stopwatch.around(RawBatch.send, lambda *_: KERNEL[1])  # type: ignore[method-assign]
+        UdpHeaders.fill_in = stopwatch.around(UdpHeaders.fill_in, lambda *_: HEADERS)  # type: ignore[method-assign]
     plane.tick = stopwatch.around(plane.tick, lambda *_: REST)  # type: ignore[method-assign]
 
 

@@ -18,7 +18,7 @@ from sipconf.media.protocol import Address
 from sipconf.mixer.codecs.catalogue import codec
 from sipconf.mixer.frame import Pcm
 from sipconf.mixer.prompts import ClipLibrary
-from sipconf.rtp.packet import ROW
+from sipconf.rtp.packet import ROW, Drained
 from sipconf.rtp.streams import Streams, Verdict
 
 RATE, FRAME = 8000, 160
@@ -77,7 +77,7 @@ class Wire:
     def close_all(self) -> None:
         pass
 
-    def drain(self, now: float) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def drain(self, now: float) -> Iterator[Drained]:
         self._now = now
         taken = []
         while self.on_the_way and self.on_the_way[0][0] <= now:
@@ -88,7 +88,7 @@ class Wire:
         for row, (_, data) in enumerate(taken):
             block[row, : len(data)] = np.frombuffer(data, np.uint8)
         lengths = np.array([len(data) for _, data in taken], np.int64)
-        yield np.array([slot for slot, _ in taken], np.int64), block, lengths
+        yield Drained(np.array([slot for slot, _ in taken], np.int64), block, lengths)
 
     def drain_rtcp(self, now: float) -> list[tuple[int, bytes]]:
         return []

@@ -79,7 +79,7 @@ class Handset:
 
     def tick(self, now: float) -> None:
         """Hear what has come, say the next frame."""
-        slots, block, lengths = self._ports.drain(now)
+        slots, block, lengths, _ = self._ports.drain(now).in_line()
         if len(slots):
             received = self._streams.receive(slots, packet.parse(block, lengths), now)
             for batch in received.batches:

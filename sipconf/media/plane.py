@@ -24,7 +24,7 @@ from sipconf.mixer.codecs.opus import OpusSettings
 from sipconf.mixer.mix import Mixer
 from sipconf.mixer.prompts import ClipLibrary, RoomPlayer
 from sipconf.rtp.batches import Batch, Frames
-from sipconf.rtp.packet import parse
+from sipconf.rtp.packet import Drained, parse
 from sipconf.rtp.playout import MAX_DELAY_MS
 from sipconf.rtp.rtcp import DUE_AT_ONCE, Reports
 from sipconf.rtp.streams import Streams
@@ -157,9 +157,9 @@ class MediaPlane:
 
     def _accept(self, now: float) -> None:
         """Datagrams to jitter buffers, digits to events, RTCP to the reports."""
-        for slots, block, lengths in self._transport.drain(now):
-            if len(slots):
-                self._receive_block(slots, block, lengths, now)
+        for drained in self._transport.drain(now):
+            if len(drained.slots):
+                self._receive_block(drained, now)
         for slot, data in self._transport.drain_rtcp(now):
             if self._hear_rtcp(slot, data, now):
                 self._changes.hear_rtcp(slot)
@@ -168,23 +168,22 @@ class MediaPlane:
         if self._changes.checked:
             self._events += self._changes.checked.hear(now)
 
-    def _receive_block(
-        self, slots: NDArray[np.intp], block: NDArray[np.uint8], lengths: NDArray[np.int64], now: float
-    ) -> None:
+    def _receive_block(self, drained: Drained, now: float) -> None:
         """What was expected the short way, everything else the long one."""
         others: list[NDArray[np.intp]] = []
-        for frames, rest in self._streams.receive_expected(slots, block, lengths, now):
+        for frames, rest in self._streams.receive_expected(drained, now):
             if frames is not None:
-                self._store_frames(frames, block)
+                self._store_frames(frames, drained.block)
             if len(rest):
                 others.append(rest)
         if not others:
             return
         chosen = others[0] if len(others) == 1 else np.concatenate(others)
-        if len(chosen) == len(slots):
+        slots, block, lengths, lines = drained
+        if len(chosen) == len(slots) and lines is None:
             self._receive(slots, block, lengths, now)
         else:
-            self._receive(slots[chosen], block[chosen], lengths[chosen], now)
+            self._receive(slots[chosen], block[chosen if lines is None else lines[chosen]], lengths[chosen], now)
 
     def _receive(
         self, slots: NDArray[np.intp], block: NDArray[np.uint8], lengths: NDArray[np.int64], now: float

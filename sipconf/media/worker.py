@@ -35,6 +35,7 @@ from sipconf.rtp.edge.binding import SMALL_BUFFER, bind_shared, enlarge_buffer
 from sipconf.rtp.edge.carrier import Carrier
 from sipconf.rtp.edge.ports import Ports
 from sipconf.rtp.edge.shared_port import SharedPort
+from sipconf.rtp.edge.steered import Steered
 from sipconf.rtp.playout import MAX_DELAY_MS
 from sipconf.rtp.srtp import SrtpColumns
 from sipconf.rtp.streams import Streams
@@ -178,7 +179,8 @@ def build_plane(arguments: argparse.Namespace) -> MediaPlane:
     for rate in RATES:
         clips.store(rate)  # resampled now, not in a tick
     return MediaPlane(
-        Carrier(None if one_port else Ports(first, last, rng, streams, srtp=srtp), shared, srtp),
+        Carrier(None if one_port else Ports(first, last, rng, streams, srtp=srtp, steered=steered_legs(first, last)),
+                shared, srtp),
         streams,
         clips,
         PlaneSettings(
@@ -187,6 +189,15 @@ def build_plane(arguments: argparse.Namespace) -> MediaPlane:
         ),
         rng,
     )
+
+
+def steered_legs(first: int, last: int) -> Steered | None:
+    """What lets all legs of these ports share two sockets, where this process may have it."""
+    try:
+        return Steered(first, last)
+    except OSError as error:
+        log.info("every call's socket is read and written by itself, which costs more: %s", error.strerror)
+        return None
 
 
 def fitting_legs(pairs: int) -> int:

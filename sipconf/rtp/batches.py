@@ -49,7 +49,7 @@ class Batch(Chosen):
 class Frames(Chosen):
     """Packets of one round that are just what was expected, a frame each, of formats of kind 0; every slot once.
 
-    index: position in the block, ascending; slots: int (Q,), ascending.
+    index: row of the block; slots: int (Q,), ascending.
     """
 
     index: NDArray[np.intp]
@@ -70,8 +70,12 @@ class Received:
 
 
 def gapless(positions: NDArray[np.intp]) -> slice | NDArray[np.intp]:
-    """An index for ascending positions: a slice, which copies nothing, where they follow each other without a gap."""
+    """An index for positions: a slice, which copies nothing, where they follow each other without a gap."""
     count = len(positions)
-    if count and positions[-1] - positions[0] == count - 1:
+    if (
+        count
+        and positions[-1] - positions[0] == count - 1
+        and np.count_nonzero(positions[1:] > positions[:-1]) == count - 1
+    ):
         return slice(int(positions[0]), int(positions[0]) + count)
     return positions

@@ -6,6 +6,7 @@ belongs to a stream (streams) and what RTCP says (rtcp).
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,6 @@ from sipconf.rtp.extensions import PREFIX_BYTES, read_levels
 ROW = 1600
 """Octets of a block's row: more than any Ethernet datagram, and an odd number of 64-octet cache lines, so that the
 headers of successive rows do not fall into the same few sets of the cache."""
-Drained = tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.int64]]
-"""What sockets held: slots int (P,), block uint8 (P, ROW), lengths int (P,), each leg's in order of arrival. A row
-whose length is not positive holds nothing. Whoever drained them overwrites the block with the next drain."""
-
 HEADER_BYTES = 12
 NO_LEVEL = 255
 """In the place of an audio level (RFC 6464) where a packet tells none."""
@@ -45,6 +42,33 @@ def _kinds() -> NDArray[np.uint8]:
 
 
 _KIND = _kinds()
+
+
+def copy_rows(block: NDArray[np.uint8], rows: NDArray[np.intp], to: NDArray[np.uint8], octets: int) -> None:
+    """Copy the first octets of these rows of a block into the rows of another, which are as many."""
+    if octets > 0:
+        item = f"V{octets}"
+        source = np.ndarray(len(block), item, block, strides=(block.strides[0],))
+        np.ndarray(len(to), item, to, strides=(to.strides[0],))[:] = source[rows]
+
+
+class Drained(NamedTuple):
+    """What sockets held: slots int (P,), block uint8 (P or more, ROW), lengths int (P,), each leg's in order of
+    arrival. lines: int (P,), which row of the block each datagram is; None where row i is datagram i. A datagram whose
+    length is not positive is none. Whoever drained them overwrites the block with the next drain."""
+
+    slots: NDArray[np.intp]
+    block: NDArray[np.uint8]
+    lengths: NDArray[np.int64]
+    lines: NDArray[np.intp] | None = None
+
+    def in_line(self) -> "Drained":
+        """The same, row i being datagram i: a copy where it was not so."""
+        if self.lines is None:
+            return self
+        block = np.empty((len(self.lines), ROW), np.uint8)
+        copy_rows(self.block, self.lines, block, int(self.lengths.max(initial=0)))
+        return Drained(self.slots, block, self.lengths)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from sipconf.errors import MisuseError
 from sipconf.rtp.batches import Batch, Frames, Received, gapless
 from sipconf.rtp.interarrival import InterarrivalJitter
 from sipconf.rtp.latching import STILL_TALKING, Address, Latch, Verdict, plain
-from sipconf.rtp.packet import HEADER_BYTES, NO_LEVEL, Parsed
+from sipconf.rtp.packet import HEADER_BYTES, NO_LEVEL, Drained, Parsed
 from sipconf.rtp.probation import Probation
 from sipconf.rtp.sequence import SequenceColumns
 from sipconf.rtp.successors import Successors
@@ -205,19 +205,18 @@ class Streams:
 
     # --- packets -----------------------------------------------------------------------------------------------------
     def receive_expected(
-        self, slots: NDArray[np.intp], block: NDArray[np.uint8], lengths: NDArray[np.int64], now: float
+        self, drained: Drained, now: float
     ) -> Iterator[tuple[Frames | None, NDArray[np.intp]]]:
-        """Take those packets of a block whose whole header was expected. lengths: int (P,), not positive where nothing
-        came. Yields them round by round, to be stored before the next is asked for, each with the positions of the
-        others that came, which `receive` is for."""
-        begin = 0
+        """Take those packets whose whole header was expected. Yields them round by round, to be stored before the next
+        is asked for, each with the positions of the others that came, which `receive` is for."""
+        slots, begin = drained.slots, 0
         for _ in range(SHORT_ROUNDS):
             end = begin + self._round_length(slots[begin:] if begin else slots)
-            yield self._take_expected(slots[begin:end], block[begin:end], lengths[begin:end], now, begin)
+            yield self._take_expected(drained, now, begin, end)
             begin = end
             if begin == len(slots):
                 return
-        yield None, np.flatnonzero(lengths[begin:] > 0) + begin
+        yield None, np.flatnonzero(drained.lengths[begin:] > 0) + begin
 
     def _round_length(self, slots: NDArray[np.intp]) -> int:
         """How many of the slots, from the first on, are in ascending order."""
@@ -230,10 +229,14 @@ class Streams:
         return len(slots)
 
     def _take_expected(
-        self, slots: NDArray[np.intp], block: NDArray[np.uint8], lengths: NDArray[np.int64], now: float, begin: int
+        self, drained: Drained, now: float, begin: int, end: int
     ) -> tuple[Frames | None, NDArray[np.intp]]:
-        """The same for one round. begin: position of its first packet."""
-        came, everyone = self._successors.compare(slots, block, lengths)
+        """The same for one round, which is at these positions."""
+        slots, lengths = drained.slots[begin:end], drained.lengths[begin:end]
+        block, lines = drained.block[begin:end], None
+        if drained.lines is not None:
+            block, lines = drained.block, drained.lines[begin:end]
+        came, everyone = self._successors.compare(slots, block, lengths, lines)
         count, top = len(slots), len(came)
         if not everyone and not np.count_nonzero(came):
             return None, self._left(slots, lengths > 0) + begin
@@ -242,14 +245,16 @@ class Streams:
         self.sequence.advance_expected(came)
         if everyone:
             self.last_packet[:top] = now
-            index = np.arange(begin, begin + count) if begin else self._numbers[:count]
-            return Frames(index, slots), _EMPTY
+            if lines is None:
+                lines = np.arange(begin, end) if begin else self._numbers[:count]
+            return Frames(lines, slots), _EMPTY
         np.copyto(self.last_packet[:top], now, where=came)
         expected = came.take(slots)
         index = np.flatnonzero(expected)
         others = lengths > 0
         others &= ~expected
-        return Frames(index + begin, slots.take(index)), self._left(slots, others) + begin
+        frames = Frames(index + begin if lines is None else lines.take(index), slots.take(index))
+        return frames, self._left(slots, others) + begin
 
     def _left(self, slots: NDArray[np.intp], others: NDArray[np.bool_]) -> NDArray[np.intp]:
         """Positions of packets for the long way; what else their slots brought has to wait for them."""

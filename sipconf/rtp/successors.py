@@ -69,13 +69,15 @@ class Successors:
         self._look_for_wrap()
 
     def compare(
-        self, slots: NDArray[np.intp], block: NDArray[np.uint8], lengths: NDArray[np.int64]
+        self, slots: NDArray[np.intp], block: NDArray[np.uint8], lengths: NDArray[np.int64],
+        lines: NDArray[np.intp] | None = None,
     ) -> tuple[NDArray[np.bool_], bool]:
         """Which slots, bool (highest + 1,), brought what was expected, and whether all of these slots did.
 
-        slots: int (P,), ascending; block and lengths as for packet.parse, not positive where nothing came."""
+        slots: int (P,), ascending; block, lengths and lines as of packet.Drained."""
         top, count = int(slots[-1]) + 1, len(slots)
-        headers = np.ndarray((3, count), ">u4", block, strides=(4, block.shape[1]))
+        headers = np.ndarray((3, len(block)), ">u4", block, strides=(4, block.shape[1]))
+        headers = headers[:, :count] if lines is None else headers.take(lines, axis=1)
         seen = self._seen[:, :top]
         if count == top:
             seen[:_LENGTH], seen[_LENGTH] = headers, lengths

@@ -35,6 +35,7 @@ class Packets(Sequence[memoryview]):
     ) -> None:  # fmt: skip
         self._block, self._buffers, self._addresses, self._lengths = block, buffers, addresses, lengths
         self.rows, self._lead, self.varies = rows, lead, varies
+        self._some = not np.array_equal(rows, np.arange(len(rows)))
 
     @property
     def addresses(self) -> NDArray[np.uint64]:
@@ -45,6 +46,10 @@ class Packets(Sequence[memoryview]):
     def sizes(self) -> NDArray[np.int64]:
         """Octets of each at this moment, (k,)."""
         return self._lengths[self.rows] + self._lead
+
+    def octets(self) -> NDArray[np.uint8]:
+        """Their rows of the buffer, uint8 (k, whole words of four octets); what is behind the sizes does not count."""
+        return self._block[self.rows] if self._some else self._block[: len(self.rows)]
 
     def of(self, places: Sequence[int]) -> "Packets":
         """Those at some places among them."""

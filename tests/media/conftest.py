@@ -17,7 +17,7 @@ from sipconf.media.plane import TICK_SECONDS, MediaPlane, PlaneSettings
 from sipconf.media.protocol import Address
 from sipconf.mixer.codecs.opus import OpusSettings
 from sipconf.mixer.prompts import ClipLibrary
-from sipconf.rtp.packet import ROW
+from sipconf.rtp.packet import ROW, Drained
 from sipconf.rtp.streams import Streams, Verdict
 from tests.sim.voice import loudness
 
@@ -96,7 +96,7 @@ class Network:
     def close_all(self) -> None:
         assert not self.port_of_slot, "the plane forgot a leg"
 
-    def drain(self, now: float) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def drain(self, now: float) -> Iterator[Drained]:
         self.now = now
         taken: list[tuple[int, bytes]] = []
         while self.on_the_way and self.on_the_way[0][0] <= now:
@@ -117,7 +117,7 @@ class Network:
         for row, (_, data) in enumerate(taken):
             block[row, : len(data)] = np.frombuffer(data, np.uint8)
         slots = np.array([slot for slot, _ in taken], np.int64)
-        yield slots, block, np.array([len(data) for _, data in taken], np.int64)
+        yield Drained(slots, block, np.array([len(data) for _, data in taken], np.int64))
 
     def drain_rtcp(self, now: float) -> list[tuple[int, bytes]]:
         waiting, self.rtcp_waiting = self.rtcp_waiting, []

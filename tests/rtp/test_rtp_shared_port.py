@@ -9,8 +9,8 @@ import pytest
 from sipconf.rtp.edge import shared_port
 from sipconf.rtp.edge.binding import bind_shared
 from sipconf.rtp.edge.datagrams import NAME_BYTES, Inbox, Outbox, packed, unpacked
-from sipconf.rtp.edge.shared_port import in_rounds
 from sipconf.rtp.packet import ROW
+from sipconf.rtp.rounds import in_rounds
 from sipconf.rtp.streams import Streams
 from tests.media.loopback import LOCAL, open_socket, read_all
 

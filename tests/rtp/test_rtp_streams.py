@@ -7,7 +7,7 @@ import pytest
 
 from sipconf.errors import MisuseError
 from sipconf.rtp.latching import NAT_GRACE, PREFERENCE, SAME_HOST_GRACE, Verdict
-from sipconf.rtp.packet import NO_LEVEL, ROW, parse
+from sipconf.rtp.packet import NO_LEVEL, ROW, Drained, parse
 from sipconf.rtp.probation import PACKETS, SPAN
 from sipconf.rtp.streams import Streams
 
@@ -100,7 +100,7 @@ def test_packets_that_vary_in_length_never_go_the_short_way():
         payload = bytes(n % 3)  # none at all is no packet that could be expected
         block[0, : 12 + len(payload)] = list(packet(n, timestamp=960 * n, payload_type=111, payload=payload))
         lengths = np.array([12 + len(payload)])
-        frames, rest = next(streams.receive_expected(np.array([0]), block, lengths, n / 50))
+        frames, rest = next(streams.receive_expected(Drained(np.array([0]), block, lengths), n / 50))
         assert frames is None and rest.tolist() == [0]
         got = streams.receive(np.array([0]), parse(block, lengths), n / 50)
         assert n < 4 or got.batches[0].sizes.tolist() == [len(payload)]

@@ -8,7 +8,7 @@ import pytest
 from sipconf.rtp import playout
 from sipconf.rtp.formats import lookup
 from sipconf.rtp.jitter import JitterBank
-from sipconf.rtp.packet import ROW, parse
+from sipconf.rtp.packet import ROW, Drained, parse
 from sipconf.rtp.streams import Streams
 
 LEGS = 12
@@ -36,18 +36,19 @@ class House:
             )  # fmt: skip
             self.bank.open(int(self.row_of[slot]))
 
-    def tick(self, slots: np.ndarray, block: np.ndarray, lengths: np.ndarray, now: float) -> tuple[bytes, bytes]:
+    def tick(self, drained: Drained, now: float) -> tuple[bytes, bytes]:
+        slots, block, lengths, _ = drained.in_line()
         others = np.flatnonzero(lengths > 0)
         if self.expecting:
             left = []
-            for frames, rest in self.streams.receive_expected(slots, block, lengths, now):
+            for frames, rest in self.streams.receive_expected(drained, now):
                 left.append(rest)
                 if frames is None:
                     continue
                 self.short += len(frames.slots)
                 rows = self.row_of[frames.slots]
-                if not self.bank.put_next(rows, frames.lines, block):
-                    self.bank.put(rows, self.streams.as_batch(frames), block)
+                if not self.bank.put_next(rows, frames.lines, drained.block):
+                    self.bank.put(rows, self.streams.as_batch(frames), drained.block)
             others = np.concatenate([others[:0], *left])
         slots, part, lengths = slots[others], block[others], lengths[others]
         if len(slots):
@@ -115,7 +116,7 @@ class Sender:
         return came
 
 
-def drained(rng: random.Random, senders: dict[int, Sender]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def drained(rng: random.Random, senders: dict[int, Sender]) -> Drained:
     """A tick's datagrams as the sockets give them: a row for each leg, filled or not, then the further ones."""
     first: list[tuple[int, bytes]] = []
     further: list[tuple[int, bytes]] = []
@@ -128,7 +129,16 @@ def drained(rng: random.Random, senders: dict[int, Sender]) -> tuple[np.ndarray,
     for row, (_, data) in zip(block, rows, strict=True):
         row[: len(data)] = list(data)
     lengths = np.array([len(data) or -11 for _, data in rows])
-    return np.array([slot for slot, _ in rows], np.intp), block, lengths
+    return Drained(np.array([slot for slot, _ in rows], np.intp), block, lengths)
+
+
+def scattered(rng: random.Random, came: Drained) -> Drained:
+    """The same, of one socket for all: no row where nothing came, in any order of rows."""
+    filled = np.flatnonzero(came.lengths > 0)
+    lines = np.array(rng.sample(range(len(filled) + 3), len(filled)), np.intp)
+    block = np.frombuffer(rng.randbytes((len(filled) + 3) * ROW), np.uint8).reshape(-1, ROW).copy()
+    block[lines] = came.block[filled]
+    return Drained(came.slots[filled], block, came.lengths[filled], lines)
 
 
 def test_a_leg_that_comes_later_finds_room() -> None:
@@ -138,7 +148,7 @@ def test_a_leg_that_comes_later_finds_room() -> None:
     for tick in range(20):
         if tick == 10:
             house.streams.open(200)
-        house.tick(*drained(rng, senders), TICK * tick)
+        house.tick(drained(rng, senders), TICK * tick)
     assert house.short >= 14 * (LEGS - 1) and house.streams.bad.sum() == 0
 
 
@@ -147,30 +157,31 @@ def test_the_short_way_and_the_long_way_are_one(seed: int, monkeypatch: pytest.M
     # Who is late is counted in rounds, which the two ways divide a tick's packets into differently.
     monkeypatch.setattr(playout, "STALLED", LEGS + 1)
     rng = random.Random(seed)
-    short, long = House(expecting=True), House(expecting=False)
+    short, anywhere, long = House(expecting=True), House(expecting=True), House(expecting=False)
     senders = {slot: Sender(rng, 0.02 * (seed % 4)) for slot in range(LEGS) if slot != HOLE}
     for tick in range(1, 600):
-        slots, block, lengths = drained(rng, senders)
+        came = drained(rng, senders)
         now = TICK * tick + rng.random() * 0.002
-        sound = [house.tick(slots, block, lengths, now) for house in (short, long)]
-        assert sound[0] == sound[1], f"seed {seed} tick {tick}"
+        sound = [house.tick(came, now) for house in (short, long)] + [anywhere.tick(scattered(rng, came), now)]
+        assert sound[0] == sound[1] == sound[2], f"seed {seed} tick {tick}"
         if tick % 97 == 0:
-            for house in (short, long):
+            for house in (short, anywhere, long):
                 house.streams.connect(
                     3, remote=("192.0.2.1", 4000), signalling_host="192.0.2.1", clock_rate=8000,
                     kinds={0: 0, 1: 0, 8: 1}, telephone_event=101, remote_rtcp=None, now=now, frame=(160, 160),
                 )  # fmt: skip
-            assert [house.bank.skip(tick % 3) for house in (short, long)] == [None, None]
+            assert [house.bank.skip(tick % 3) for house in (short, anywhere, long)] == 3 * [None]
     used = np.array(list(senders))
     for figures in ("received", "duplicated", "bad", "last_packet", "ssrc", "started"):
-        both = [getattr(house.streams, figures)[used].tolist() for house in (short, long)]
-        assert both[0] == both[1], figures
+        both = [getattr(house.streams, figures)[used].tolist() for house in (short, anywhere, long)]
+        assert both[0] == both[1] == both[2], figures
     assert short.streams.lost(used).tolist() == long.streams.lost(used).tolist()
     assert short.streams.jitter.mean[used] == pytest.approx(long.streams.jitter.mean[used], abs=1e-9)
     for figures in ("late", "resynced", "grown", "dropped", "end"):
-        both = [getattr(house.bank.playout, figures)[: LEGS - 1].tolist() for house in (short, long)]
-        assert both[0] == both[1], figures
-    assert short.events == long.events
+        both = [getattr(house.bank.playout, figures)[: LEGS - 1].tolist() for house in (short, anywhere, long)]
+        assert both[0] == both[1] == both[2], figures
+    assert short.events == anywhere.events == long.events
+    assert short.short == anywhere.short
     assert short.short > 0.6 * 600 * (LEGS - 1) and long.short == 0, "the short way was not taken"
 
 
@@ -185,8 +196,9 @@ def test_everyone_in_step_is_one_slice() -> None:
         )  # fmt: skip
     senders = {slot: Sender(random.Random(slot), 0.0) for slot in range(8)}
     for tick in range(20):
-        slots, block, lengths = drained(random.Random(tick), senders)
-        ((frames, others),) = streams.receive_expected(slots, block, lengths, TICK * tick)
+        came = drained(random.Random(tick), senders)
+        slots, block, lengths, _ = came
+        ((frames, others),) = streams.receive_expected(came, TICK * tick)
         if len(others):  # at first, and where a sequence number wraps
             streams.receive(slots[others], parse(block[others], lengths[others]), TICK * tick)
     assert frames is not None and not len(others) and frames.lines == slice(0, 8)
@@ -203,10 +215,10 @@ def test_a_length_that_does_not_fit_is_never_expected() -> None:
         remote_rtcp=None, now=0.0, frame=(160, 160),
     )  # fmt: skip
     for tick in range(8):
-        slots, block, lengths = drained(rng, {0: sender})
+        slots, block, lengths, _ = drained(rng, {0: sender})
         if tick == 7:
             lengths = lengths - 1
-        ((frames, rest),) = streams.receive_expected(slots, block, lengths, TICK * tick)
+        ((frames, rest),) = streams.receive_expected(Drained(slots, block, lengths), TICK * tick)
         if frames is None:
             streams.receive(slots, parse(block, lengths), TICK * tick)
         assert (frames is not None) == (4 <= tick < 7), tick

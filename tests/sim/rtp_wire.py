@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from sipconf.errors import SipconfError
-from sipconf.rtp.packet import ROW
+from sipconf.rtp.packet import ROW, Drained
 from sipconf.rtp.streams import Streams, Verdict
 from sipconf.sip.flow import Address
 from tests.sim.network import CLEAR, Weather
@@ -139,7 +139,7 @@ class RtpWire:
     def close_all(self) -> None:
         assert not self._slot_of_port, "the plane forgot a leg"
 
-    def drain(self, now: float) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def drain(self, now: float) -> Iterator[Drained]:
         self._now = now
         self.carry(now)
         taken, self._waiting = self._waiting, []
@@ -147,7 +147,7 @@ class RtpWire:
         for row, (_, data) in enumerate(taken):
             block[row, : len(data)] = np.frombuffer(data, np.uint8)
         lengths = np.array([len(data) for _, data in taken], np.int64)
-        yield np.array([slot for slot, _ in taken], np.int64), block, lengths
+        yield Drained(np.array([slot for slot, _ in taken], np.int64), block, lengths)
 
     def drain_rtcp(self, now: float) -> list[tuple[int, bytes]]:
         taken, self._rtcp_waiting = self._rtcp_waiting, []

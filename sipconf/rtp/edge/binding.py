@@ -9,13 +9,16 @@ import ctypes
 import errno
 import ipaddress
 import socket
+import struct
 
 from sipconf.rtp.latching import Address
 
 RECEIVE_BUFFER, SMALL_BUFFER = 8 << 20, 1 << 20
 """Octets asked for the receive buffer of a shared socket, and those below which a burst of a few hundred legs' packets
 does not fit: the kernel counts some 800 octets for each."""
-_SO_RCVBUFFORCE = 33  # of Linux; the socket module does not name it
+_SO_ATTACH_FILTER, _SO_DETACH_FILTER, _SO_RCVBUFFORCE = 26, 27, 33  # of Linux; the socket module does not name them
+_GET_NOTHING = struct.pack("=HBBI", 6, 0, 0, 0)
+"""A filter of one instruction: keep 0 octets of every packet."""
 
 
 def bind_pair(address: str, port: int) -> tuple[socket.socket, socket.socket]:
@@ -86,6 +89,17 @@ def reachable(address: Address | None, family: int) -> Address | None:
     if family == socket.AF_INET:
         return address if host.version == 4 else None
     return (f"::ffff:{host}", address[1]) if host.version == 4 else address
+
+
+def close_ears(one: socket.socket) -> None:
+    """Let a socket keep its port and get nothing."""
+    program = ctypes.create_string_buffer(_GET_NOTHING)
+    one.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", 1, ctypes.addressof(program)))
+
+
+def open_ears(one: socket.socket) -> None:
+    """Let it get what is sent to it."""
+    one.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
 
 
 def is_own(host: str) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sipconf.errors import SipconfError
+from sipconf.rtp.edge.plans import some_of
 from sipconf.rtp.edge.ports import Ports
 from sipconf.rtp.edge.shared_port import SharedPort
 from sipconf.rtp.ice import Credentials
@@ -59,25 +60,16 @@ class _Plan:
         """These are the slots' packets; the same object as before has the same buffers, filled anew."""
         if packets is not self.packets:
             self.packets = packets
-            self.plain_packets, self.copied = _some(packets, self.plain_from), _some(packets, self.copied_from)
+            self.plain_packets, self.copied = some_of(packets, self.plain_from), some_of(packets, self.copied_from)
 
 
 def _joined(ports: Ports, own: Drained, others: Drained) -> Drained:
     """What the ports have drained, and behind it the others."""
-    slots, block, lengths = own
-    more, rows, sizes = others
-    if not len(slots):
+    if not len(own.slots):
         return others
-    if len(more):
-        block = ports.extend(len(slots), rows, sizes)
-        slots, lengths = np.concatenate([slots, more]), np.concatenate([lengths, sizes])
-    return slots, block, lengths
-
-
-def _some(packets: Sequence[memoryview], places: Sequence[int]) -> Sequence[memoryview]:
-    if isinstance(packets, Packets):
-        return packets.of(places)
-    return [packets[place] for place in places]
+    if not len(others.slots):
+        return own
+    return ports.extend(own, others)
 
 
 class Carrier:
@@ -192,8 +184,9 @@ class Carrier:
                 return
 
     def _in_the_clear(self, drained: Drained) -> Drained:
-        if self._srtp.count and len(drained[0]):
-            self._srtp.unprotect(*drained)
+        if self._srtp.count and len(drained.slots):
+            drained = drained.in_line()
+            self._srtp.unprotect(drained.slots, drained.block, drained.lengths)
         return drained
 
     def drain_rtcp(self, now: float) -> list[tuple[int, bytes]]:
@@ -301,7 +294,7 @@ class Carrier:
         whole = self._lines.lengths[plan.own_rows] > 0  # as above
         if np.count_nonzero(whole) != len(whole):
             places = np.flatnonzero(whole).tolist()
-            slots, packets = [slots[place] for place in places], _some(packets, places)
+            slots, packets = [slots[place] for place in places], some_of(packets, places)
         self._ports.send(slots, packets)
 
     def send_rtcp(self, slot: int, data: bytes) -> None:

@@ -9,6 +9,7 @@ import ipaddress
 import socket
 import struct
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -23,6 +24,9 @@ _NAME = np.dtype(f"V{NAME_BYTES}")
 _IPV4_NAME_BYTES = 16
 _TRUNCATED = 0x20  # MSG_TRUNC: the datagram was longer than its row
 _MAPPED = bytes(10) + b"\xff\xff"
+_IP_RECVORIGDSTADDR, _IPV6_RECVORIGDSTADDR = 20, 74  # of Linux; the socket module does not name them
+_CONTROL_HEADER_BYTES, _CONTROL_BYTES = 16, 48
+"""Octets of a struct cmsghdr, and of one with a sockaddr_in6 behind it."""
 _REMEMBERED = 4096
 """Addresses whose other form is kept: every leg's comes again with each of its checks, and taking addresses apart is
 half of what a check costs."""
@@ -47,14 +51,26 @@ _libc.sendto.argtypes = [
 
 
 class _Headers:
-    """One header and one piece for each of so many datagrams."""
+    """One header and one piece, or several, for each of so many datagrams."""
 
-    def __init__(self, count: int) -> None:
-        self._pieces = np.zeros(count, _PIECE)
+    def __init__(self, count: int, pieces_each: int = 1) -> None:
+        self._pieces = np.zeros(count * pieces_each, _PIECE)
         self._headers = np.zeros(count, _HEADER)
-        self._headers["pieces"] = self._pieces.ctypes.data + np.arange(count, dtype=np.uint64) * _PIECE.itemsize
-        self._headers["piece_count"] = 1
+        step = np.uint64(_PIECE.itemsize * pieces_each)
+        self._headers["pieces"] = self._pieces.ctypes.data + np.arange(count, dtype=np.uint64) * step
+        self._headers["piece_count"] = pieces_each
         self._place = self._headers.ctypes.data
+
+    def _send(self, fd: int, count: int) -> int:
+        """Send the first count; how many the network refused."""
+        done = refused = 0
+        while done < count:
+            sent = _libc.sendmmsg(fd, self._place + done * _HEADER.itemsize, count - done, 0)
+            if sent <= 0:  # the first of these cannot be sent; the others may
+                refused += 1
+                sent = 1
+            done += sent
+        return refused
 
 
 class Inbox(_Headers):
@@ -89,6 +105,42 @@ class Inbox(_Headers):
         return self._keys[:count].tolist()
 
 
+class PortInbox(_Headers):
+    """Room for so many datagrams of a socket that gets what was sent to many ports, from sources that are known to be
+    good. block: uint8 (rows, ROW); of what came, lengths: of that much, ROW also of what was longer; ports: where it
+    was sent to."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(rows)
+        self.rows = rows
+        self.block = np.zeros((rows, ROW), np.uint8)
+        control = np.zeros((rows, _CONTROL_BYTES), np.uint8)
+        places = np.arange(rows, dtype=np.uint64)
+        self._pieces["base"] = self.block.ctypes.data + places * ROW
+        self._pieces["len"] = ROW
+        self._headers["control"] = control.ctypes.data + places * _CONTROL_BYTES
+        self._room = self._headers["control_len"]
+        self._room[:] = _CONTROL_BYTES
+        # Of both families' addresses the port stands at the same place.
+        self._all_ports = np.ndarray(rows, ">u2", control, _CONTROL_HEADER_BYTES + 2, (_CONTROL_BYTES,))
+        self._all_lengths = self._headers["len"]
+        self.ports, self.lengths = self._all_ports[:0], self._all_lengths[:0]
+
+    @staticmethod
+    def prepare(one: socket.socket) -> None:
+        """Let this socket tell where each of its datagrams was sent to."""
+        one.setsockopt(socket.IPPROTO_IP, _IP_RECVORIGDSTADDR, 1)
+        if one.family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVORIGDSTADDR, 1)
+
+    def receive(self, fd: int) -> int:
+        """Read what waits in a non-blocking socket; how many datagrams."""
+        count = max(0, _libc.recvmmsg(fd, self._place, self.rows, socket.MSG_DONTWAIT, None))
+        self._room[:count] = _CONTROL_BYTES  # the kernel has written how much it needed
+        self.ports, self.lengths = self._all_ports[:count], self._all_lengths[:count]
+        return count
+
+
 class Outbox(_Headers):
     """Sends to addresses kept by slot. errors: what the network refused."""
 
@@ -116,18 +168,36 @@ class Outbox(_Headers):
         headers["name_len"] = self._name_bytes
         self._pieces["base"][:count] = places
         self._pieces["len"][:count] = lengths
-        done = 0
-        while done < count:
-            sent = _libc.sendmmsg(fd, self._place + done * _HEADER.itemsize, count - done, 0)
-            if sent <= 0:  # the first of these cannot be sent; the others may
-                self.errors += 1
-                sent = 1
-            done += sent
+        self.errors += self._send(fd, count)
 
     def send_one(self, fd: int, name: bytes, data: bytes) -> None:
         """One datagram to an address."""
         if _libc.sendto(fd, data, len(data), 0, name, self._name_bytes) < 0:
             self.errors += 1
+
+
+class RawBatch(_Headers):
+    """Prepared sends of whole IPv4 packets, each a header and a payload that stand in different places.
+
+    peers: hosts they go to; heads: uint8 (N, octets), which this keeps; payloads: addresses of the octets behind
+    them."""
+
+    def __init__(self, peers: Sequence[str], heads: NDArray[np.uint8], payloads: NDArray[np.uint64]) -> None:
+        count = len(peers)
+        super().__init__(count, 2)
+        self._count, self._heads = count, heads
+        self._names = np.frombuffer(b"".join(packed((peer, 0), socket.AF_INET) for peer in peers), np.uint8)
+        places = np.arange(count, dtype=np.uint64)
+        self._headers["name"] = self._names.ctypes.data + places * NAME_BYTES
+        self._headers["name_len"] = _IPV4_NAME_BYTES
+        self._pieces["base"][::2] = heads.ctypes.data + places * heads.strides[0]
+        self._pieces["len"][::2] = heads.shape[1]
+        self._pieces["base"][1::2] = payloads
+        self.sizes = self._pieces["len"][1::2]
+
+    def send(self, fd: int) -> int:
+        """Send them all, of every payload as many octets as sizes says; how many the network refused."""
+        return self._send(fd, self._count)
 
 
 @lru_cache(_REMEMBERED)

@@ -1,9 +1,9 @@
 """A pair of UDP ports for each leg: RTP on an even one, RTCP on the next, read and written once per tick.
 
-One epoll set tells which sockets have something; each is then read straight into a row of the block. A leg that has not
-latched is read with its sources and every datagram judged by Streams; once latched, its socket is connected and the
-kernel keeps strangers out. Nothing here blocks or raises for what the network does: it counts. Not here: what is in a
-datagram (packet, rtcp), which sources are good (latching).
+A leg that has not latched is read with its sources (singly), and every datagram judged by Streams. Once it has latched,
+the kernel keeps strangers out: either the leg shares two sockets with all others, where the system permits that
+(steered), or its own is connected, and read and written in batches (settled, writes). Nothing here blocks or raises for
+what the network does: it counts. Not here: what is in a datagram (packet, rtcp), which sources are good (latching).
 """
 
 import random
@@ -15,12 +15,15 @@ from dataclasses import dataclass
 from operator import call
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sipconf.errors import MisuseError, SipconfError
 from sipconf.rtp.edge.batch import BatchCalls
-from sipconf.rtp.edge.binding import bind_pair, disconnect, is_own, reachable
-from sipconf.rtp.edge.settled import PASSES, ROWS_PER_SOCKET, Settled
+from sipconf.rtp.edge.binding import bind_pair, close_ears, disconnect, is_own, open_ears, reachable
+from sipconf.rtp.edge.block import Block
+from sipconf.rtp.edge.settled import ROWS_PER_SOCKET, Settled
+from sipconf.rtp.edge.singly import Singly
+from sipconf.rtp.edge.steered import Steered
+from sipconf.rtp.edge.writes import Writes
 from sipconf.rtp.latching import Address, Verdict
 from sipconf.rtp.packet import ROW, Drained
 from sipconf.rtp.srtp import SrtpColumns
@@ -38,6 +41,9 @@ RTCP_LEGS, RTCP_PASSES = 64, 4
 _FIRST_ROWS = 256
 
 
+_NOTHING = Drained(np.zeros(0, np.intp), np.zeros((0, ROW), np.uint8), np.zeros(0, np.int64))
+
+
 class PortsExhausted(SipconfError):
     """No pair of ports could be had for a leg."""
 
@@ -45,6 +51,7 @@ class PortsExhausted(SipconfError):
 @dataclass(slots=True)
 class _Pair:
     slot: int
+    address: str
     port: int
     rtp: socket.socket
     rtcp: socket.socket
@@ -52,18 +59,20 @@ class _Pair:
     rtcp_to: Address | None = None
     mux: bool = False
     connected: bool = False
+    steered: bool = False
 
 
 class Ports:
     """The sockets of all legs of a plane.
 
     batched: read and write latched legs' sockets in batches where the system permits; otherwise, and for legs that
-    have not latched, one by one. srtp: keys of encrypted legs, whose RTCP is drained in the clear.
+    have not latched, one by one. srtp: keys of encrypted legs, whose RTCP is drained in the clear. steered: of these
+    ports, closed by close_all.
     """
 
     def __init__(
         self, first: int, last: int, rng: random.Random, streams: Streams, batched: bool = True,
-        srtp: SrtpColumns | None = None,
+        srtp: SrtpColumns | None = None, steered: Steered | None = None,
     ) -> None:  # fmt: skip
         self._free = list(range(first + first % 2, last, 2))
         if not self._free:
@@ -73,16 +82,17 @@ class Ports:
         self._srtp = srtp
         self._pairs: dict[int, _Pair] = {}
         self._in_use: set[int] = set()  # the even ports of all pairs
-        self._epoll = select.epoll()
+        self._block = Block(_FIRST_ROWS)
+        self._singly = Singly(self._block)
         self._rtcp_epoll = select.epoll()
-        self._receivers: list[Callable[[memoryview], int] | None] = []
-        self._slot_of = np.zeros(0, np.intp)
+        self._rtcp_slots: dict[int, int] = {}
         self._sends: list[Callable[[memoryview], int]] = []
-        self._backlog: list[tuple[int, bytes]] = []
         self._now = 0.0
-        self._rows = 0
-        self._allocate(_FIRST_ROWS)
-        self._settled = _open_settled() if batched else None
+        self._calls = _open_calls() if batched else None
+        self._settled = Settled(self._calls) if self._calls else None
+        self._writes = Writes(self._calls) if self._calls else None
+        self._steered = steered
+        self._ways = [way for way in (steered.sends if steered is not None else None, self._writes) if way is not None]
         self._receive_errors = 0
         self._send_errors = 0
 
@@ -94,16 +104,17 @@ class Ports:
     @property
     def receive_errors(self) -> int:
         """Reads that the network answered with an error, most often because a peer's port has closed."""
-        return self._receive_errors + (self._settled.receive_errors if self._settled else 0)
+        settled = 0 if self._settled is None else self._settled.receive_errors
+        return self._receive_errors + self._singly.errors + settled
 
     @property
     def send_errors(self) -> int:
         """Writes that the network refused."""
-        return self._send_errors + (self._settled.send_errors if self._settled else 0)
+        return self._send_errors + sum(way.errors for way in self._ways)
 
     def counts(self) -> dict[str, int]:
         """What went wrong since the beginning, as a plane tells it."""
-        return {"send_errors": self.send_errors}
+        return {"send_errors": self.send_errors, "excess": 0 if self._steered is None else self._steered.excess}
 
     # --- legs --------------------------------------------------------------------------------------------------------
     def open(self, slot: int, address: str) -> int:
@@ -120,7 +131,7 @@ class Ports:
                 self._free[pick], self._free[-1] = self._free[-1], self._free[pick]
                 port = self._free.pop()
                 try:
-                    pair = _Pair(slot, port, *bind_pair(address, port))
+                    pair = _Pair(slot, address, port, *bind_pair(address, port))
                 except OSError:
                     taken.append(port)
                     continue
@@ -131,18 +142,12 @@ class Ports:
         raise PortsExhausted(f"no pair of RTP ports free on {address}")
 
     def _enter(self, pair: _Pair) -> None:
-        slot, fd = pair.slot, pair.rtp.fileno()
+        slot = pair.slot
         self._pairs[slot] = pair
         self._in_use.add(pair.port)
-        highest = max(fd, pair.rtcp.fileno())
-        if highest >= len(self._receivers):
-            more = 2 * highest + 1 - len(self._receivers)
-            self._receivers += [None] * more
-            self._slot_of = np.concatenate([self._slot_of, np.zeros(more, np.intp)])
         self._sends += [_send_nowhere] * (slot + 1 - len(self._sends))
-        self._slot_of[fd] = self._slot_of[pair.rtcp.fileno()] = slot
-        self._receivers[fd] = self._judging(pair)
-        self._epoll.register(fd, select.EPOLLIN)
+        self._singly.add(pair.rtp, slot, self._judging(pair))
+        self._rtcp_slots[pair.rtcp.fileno()] = slot
         self._rtcp_epoll.register(pair.rtcp.fileno(), select.EPOLLIN)
 
     def connect(
@@ -161,12 +166,7 @@ class Ports:
         if not restart and pair.connected:
             return
         if pair.connected:
-            disconnect(pair.rtp)
-            pair.connected = False
-            if self._settled is not None:
-                self._settled.remove(slot)
-                self._epoll.register(pair.rtp.fileno(), select.EPOLLIN)
-            self._receivers[pair.rtp.fileno()] = self._judging(pair)
+            self._let_go(pair)
         self._sends[slot] = _sender_to(pair.rtp, pair.remote) if pair.remote else _send_nowhere
 
     def _not_ours(self, address: Address | None) -> Address | None:
@@ -179,12 +179,11 @@ class Ports:
         pair = self._pair(slot)
         del self._pairs[slot]
         self._in_use.discard(pair.port)
-        if pair.connected and self._settled is not None:
-            self._settled.remove(slot)
-        else:
-            self._epoll.unregister(pair.rtp)
+        if pair.connected:
+            self._let_go(pair)
+        self._singly.remove(pair.rtp)
         self._rtcp_epoll.unregister(pair.rtcp)
-        self._receivers[pair.rtp.fileno()] = None
+        del self._rtcp_slots[pair.rtcp.fileno()]
         self._sends[slot] = _send_nowhere
         pair.rtp.close()
         pair.rtcp.close()
@@ -194,10 +193,12 @@ class Ports:
         """Close everything, the epoll sets too."""
         for slot in list(self._pairs):
             self.close(slot)
-        self._epoll.close()
+        self._singly.close()
         self._rtcp_epoll.close()
-        if self._settled is not None:
-            self._settled.close()
+        if self._calls is not None:
+            self._calls.close()
+        if self._steered is not None:
+            self._steered.close()
 
     def _pair(self, slot: int) -> _Pair:
         try:
@@ -209,84 +210,31 @@ class Ports:
     def drain(self, now: float) -> Drained:
         """Read what has come."""
         self._now = now
-        if self._settled is None:
-            return self._drain_singly(0)
-        wanted = ROWS_PER_SOCKET * len(self._settled)
-        if wanted > self._rows:
-            self._allocate(wanted)
-        settled_slots, settled_lengths = self._settled.receive(self._block, now)
-        if len(self._settled) == len(self._pairs):
-            return settled_slots, self._block[: len(settled_slots)], settled_lengths
-        slots, block, lengths = self._drain_singly(len(settled_slots))
-        if not len(slots):
-            return settled_slots, block, settled_lengths
-        return np.concatenate([settled_slots, slots]), block, np.concatenate([settled_lengths, lengths])
+        drained = _NOTHING
+        if self._settled is not None and len(self._settled):
+            self._block.reserve(ROWS_PER_SOCKET * len(self._settled))
+            drained = self._settled.receive(self._block.octets, now)
+        if self._steered is not None and len(self._steered):
+            drained = self._block.extend(drained, self._steered.receive())
+        return self._singly.drain(drained) if len(self._singly) else drained
 
     @property
     def unread(self) -> bool:
         """Whether the last drain left something for `drain_more`."""
-        return self._settled is not None and self._settled.unread
+        return any(each is not None and each.unread for each in (self._settled, self._steered))
 
     def drain_more(self) -> Drained:
         """Read what the last drain had no room for."""
-        assert self._settled is not None
-        slots, lengths = self._settled.receive_more(self._block)
-        return slots, self._block[: len(slots)], lengths
+        drained = _NOTHING
+        if self._settled is not None and self._settled.unread:
+            drained = self._settled.receive_more(self._block.octets)
+        if self._steered is not None and self._steered.unread:
+            drained = self._block.extend(drained, self._steered.receive())
+        return drained
 
-    def _drain_singly(self, count: int) -> Drained:
-        """Read what epoll knows of into the block behind its first count rows; slots and lengths of these alone."""
-        receivers, poll = self._receivers, self._epoll.poll
-        fds: list[int] = []
-        lengths: list[int] = []
-        for _ in range(PASSES):
-            ready = poll(0, len(self._pairs) or 1)
-            if not ready:
-                break
-            if count + len(ready) > self._rows:
-                self._allocate(count + len(ready))
-            views = self._views
-            for fd, _event in ready:
-                try:
-                    size = receivers[fd](views[count])
-                except OSError:  # most often ECONNREFUSED: the peer's port has closed
-                    self._receive_errors += 1
-                    continue
-                if size < 0:
-                    continue
-                fds.append(fd)
-                lengths.append(size)
-                count += 1
-            if self._backlog:
-                count = self._take_backlog(count, fds, lengths)
-        return self._slot_of[np.array(fds, np.intp)], self._block[:count], np.array(lengths, np.int64)
-
-    def _take_backlog(self, count: int, fds: list[int], lengths: list[int]) -> int:
-        if count + len(self._backlog) > self._rows:
-            self._allocate(count + len(self._backlog))
-        for fd, datagram in self._backlog:
-            self._views[count][: len(datagram)] = datagram
-            fds.append(fd)
-            lengths.append(len(datagram))
-            count += 1
-        self._backlog.clear()
-        return count
-
-    def _allocate(self, rows: int) -> None:
-        block = np.zeros((max(rows, 2 * self._rows), ROW), np.uint8)
-        if self._rows:
-            block[: self._rows] = self._block
-        self._rows, self._block = len(block), block
-        self._views = [memoryview(row) for row in block]
-
-    def extend(self, count: int, block: NDArray[np.uint8], lengths: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Put further rows behind the count rows that the last drain has brought: block uint8 (P, ROW), lengths (P,).
-        All of them, uint8 (count + P, ROW)."""
-        end = count + len(lengths)
-        if end > self._rows:
-            self._allocate(end)
-        width = int(lengths.max(initial=0))
-        self._block[count:end, :width] = block[: len(lengths), :width]
-        return self._block[:end]
+    def extend(self, drained: Drained, more: Drained) -> Drained:
+        """What was drained here, and behind it more from elsewhere."""
+        return self._block.extend(drained, more)
 
     def _judging(self, pair: _Pair) -> Callable[[memoryview], int]:
         """A receiver for a socket that is not connected: reads strangers away, -1 when nothing acceptable is left."""
@@ -308,21 +256,41 @@ class Ports:
         return receive
 
     def _latch(self, pair: _Pair, address: tuple) -> None:
-        """Connect to the source; what came before, from whomever, is judged here, for the kernel no longer does it."""
-        try:
-            pair.rtp.connect(address)
-        except OSError:
-            self._receive_errors += 1
-            return
+        """Take no other source any more; what came before, from whomever, is judged here, for the kernel no longer does
+        it."""
+        pair.steered = self._steer(pair, address)
+        if not pair.steered:
+            try:
+                pair.rtp.connect(address)
+            except OSError:
+                self._receive_errors += 1
+                return
         pair.connected = True
-        fd = pair.rtp.fileno()
-        if self._settled is not None:
-            self._epoll.unregister(fd)
-            self._settled.add(pair.slot, fd)
-        self._receivers[fd] = pair.rtp.recv_into
-        self._sends[pair.slot] = pair.rtp.send
+        if pair.steered or self._settled is not None:
+            self._singly.remove(pair.rtp)
+        else:
+            self._singly.read_by(pair.rtp, pair.rtp.recv_into)
+        if not pair.steered and self._settled is not None and self._writes is not None:
+            self._settled.add(pair.slot, pair.rtp.fileno())
+            self._writes.add(pair.slot, pair.rtp.fileno())
+        self._sends[pair.slot] = _sender_to(pair.rtp, address) if pair.steered else pair.rtp.send
         if pair.remote is None or pair.remote[:2] != address[:2]:
             pair.rtcp_to = (address[0], address[1] + 1) if address[1] < 65535 else None
+        self._judge_queued(pair)
+        if pair.steered:
+            close_ears(pair.rtp)
+
+    def _steer(self, pair: _Pair, address: tuple) -> bool:
+        """Let what comes from this source, and what goes there, pass by the sockets that all share, if that can be."""
+        if self._steered is None or pair.rtp.family != socket.AF_INET or pair.address == "0.0.0.0":
+            return False
+        try:
+            self._steered.add(pair.slot, (pair.address, pair.port), address)
+        except OSError:
+            return False
+        return True
+
+    def _judge_queued(self, pair: _Pair) -> None:
         for _ in range(MOST_QUEUED):
             try:
                 datagram, source = pair.rtp.recvfrom(ROW)
@@ -332,14 +300,31 @@ class Ports:
                 self._receive_errors += 1
                 continue
             if self._streams.source_of(pair.slot, source, datagram, self._now) is not Verdict.DROP:
-                self._backlog.append((fd, datagram))
+                self._singly.put(pair.slot, datagram)
+
+    def _let_go(self, pair: _Pair) -> None:
+        """Take datagrams from anyone again."""
+        pair.connected = False
+        if pair.steered and self._steered is not None:
+            self._steered.remove(pair.slot)
+            open_ears(pair.rtp)
+        else:
+            disconnect(pair.rtp)
+        if pair.steered or self._settled is not None:
+            self._singly.add(pair.rtp, pair.slot, self._judging(pair))
+        else:
+            self._singly.read_by(pair.rtp, self._judging(pair))
+        if not pair.steered and self._settled is not None and self._writes is not None:
+            self._settled.remove(pair.slot)
+            self._writes.remove(pair.slot)
+        pair.steered = False
 
     def drain_rtcp(self, now: float) -> list[tuple[int, bytes]]:
         """What has come to the RTCP ports from the legs' own peers, as (slot, datagram); bounded, the rest waits."""
         self._now = now
         found = []
         for fd, _event in self._rtcp_epoll.poll(0, RTCP_LEGS):
-            slot = int(self._slot_of[fd])
+            slot = self._rtcp_slots[fd]
             pair = self._pairs[slot]
             for _ in range(RTCP_PASSES):
                 try:
@@ -358,11 +343,10 @@ class Ports:
     # --- out ---------------------------------------------------------------------------------------------------------
     def send(self, slots: Sequence[int], packets: Sequence[memoryview]) -> None:
         """Send one packet for each of the slots, as far as the leg has somewhere to send to."""
-        if self._settled is not None:
-            rest = self._settled.send(slots, packets)
-            if not rest:
+        for way in self._ways:
+            slots, packets = way.send(slots, packets)
+            if not slots:
                 return
-            slots, packets = [slot for slot, _ in rest], [packet for _, packet in rest]
         sending = map(call, map(self._sends.__getitem__, slots), packets)
         while True:
             try:
@@ -383,10 +367,10 @@ class Ports:
             self._send_errors += 1
 
 
-def _open_settled() -> Settled | None:
+def _open_calls() -> BatchCalls | None:
     """Batched reading and writing, or None where the system has no calls for it."""
     try:
-        return Settled(BatchCalls())
+        return BatchCalls()
     except OSError:
         return None
 

@@ -1,18 +1,16 @@
-"""The sockets of legs that have latched: connected, so that whole batches are read and written without addresses.
+"""The sockets of legs that have latched: connected, so that whole batches are read without addresses.
 
 Reading asks every socket for one datagram, then only those again that may well hold a second one, for an empty read
 costs a quarter of a full one. Not here: sockets still looking for their peer (ports), the system call itself (batch).
 """
 
 import errno
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sipconf.rtp.edge.batch import READ, WRITE, BatchCalls, Requests
-from sipconf.rtp.transmit import Packets
+from sipconf.rtp.edge.batch import READ, BatchCalls, Requests
+from sipconf.rtp.packet import Drained
 
 PASSES = 16
 """Datagrams that one leg may bring to one drain; the rest wait in its socket."""
@@ -29,26 +27,12 @@ LONG_SECONDS = 0.025
 turn."""
 ROWS_PER_SOCKET = 3
 """Rows that the block should have for each socket."""
-_PLANS = 8
-"""Sends that are kept prepared: one for each bank, and some more for those that are changing."""
 _NONE = np.zeros(0, np.int64)
 _NO_SOCKETS = np.zeros(0, np.intp)
-_NO_SOCKET = -1
-
-
-@dataclass(slots=True, eq=False)
-class _Sends:
-    """places: those of the packets that the requests are for; others: those that they are not for."""
-
-    slots: Sequence[int]
-    packets: Sequence[memoryview]
-    requests: Requests
-    places: NDArray[np.intp]
-    others: list[int]
 
 
 class Settled:
-    """Connected sockets by slot. receive_errors, send_errors: what the network refused."""
+    """Connected sockets by slot. receive_errors: what the network refused."""
 
     def __init__(self, calls: BatchCalls) -> None:
         self._calls = calls
@@ -68,9 +52,7 @@ class Settled:
         self._drains = 0
         self._read_at, self._long_ago = 0.0, False
         self._left = _NO_SOCKETS
-        self._sends: list[_Sends] = []
         self.receive_errors = 0
-        self.send_errors = 0
 
     def __len__(self) -> int:
         return len(self._fds)
@@ -78,20 +60,12 @@ class Settled:
     def add(self, slot: int, fd: int) -> None:
         """A leg has latched."""
         self._fds[slot] = fd
-        self._change()
+        self._stale = True
 
     def remove(self, slot: int) -> None:
         """A leg is closed, or has to find its peer anew."""
         del self._fds[slot]
-        self._change()
-
-    def close(self) -> None:
-        """No more calls are made."""
-        self._calls.close()
-
-    def _change(self) -> None:
         self._stale = True
-        self._sends.clear()
 
     # --- in ----------------------------------------------------------------------------------------------------------
     @property
@@ -100,11 +74,15 @@ class Settled:
         it is a flood, which waits."""
         return self._long_ago and len(self._left) > 0
 
-    def receive(self, block: NDArray[np.uint8], now: float) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-        """Read into the first rows of block, uint8 (rows, ROW) with at least one row per socket: (slots, lengths).
+    def receive(self, block: NDArray[np.uint8], now: float) -> Drained:
+        """Read into the first rows of block, uint8 (rows, ROW) with at least one row per socket.
 
         There is a row for each socket, in ascending order of slots, not filled where its length is not positive, and
         behind these come the further datagrams of some of them: of all where the last call was long ago."""
+        slots, lengths = self._receive(block, now)
+        return Drained(slots, block[: len(slots)], lengths)
+
+    def _receive(self, block: NDArray[np.uint8], now: float) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
         self._prepare(block)
         self._left = _NO_SOCKETS
         self._long_ago, self._read_at = now - self._read_at > LONG_SECONDS, now
@@ -134,12 +112,13 @@ class Settled:
         asked &= got
         return self._read_again(block, np.flatnonzero(asked), self._slots, lengths)
 
-    def receive_more(self, block: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    def receive_more(self, block: NDArray[np.uint8]) -> Drained:
         """Go on where the last call found no room: the same again, of those sockets alone."""
         asked, self._left = self._left, _NO_SOCKETS
         if self._stale or block is not self._block:  # somebody has just latched: it is all asked for at the next drain
-            return _NO_SOCKETS, _NONE
-        return self._read_again(block, asked, _NO_SOCKETS, _NONE)
+            return Drained(_NO_SOCKETS, block[:0], _NONE)
+        slots, lengths = self._read_again(block, asked, _NO_SOCKETS, _NONE)
+        return Drained(slots, block[: len(slots)], lengths)
 
     def _read_again(
         self, block: NDArray[np.uint8], asked: NDArray[np.intp], slots: NDArray[np.intp], lengths: NDArray[np.int64]
@@ -193,38 +172,3 @@ class Settled:
 
     def _count_errors(self, outcome: NDArray[np.int64]) -> None:
         self.receive_errors += int(np.count_nonzero((outcome < 0) & (outcome != -errno.EAGAIN)))
-
-    # --- out ---------------------------------------------------------------------------------------------------------
-    def send(self, slots: Sequence[int], packets: Sequence[memoryview]) -> list[tuple[int, memoryview]]:
-        """Send what belongs to settled legs; the rest is handed back. The preparation is kept while the caller passes
-        the same two objects, whose buffers it may have filled anew (`Packets` with other lengths), and nobody has come
-        or gone."""
-        for known in self._sends:
-            if known.slots is slots and known.packets is packets:
-                if known is not self._sends[-1]:  # those of last use are forgotten last
-                    self._sends.remove(known)
-                    self._sends.append(known)
-                break
-        else:
-            known = self._plan(slots, packets)
-        if len(known.requests):
-            if isinstance(packets, Packets) and packets.varies:
-                known.requests.sizes[:] = packets.sizes[known.places]
-            outcome = self._calls.carry_out(known.requests, len(known.requests))
-            self.send_errors += int(np.count_nonzero(outcome < 0))
-        return [(slots[place], packets[place]) for place in known.others]
-
-    def _plan(self, slots: Sequence[int], packets: Sequence[memoryview]) -> _Sends:
-        fds = [self._fds.get(slot, _NO_SOCKET) for slot in slots]
-        settled = np.array(fds, np.int64) != _NO_SOCKET
-        places = np.flatnonzero(settled)
-        if isinstance(packets, Packets):
-            addresses, sizes = packets.addresses[places], packets.sizes[places]
-        else:
-            chosen = [np.frombuffer(packets[place], np.uint8) for place in places.tolist()]
-            addresses = np.array([each.ctypes.data for each in chosen], np.uint64)
-            sizes = np.array([each.size for each in chosen], np.int64)
-        requests = Requests(WRITE, np.array(fds, np.int64)[places], addresses, sizes)
-        plan = _Sends(slots, packets, requests, places, np.flatnonzero(~settled).tolist())
-        self._sends = [*self._sends[1 - _PLANS :], plan]
-        return plan

@@ -19,6 +19,7 @@ from sipconf.rtp.ice import Credentials, IceAgent
 from sipconf.rtp.latching import Verdict
 from sipconf.rtp.one_port import PlainLegs
 from sipconf.rtp.packet import ROW, RTCP_TYPES, Drained
+from sipconf.rtp.rounds import in_rounds
 from sipconf.rtp.streams import Streams
 from sipconf.rtp.stun import Address
 
@@ -186,7 +187,7 @@ class SharedPort:
             self._long_ago, self._drained_at = now - self._drained_at > LONG_SECONDS, now
         self.unread = self._long_ago and count == ROWS
         if inbox is None or not count:
-            return _NO_SLOTS, self._sorted[:0], _NO_SLOTS
+            return Drained(_NO_SLOTS, self._sorted[:0], _NO_SLOTS)
         names = inbox.sources(count)
         slots = np.fromiter(map(self._slot_of.get, names, repeat(_NOBODY)), np.intp, count)
         lengths, first = inbox.lengths, inbox.block[:count, 0]
@@ -209,7 +210,7 @@ class SharedPort:
     ) -> Drained:
         """Copy rows into the order in which the floors above take them; each round is a pass of theirs."""
         if not len(rows):
-            return _NO_SLOTS, self._sorted[:0], _NO_SLOTS
+            return Drained(_NO_SLOTS, self._sorted[:0], _NO_SLOTS)
         order = in_rounds(slots, PASSES)
         count = len(order)
         self.excess += len(slots) - count
@@ -218,7 +219,7 @@ class SharedPort:
         lengths = lengths[order]
         width = int(lengths.max()) + 3 & ~3
         self._sorted[:count, :width] = block[rows[order], :width]
-        return slots[order], self._sorted[:count], lengths
+        return Drained(slots[order], self._sorted[:count], lengths)
 
     def _hear_others(
         self, rows: NDArray[np.intp], first: NDArray[np.uint8], slots: NDArray[np.intp], names: list[bytes],
@@ -296,19 +297,6 @@ class SharedPort:
         name = self._rtcp_aims.get(slot) or self._aims.get(slot)
         if name is not None:
             self._outbox.send_one(self._socket.fileno(), name, data)
-
-
-def in_rounds(slots: NDArray[np.intp], most: int) -> NDArray[np.intp]:
-    """An order of positions, int (P or fewer,): rounds of ascending slots that hold every slot at most once, each
-    slot's own in the order in which they came; so many rounds at the most."""
-    order = np.argsort(slots, kind="stable")
-    ascending = slots[order]
-    again = ascending[1:] == ascending[:-1]
-    if np.count_nonzero(again):
-        begins = np.flatnonzero(np.concatenate([[True], ~again]))
-        turn = np.arange(len(order)) - np.repeat(begins, np.diff(np.append(begins, len(order))))
-        order = order[np.argsort(turn, kind="stable")][: np.count_nonzero(turn < most)]
-    return order
 
 
 _NO_SLOTS = np.zeros(0, np.int64)

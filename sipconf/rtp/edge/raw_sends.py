@@ -1,0 +1,117 @@
+"""What legs are sent through one raw socket, each packet from the leg's own port: one call for all of them.
+
+A socket for each call has to be looked after by the kernel even if it only sends. Who may open raw sockets
+(CAP_NET_RAW) writes the headers itself; who may not is told by OSError. IPv4 alone. Not here: which legs (steered),
+what headers are (udp).
+"""
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sipconf.rtp.edge.datagrams import RawBatch
+from sipconf.rtp.edge.plans import Plans, some_of
+from sipconf.rtp.edge.writes import places_of
+from sipconf.rtp.latching import Address
+from sipconf.rtp.transmit import Packets
+from sipconf.rtp.udp import UdpHeaders
+
+BUFFER_BYTES, SMALLEST_BYTES = 8 << 20, 1
+_SO_SNDBUFFORCE = 32  # of Linux; the socket module does not name it
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """What leaves from one address of ours."""
+
+    fd: int
+    packets: Sequence[memoryview]
+    headers: UdpHeaders
+    batch: RawBatch
+
+
+@dataclass(slots=True, eq=False)
+class _Prepared:
+    groups: list[_Group]
+    rest: tuple[Sequence[int], Sequence[memoryview]]
+
+
+class RawSends:
+    """Legs by slot. errors: what the network refused."""
+
+    def __init__(self) -> None:
+        self._ways: dict[int, tuple[Address, Address]] = {}
+        # By address of ours: the kernel then looks for the way from there. It needs privilege now, not with the first
+        # call.
+        self._sockets: dict[str, socket.socket] = {}
+        _open("127.0.0.1").close()
+        self._plans: Plans[_Prepared] = Plans()
+        self.errors = 0
+
+    def add(self, slot: int, local: Address, peer: Address) -> None:
+        """Send the leg's packets from here to there. Raises OSError."""
+        if local[0] not in self._sockets:
+            self._sockets[local[0]] = _open(local[0])
+        self._ways[slot] = local, peer
+        self._plans.clear()
+
+    def remove(self, slot: int) -> None:
+        """Not any more."""
+        del self._ways[slot]
+        self._plans.clear()
+
+    def close(self) -> None:
+        """Nothing more is sent."""
+        for one in self._sockets.values():
+            one.close()
+
+    def send(
+        self, slots: Sequence[int], packets: Sequence[memoryview]
+    ) -> tuple[Sequence[int], Sequence[memoryview]]:
+        """Send what belongs to these legs; the rest is handed back. Both as `Writes.send` does."""
+        known = self._plans.find(slots, packets, lambda: self._prepare(slots, packets))
+        for group in known.groups:
+            sending = group.packets
+            if isinstance(sending, Packets):
+                sizes, payloads = sending.sizes, sending.octets()
+            else:
+                sizes = places_of(sending)[1]
+                payloads = np.zeros((len(sizes), -(-int(sizes.max()) // 4) * 4), np.uint8)
+                for row, packet in zip(payloads, sending, strict=True):
+                    row[: len(packet)] = np.frombuffer(packet, np.uint8)
+            group.headers.fill_in(payloads, sizes)
+            group.batch.sizes[:] = sizes
+            self.errors += group.batch.send(group.fd)
+        return known.rest
+
+    def _prepare(self, slots: Sequence[int], packets: Sequence[memoryview]) -> _Prepared:
+        places: dict[str, list[int]] = {}
+        others: list[int] = []
+        for place, slot in enumerate(slots):
+            way = self._ways.get(slot)
+            (others if way is None else places.setdefault(way[0][0], [])).append(place)
+        groups = [self._group(host, [slots[place] for place in mine], some_of(packets, mine))
+                  for host, mine in places.items()]
+        return _Prepared(groups, ([slots[place] for place in others], some_of(packets, others)))
+
+    def _group(self, host: str, slots: Sequence[int], packets: Sequence[memoryview]) -> _Group:
+        ways = [self._ways[slot] for slot in slots]
+        headers = UdpHeaders(ways)
+        batch = RawBatch([peer[0] for _, peer in ways], headers.octets, places_of(packets)[0])
+        return _Group(self._sockets[host].fileno(), packets, headers, batch)
+
+
+def _open(host: str) -> socket.socket:
+    """A raw socket that gets nothing: of a protocol that nobody speaks."""
+    one = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    try:
+        one.setblocking(False)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALLEST_BYTES)
+        one.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, BUFFER_BYTES)
+        one.bind((host, 0))
+    except OSError:
+        one.close()
+        raise
+    return one

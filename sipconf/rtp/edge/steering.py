@@ -1,0 +1,138 @@
+"""One socket for what many ports get from the peers they have settled on: the kernel is told which packets these are.
+
+A program at the kernel's socket lookup (BPF sk_lookup, Linux 5.9) asks a table for each packet's port and source. What
+is found goes to the one socket, whatever socket the port has; everything else goes where it would have gone. Only who
+may load such a program (CAP_BPF and CAP_NET_ADMIN) can have it; who may not is told by OSError. Not here: whom a leg
+believes (latching), and whose the packets are (steered).
+"""
+
+import errno
+import ipaddress
+import os
+import socket
+import struct
+
+from sipconf.rtp.edge import bpf
+from sipconf.rtp.edge.bpf import Label, Map
+from sipconf.rtp.latching import Address
+
+BUFFER_BYTES = 32 << 20
+"""Of the one socket: what thousands of legs bring while this process stands still for a quarter of a second."""
+_SO_RCVBUFFORCE = 33  # of Linux; the socket module does not name it
+_KEY = struct.Struct("=I2s2x16s")  # port here, port there, host there as IPv6; ports there in network order
+_MAPPED = bytes(10) + b"\xff\xff"
+_UDP = 17
+_PROTOCOL, _FAMILY, _REMOTE_IP4, _REMOTE_IP6, _REMOTE_PORT, _LOCAL_PORT = 12, 8, 16, 20, 36, 60
+"""Where struct bpf_sk_lookup has them."""
+_FIRST_ENTRY = bytes(4)
+
+
+class Steering:
+    """Steers packets to ports first to last of this network. socket: where they come out, non-blocking."""
+
+    def __init__(self, first: int, last: int) -> None:
+        self.socket = _unreachable_socket()
+        opened: list[Map] = []
+        try:
+            self._peers = Map(bpf.HASH, _KEY.size, 4, last + 1 - first)
+            opened.append(self._peers)
+            one = Map(bpf.SOCKETS, 4, 8, 1)
+            opened.append(one)
+            one.put(_FIRST_ENTRY, struct.pack("=Q", self.socket.fileno()))
+            self._link = bpf.attach_to_network(_program(first, last, self._peers, one), b"sipconf_rtp")
+        except OSError:
+            self.socket.close()
+            for each in opened:
+                each.close()
+            raise
+        one.close()
+
+    def add(self, port: int, peer: Address) -> None:
+        """From now on what this peer sends to this port comes out of the one socket. Raises OSError."""
+        self._peers.put(_key(port, peer), bytes(4))
+
+    def remove(self, port: int, peer: Address) -> None:
+        """Not any more."""
+        self._peers.remove(_key(port, peer))
+
+    def close(self) -> None:
+        """Everything goes again where it would go."""
+        os.close(self._link)
+        self._peers.close()
+        self.socket.close()
+
+
+def _unreachable_socket() -> socket.socket:
+    """A socket for IPv4 and IPv6 where the system has both, on an address to which nobody elsewhere can send."""
+    one = None
+    for family, host in ((socket.AF_INET6, "::ffff:127.0.0.1"), (socket.AF_INET, "127.0.0.1")):
+        try:
+            one = socket.socket(family, socket.SOCK_DGRAM)
+            one.setblocking(False)
+            one.bind((host, 0))
+            one.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, BUFFER_BYTES)
+            return one
+        except OSError as error:
+            if one is not None:
+                one.close()
+            if error.errno == errno.EPERM or family == socket.AF_INET:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _key(port: int, peer: Address) -> bytes:
+    host = ipaddress.ip_address(peer[0].partition("%")[0])
+    octets = _MAPPED + host.packed if host.version == 4 else host.packed
+    return _KEY.pack(port, peer[1].to_bytes(2), octets)
+
+
+def _program(first: int, last: int, peers: Map, one: Map) -> bytes:
+    """Give a packet to the one socket if its port and source are in the table; registers as the kernel's calls have
+    them: arguments in 1 to 5, of which nothing is left afterwards, the answer in 0, the stack below 10."""
+    key, index, packet = -_KEY.size, -_KEY.size - 4, 6
+    host = key + 8
+    ordinary, six, look = Label(), Label(), Label()
+    return bpf.assemble([
+        bpf.copy(packet, 1),
+        bpf.load(2, packet, _PROTOCOL),
+        bpf.jump_if(2, "!=", _UDP, ordinary),
+        bpf.load(2, packet, _LOCAL_PORT),
+        bpf.jump_if(2, "<", first, ordinary),
+        bpf.jump_if(2, ">", last, ordinary),
+        bpf.store(10, key, 2),
+        bpf.load(2, packet, _REMOTE_PORT, 2),
+        bpf.store(10, key + 4, 2),
+        bpf.load(2, packet, _FAMILY),
+        bpf.jump_if(2, "!=", socket.AF_INET, six),
+        bpf.store_value(10, host, 0),
+        bpf.store_value(10, host + 4, 0),
+        bpf.store_value(10, host + 8, int.from_bytes(_MAPPED[8:], "little", signed=True)),
+        bpf.load(2, packet, _REMOTE_IP4),
+        bpf.store(10, host + 12, 2),
+        bpf.jump(look),
+        six,
+        *(part for word in range(0, 16, 4)
+          for part in (bpf.load(2, packet, _REMOTE_IP6 + word), bpf.store(10, host + word, 2))),
+        look,
+        bpf.load_map(1, peers.fd),
+        bpf.copy(2, 10),
+        bpf.add(2, key),
+        bpf.call(bpf.MAP_LOOKUP),
+        bpf.jump_if(0, "==", 0, ordinary),
+        bpf.store_value(10, index, 0),
+        bpf.load_map(1, one.fd),
+        bpf.copy(2, 10),
+        bpf.add(2, index),
+        bpf.call(bpf.MAP_LOOKUP),
+        bpf.jump_if(0, "==", 0, ordinary),
+        bpf.copy(7, 0),
+        bpf.copy(1, packet),
+        bpf.copy(2, 7),
+        bpf.put(3, 0),
+        bpf.call(bpf.SK_ASSIGN),
+        bpf.copy(1, 7),
+        bpf.call(bpf.SK_RELEASE),
+        ordinary,
+        bpf.put(0, 1),  # SK_PASS
+        bpf.leave(),
+    ])  # fmt: skip
