@@ -20,7 +20,8 @@ def worker_settings(config: Config) -> WorkerSettings:
     sounds = str(config.prompts.directory) if config.prompts.directory else None
     opus = (config.opus.bit_rate, config.opus.complexity, config.opus.forward_error_correction, config.opus.dtx)
     return WorkerSettings(first, last, sounds, config.rtp.silence_timeout, config.rtp.max_delay_ms,
-                          config.media.priority, config.log.level, config.log.format, opus)
+                          config.media.priority, config.log.level, config.log.format, opus,
+                          config.media.shared_sockets)
 
 
 def workers_of(config: Config) -> int:

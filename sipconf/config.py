@@ -102,10 +102,11 @@ class RtpConfig(_Section):
 
 class MediaConfig(_Section):
     """[media]: the processes that mix. workers None: one for each core but one, at least one. priority: how they rank
-    against other programs, as far as the system permits."""
+    against other programs, and shared_sockets: that calls have two sockets together, as far as the system permits."""
 
     workers: Annotated[StrictInt, Field(ge=1, le=256)] | None = None
     priority: Literal["normal", "nice", "realtime"] = "nice"
+    shared_sockets: StrictBool = True
 
 
 class OpusConfig(_Section):

@@ -26,7 +26,7 @@ RESTART_KEYS = frozenset(
         ("sip", "domain"), ("sip", "listen"), ("sip", "advertise"), ("sip", "local_networks"), ("sip", "digest"),
         ("sip", "drop_unknown"), ("sip", "session_expires"), ("sip", "encryption"), ("rtp", "ports"),
         ("rtp", "codecs"), ("rtp", "silence_timeout"),
-        ("rtp", "max_delay_ms"), ("media", "workers"), ("media", "priority"),
+        ("rtp", "max_delay_ms"), ("media", "workers"), ("media", "priority"), ("media", "shared_sockets"),
         ("opus", "bit_rate"), ("opus", "complexity"), ("opus", "forward_error_correction"), ("opus", "dtx"),
         ("http", "listen"), ("http", "tls_listen"), ("prompts", "directory"), ("store", "path"),
         ("limits", "max_calls"), ("limits", "max_connections"), ("limits", "max_connections_per_source"),

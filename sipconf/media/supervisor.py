@@ -52,7 +52,8 @@ class WorkerSettings:
     first_port, last_port: the RTP range, both included. sounds: the admin's folder of WAV files that replace ours
     by name. silence_timeout: seconds without RTP until LegSilent. max_delay_ms: see PlaneSettings. priority: "normal",
     "nice" (a negative nice value) or "realtime" (SCHED_RR), each as far as the system permits. log_level, log_format:
-    as in [log]. opus: bit rate, complexity, forward error correction and DTX, as in [opus].
+    as in [log]. opus: bit rate, complexity, forward error correction and DTX, as in [opus]. shared_sockets: whether
+    legs may share two sockets, where the system permits it.
     """
 
     first_port: int = 10_000
@@ -64,12 +65,14 @@ class WorkerSettings:
     log_level: str = "info"
     log_format: str = "text"
     opus: tuple[int, int, bool, bool] | None = None
+    shared_sockets: bool = True
 
     def arguments(self) -> list[str]:
         """The worker's command line, without what it inherits."""
         words = [f"--ports={self.first_port}-{self.last_port}", f"--silence-timeout={self.silence_timeout}"]
         words += [] if self.max_delay_ms is None else [f"--max-delay-ms={self.max_delay_ms}"]
         words += [] if self.opus is None else ["--opus={},{},{:d},{:d}".format(*self.opus)]
+        words += [] if self.shared_sockets else ["--own-sockets"]
         sounds = [] if self.sounds is None else [f"--sounds={self.sounds}"]
         words += [f"--priority={self.priority}", f"--log-level={self.log_level}", f"--log-format={self.log_format}"]
         return [*words, *sounds]

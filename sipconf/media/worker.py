@@ -144,6 +144,7 @@ def read_arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--opus", type=opus_settings, default=OpusSettings(),
                         help="BIT_RATE,COMPLEXITY,FEC,DTX, the last two 0 or 1")
     parser.add_argument("--priority", choices=("normal", "nice", "realtime"), default="nice")
+    parser.add_argument("--own-sockets", action="store_true", help="for every leg, even where they could share two")
     parser.add_argument("--log-level", default="info")
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
     return parser.parse_args(words)
@@ -178,9 +179,12 @@ def build_plane(arguments: argparse.Namespace) -> MediaPlane:
     clips = ClipLibrary(load_sounds(arguments.sounds).clips)
     for rate in RATES:
         clips.store(rate)  # resampled now, not in a tick
+    ports = None
+    if not one_port:
+        steered = None if arguments.own_sockets else steered_legs(first, last)
+        ports = Ports(first, last, rng, streams, srtp=srtp, steered=steered)
     return MediaPlane(
-        Carrier(None if one_port else Ports(first, last, rng, streams, srtp=srtp, steered=steered_legs(first, last)),
-                shared, srtp),
+        Carrier(ports, shared, srtp),
         streams,
         clips,
         PlaneSettings(

@@ -62,6 +62,13 @@ class Drained(NamedTuple):
     lengths: NDArray[np.int64]
     lines: NDArray[np.intp] | None = None
 
+    def part(self, begin: int, end: int) -> "Drained":
+        """The datagrams from begin to end."""
+        slots, lengths = self.slots[begin:end], self.lengths[begin:end]
+        if self.lines is None:
+            return Drained(slots, self.block[begin:end], lengths)
+        return Drained(slots, self.block, lengths, self.lines[begin:end])
+
     def in_line(self) -> "Drained":
         """The same, row i being datagram i: a copy where it was not so."""
         if self.lines is None:

@@ -232,10 +232,7 @@ class Streams:
         self, drained: Drained, now: float, begin: int, end: int
     ) -> tuple[Frames | None, NDArray[np.intp]]:
         """The same for one round, which is at these positions."""
-        slots, lengths = drained.slots[begin:end], drained.lengths[begin:end]
-        block, lines = drained.block[begin:end], None
-        if drained.lines is not None:
-            block, lines = drained.block, drained.lines[begin:end]
+        slots, block, lengths, lines = drained.part(begin, end)
         came, everyone = self._successors.compare(slots, block, lengths, lines)
         count, top = len(slots), len(came)
         if not everyone and not np.count_nonzero(came):

@@ -47,6 +47,11 @@ class Packets(Sequence[memoryview]):
         """Octets of each at this moment, (k,)."""
         return self._lengths[self.rows] + self._lead
 
+    @property
+    def longest(self) -> int:
+        """Octets that any of them may have."""
+        return self._block.shape[1]
+
     def octets(self) -> NDArray[np.uint8]:
         """Their rows of the buffer, uint8 (k, whole words of four octets); what is behind the sizes does not count."""
         return self._block[self.rows] if self._some else self._block[: len(self.rows)]

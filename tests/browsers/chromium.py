@@ -45,6 +45,23 @@ GRANTED = ("--use-fake-ui-for-media-stream",)
 LOOPBACK = ("--allow-loopback-in-peer-connection",)
 
 
+UNPROCESSED = """
+const asked = navigator.mediaDevices?.getUserMedia.bind(navigator.mediaDevices);
+const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+if (asked) {
+  navigator.mediaDevices.getUserMedia = (wishes) =>
+    asked({ ...wishes, audio: { ...(wishes.audio === true ? {} : wishes.audio), ...plain } });
+}"""
+"""A page's microphone as it is: a tone is noise to the browser's own suppression, which on a busy machine takes so much
+of it, for so long, that nobody could say whether it is heard."""
+
+
+def unprocessed(page: Page) -> Page:
+    """The same page, which has not been opened yet."""
+    page.add_init_script(UNPROCESSED)
+    return page
+
+
 def chromium() -> str:
     """Where Chromium is. Skips the test where it, or what npm brings, is not installed."""
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
@@ -111,7 +128,7 @@ class WebPhone:
     """A page that is a telephone: its functions are those of the page's `phone`."""
 
     def __init__(self, page: Page, url: str, say: Callable[[str], None] = print) -> None:
-        self.page, self.url = page, url
+        self.page, self.url = unprocessed(page), url
         self.errors: list[str] = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         # Its SIP, which pytest shows where a test fails.

@@ -15,7 +15,6 @@ from tests.clients.tones import Hearing, judge, judge_best
 STRETCH = 1.5
 """Seconds in which a voice must be heard without a gap."""
 HEARD_DB, UNHEARD_DB = -40.0, -50.0
-"""A browser's own noise suppression and gain control bring the microphone's voice down to -35."""
 LONGEST_GAP_MS = 75.0
 UNDER_WAY = 1.0
 """Seconds after which what was said before is not still on its way."""

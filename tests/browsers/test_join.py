@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
-from tests.browsers.chromium import MICROPHONE_HZ
+from tests.browsers.chromium import MICROPHONE_HZ, unprocessed
 from tests.browsers.conftest import WebServer
 from tests.clients.telephones import wait_for
 
@@ -93,7 +93,7 @@ def visitor(context: BrowserContext, server: WebServer) -> Iterator[Callable[[],
     opened: list[Visitor] = []
 
     def open_one() -> Visitor:
-        opened.append(Visitor(context.new_page(), server))
+        opened.append(Visitor(unprocessed(context.new_page()), server))
         return opened[-1]
 
     yield open_one

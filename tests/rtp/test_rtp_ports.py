@@ -100,7 +100,12 @@ def test_a_latched_leg_hears_its_peer_and_nobody_else(house):
         peer.sendto(packet(6), ours)
         assert numbers(ports.drain(0.2)) == [(1, 6)]
         ports.send([1], [memoryview(b"late")])
-        assert peer.recv(100) == b"late"
+        assert peer.recvfrom(100) == (b"late", ours)
+        ports.send([1], [memoryview(bytes(1932))])  # a frame of L16 at 48 kHz, longer than one of Ethernet
+        assert peer.recvfrom(2000) == (bytes(1932), ours)
+        connect(house, 1, peer.getsockname(), now=0.3, mux=True)
+        ports.send_rtcp(1, b"report")
+        assert peer.recvfrom(100) == (b"report", ours)
         thief.settimeout(0)
         with pytest.raises(OSError):
             thief.recv(100)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sipconf.rtp.edge.batch import BatchCalls
-from sipconf.rtp.edge.raw_sends import RawSends
+from sipconf.rtp.edge.raw_sends import MOST_OCTETS, RawSends
 from sipconf.rtp.edge.writes import Writes
 from sipconf.rtp.formats import lookup
 from sipconf.rtp.transmit import Sender
@@ -136,9 +136,29 @@ def test_what_the_network_refuses_is_counted_and_does_not_stop_the_others(
         add(leg)
     rng = random.Random(3)
     views = [memoryview(bytearray(rng.randbytes(172))) for _ in range(LEGS)]
-    views[1] = memoryview(bytearray(70_000))  # longer than any datagram
+    if isinstance(way, RawSends):
+        way.add(1, pairs[1][0].getsockname(), ("255.255.255.255", 9))  # the kernel forbids it unless asked for
+    else:
+        views[1] = memoryview(bytearray(70_000))  # longer than any datagram
     way.send(list(range(LEGS)), views)
     assert way.errors == 1
     for leg, (_, theirs) in enumerate(pairs):
         if leg != 1:
             assert theirs.recv(2000) == views[leg]
+
+
+def test_what_would_need_fragments_is_not_sent_raw(pairs: list[tuple[socket.socket, socket.socket]]) -> None:
+    try:
+        raw = RawSends()
+    except OSError as error:
+        pytest.skip(f"this system does not permit it: {error}")
+    raw.add(0, pairs[0][0].getsockname(), pairs[0][1].getsockname())
+    sender = Sender(lookup("L16", 48000), 1)
+    sender.open(0, payload_type=96, sequence=0, timestamp=0, ssrc=0)
+    slots, packets = [0], sender.packets_of(np.zeros(1, np.intp))
+    assert len(packets[0]) == 12 + 1920
+    rest = raw.send(slots, packets)
+    assert rest[0] == [0] and len(rest[1][0]) == 12 + 1920 and raw.errors == 0
+    one = [memoryview(bytes(MOST_OCTETS))]
+    assert raw.send(slots, one) == ([], []) and pairs[0][1].recv(2000) == bytes(MOST_OCTETS)
+    raw.close()

@@ -26,10 +26,12 @@ class Block:
 
     def hold(self, drained: Drained) -> Drained:
         """The same in the first of these rows, one after the other."""
-        count = len(drained.slots)
-        if drained.lines is not None:
+        count, lines = len(drained.slots), drained.lines
+        if lines is None and drained.block.base is not self.octets:
+            lines = np.arange(count)
+        if lines is not None:
             self.reserve(count)
-            copy_rows(drained.block, drained.lines, self.octets[:count], int(drained.lengths.max(initial=0)))
+            copy_rows(drained.block, lines, self.octets[:count], int(drained.lengths.max(initial=0)))
         return Drained(drained.slots, self.octets[:count], drained.lengths)
 
     def extend(self, drained: Drained, more: Drained) -> Drained:

@@ -185,7 +185,8 @@ class Carrier:
 
     def _in_the_clear(self, drained: Drained) -> Drained:
         if self._srtp.count and len(drained.slots):
-            drained = drained.in_line()
+            if drained.lines is not None and self._ports is not None:
+                drained = self._ports.hold(drained)
             self._srtp.unprotect(drained.slots, drained.block, drained.lengths)
         return drained
 
@@ -214,7 +215,7 @@ class Carrier:
         counts["srtp_failures"] = self._srtp.failures
         if shared is not None:
             counts["strangers"] = shared.strangers + shared.odd + shared.strange_handshakes
-            counts["excess"] = shared.excess
+            counts["excess"] = counts.get("excess", 0) + shared.excess
             counts["checks_refused"] = sum(shared.agent.refused.values())
             counts["send_errors"] += shared.send_errors
         return counts

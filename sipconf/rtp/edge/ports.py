@@ -232,6 +232,10 @@ class Ports:
             drained = self._block.extend(drained, self._steered.receive())
         return drained
 
+    def hold(self, drained: Drained) -> Drained:
+        """What was drained here in rows of our own, one after the other."""
+        return self._block.hold(drained)
+
     def extend(self, drained: Drained, more: Drained) -> Drained:
         """What was drained here, and behind it more from elsewhere."""
         return self._block.extend(drained, more)

@@ -16,8 +16,10 @@ from sipconf.rtp.edge.plans import Plans, some_of
 from sipconf.rtp.edge.writes import places_of
 from sipconf.rtp.latching import Address
 from sipconf.rtp.transmit import Packets
-from sipconf.rtp.udp import UdpHeaders
+from sipconf.rtp.udp import HEADERS_BYTES, UdpHeaders
 
+MOST_OCTETS = 1500 - HEADERS_BYTES
+"""Of a packet that fits an Ethernet frame; a longer one would need fragments, which a raw socket does not make."""
 BUFFER_BYTES, SMALLEST_BYTES = 8 << 20, 1
 _SO_SNDBUFFORCE = 32  # of Linux; the socket module does not name it
 
@@ -89,8 +91,10 @@ class RawSends:
     def _prepare(self, slots: Sequence[int], packets: Sequence[memoryview]) -> _Prepared:
         places: dict[str, list[int]] = {}
         others: list[int] = []
+        longest = packets.longest if isinstance(packets, Packets) else max(map(len, packets), default=0)
+        ways = self._ways if longest <= MOST_OCTETS else {}
         for place, slot in enumerate(slots):
-            way = self._ways.get(slot)
+            way = ways.get(slot)
             (others if way is None else places.setdefault(way[0][0], [])).append(place)
         groups = [self._group(host, [slots[place] for place in mine], some_of(packets, mine))
                   for host, mine in places.items()]
