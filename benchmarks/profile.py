@@ -96,7 +96,7 @@ def watch(plane: MediaPlane, stopwatch: Stopwatch) -> None:
     if steered is not None:
         steered._inbox.receive = stopwatch.around(steered._inbox.receive, lambda *_: KERNEL[0])
         RawBatch.send = stopwatch.around(RawBatch.send, lambda *_: KERNEL[1])  # type: ignore[method-assign]
-        UdpHeaders.fill_in = stopwatch.around(UdpHeaders.fill_in, lambda *_: HEADERS)  # type: ignore[method-assign]
+        UdpHeaders.cover = stopwatch.around(UdpHeaders.cover, lambda *_: HEADERS)  # type: ignore[method-assign]
     plane.tick = stopwatch.around(plane.tick, lambda *_: REST)  # type: ignore[method-assign]
 
 

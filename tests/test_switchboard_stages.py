@@ -40,8 +40,8 @@ EVENTS: dict[str, Callable[[str, int], object]] = {
     "talking": lambda session, leg: media.TalkingChanged(leg, True, -20.0),
     "guarded": lambda session, leg: media.GuardChanged(leg, "echo"),
     "leg silent": lambda session, leg: media.LegSilent(leg),
-    "leg report": lambda session, leg: media.LegReports(
-        (leg,), (-20.0,), (1,), (1,), (0,), (0,), (0,), (0,), (0.0,), (20.0,)
+    "leg report": lambda session, leg: media.LegReports.of(
+        media.LegReport(leg, -20.0, 1, 1, 0, 0, 0, 0, 0.0, 20.0)
     ),
     "plane report": lambda session, leg: media.PlaneReport(1, 50, 0, 0, 0.1),
 }

@@ -6,9 +6,11 @@ Legs and rooms are numbers chosen by the caller; a leg is opened (gets a port), 
 placed in a room or not, and closed.
 """
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from operator import attrgetter
+from typing import Protocol, get_type_hints
 
 Address = tuple[str, int]
 
@@ -277,26 +279,28 @@ class LegReport:
 
 @dataclass(frozen=True, slots=True)
 class LegReports:
-    """Every two seconds for each leg, many legs in one message: parallel tuples of what LegReport says of one."""
+    """Every two seconds for each leg, many legs in one message. columns: what LegReport says, field by field of all
+    legs, as doubles of this machine: to write 250 legs' as text costs a tick two milliseconds."""
 
-    legs: tuple[int, ...]
-    level_db: tuple[float, ...]
-    packets_rx: tuple[int, ...]
-    packets_tx: tuple[int, ...]
-    lost: tuple[int, ...]
-    late: tuple[int, ...]
-    duplicated: tuple[int, ...]
-    strangers: tuple[int, ...]
-    jitter_ms: tuple[float, ...]
-    delay_ms: tuple[float, ...]
+    columns: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, *reports: LegReport) -> "LegReports":
+        """These reports in one message."""
+        return cls(array("d", [value for name in _REPORTED for value in map(attrgetter(name), reports)]).tobytes())
 
     def each(self) -> Iterator[LegReport]:
         """The report of every leg."""
-        columns = (
-            self.legs, self.level_db, self.packets_rx, self.packets_tx, self.lost, self.late, self.duplicated,
-            self.strangers, self.jitter_ms, self.delay_ms,
-        )  # fmt: skip
-        return map(LegReport, *columns)
+        values = array("d", self.columns)
+        legs = len(values) // len(_REPORTED)
+        columns = [values[first : first + legs] for first in range(0, len(values), legs or 1)]
+        numbers = [column if _REPORTED[name] is float else map(int, column)
+                   for name, column in zip(_REPORTED, columns, strict=False)]
+        return map(LegReport, *numbers) if numbers else iter(())
+
+
+_REPORTED = get_type_hints(LegReport)
+"""Field -> int or float."""
 
 
 @dataclass(frozen=True, slots=True)

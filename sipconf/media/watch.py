@@ -83,8 +83,7 @@ class Watch:
     def _leg_reports(self, slots: NDArray[np.int64]) -> Event:
         """One message about the legs of these slots, all of which have a bank."""
         legs, streams = self._legs, self._streams
-        level_db, delay_ms = np.empty((2, len(slots)))
-        packets_tx, late = np.empty((2, len(slots)), np.int64)
+        level_db, delay_ms, packets_tx, late = np.empty((4, len(slots)))
         bank_of, rows = legs.bank_of[slots], legs.row_of[slots]
         for bank in self._banks:
             mine = bank_of == bank.index
@@ -93,12 +92,12 @@ class Watch:
             delay_ms[mine] = bank.jitter.delay_ms(own)
             packets_tx[mine] = bank.sender.packets[own]
             late[mine] = bank.jitter.late[own]
-        columns = (
+        columns = np.stack((
             legs.number_of[slots], level_db.round(1), streams.received[slots], packets_tx, streams.lost(slots), late,
             streams.duplicated[slots], streams.strangers[slots], streams.jitter.milliseconds(slots).round(2),
             delay_ms.round(1),
-        )  # fmt: skip
-        return protocol.LegReports(*(tuple(column.tolist()) for column in columns))
+        ), dtype=np.float64, casting="safe")  # fmt: skip
+        return protocol.LegReports(columns.tobytes())
 
     def _newly_silent(self, slots: NDArray[np.int64], now: float) -> list[Event]:
         """Legs whose peer should send and has sent nothing for too long, each told of once."""

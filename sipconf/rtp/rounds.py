@@ -8,18 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def in_rounds(slots: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+def in_rounds(slots: NDArray[np.integer], most: int) -> NDArray[np.intp]:
     """An order of positions, int (P or fewer,): rounds of ascending slots that hold every slot at most once, each
     slot's own in the order in which they came; so many rounds at the most."""
     order = np.argsort(slots, kind="stable")
+    return order.take(turns(slots.take(order), most))
+
+
+def turns(ascending: NDArray[np.integer], most: int) -> NDArray[np.intp]:
+    """The same for slots that are in ascending order."""
+    left = np.arange(len(ascending))
     rounds: list[NDArray[np.intp]] = []
-    while len(order) and len(rounds) < most:
-        ascending = slots.take(order)
-        again = np.zeros(len(order), bool)
-        np.equal(ascending[1:], ascending[:-1], out=again[1:])
-        if not np.count_nonzero(again):
-            rounds.append(order)
+    while len(rounds) < most:
+        new = np.ones(len(left), bool)
+        np.not_equal(ascending[1:], ascending[:-1], out=new[1:])
+        if np.count_nonzero(new) == len(new):
+            rounds.append(left)
             break
-        rounds.append(order[~again])
-        order = order[again]
-    return rounds[0] if len(rounds) == 1 else np.concatenate(rounds or [order])
+        rounds.append(left[new])
+        again = ~new
+        left, ascending = left[again], ascending[again]
+    return rounds[0] if len(rounds) == 1 else np.concatenate(rounds)

@@ -247,6 +247,8 @@ class Streams:
             return Frames(lines, slots), _EMPTY
         np.copyto(self.last_packet[:top], now, where=came)
         expected = came.take(slots)
+        if lines is not None and np.count_nonzero(expected) == count:
+            return Frames(lines, slots), _EMPTY
         index = np.flatnonzero(expected)
         others = lengths > 0
         others &= ~expected

@@ -29,27 +29,30 @@ class UdpHeaders:
         self._lengths = self.octets.view(">u2")[:, 12]
         words = self.octets.view(np.uint16)
         self._length_words, self._checksums = words[:, 12], words[:, 13]
-        # Of the pseudo header and the header, without the length, which is in both.
+        # Sums of 16-bit words as this machine reads them: of such the checksum is made in any order of octets.
         protocol = int(np.array(_UDP, ">u2").view(np.uint16))
-        self._constant = words[:, 6:12].sum(axis=1, dtype=np.uint64) + protocol
+        self._of_ways = words[:, 6:12].sum(axis=1, dtype=np.uint64) + protocol
+        self._of_headers = self._of_ways
 
-    def fill_in(self, payloads: NDArray[np.uint8], sizes: NDArray[np.int64]) -> None:
-        """These are the datagrams' payloads: uint8 (N, whole words of four octets), of which the first sizes, (N,),
-        count."""
+    def set_sizes(self, sizes: NDArray[np.int64]) -> None:
+        """So many octets, (N,), have the datagrams' payloads from now on."""
         self._lengths[:] = sizes + _UDP_BYTES
-        total = sums(payloads, sizes)
-        total += self._constant
-        total += self._length_words
-        total += self._length_words
-        # What is 0 but for the carries has the checksum 65535, as UDP sends it: 0 would say that there is none.
+        lengths = self._length_words.astype(np.uint64)  # which are in the pseudo header and in the header
+        self._of_headers = self._of_ways + lengths + lengths
+
+    def cover(self, payloads: NDArray[np.uint8]) -> None:
+        """Write the checksums (RFC 1071) over headers and payloads: uint8 (N, whole words of four octets), 0 behind
+        what counts."""
+        total = np.einsum("ij->i", payloads.view(np.uint32), dtype=np.uint64, casting="safe")
+        total += self._of_headers
+        # 0, which would say that there is no checksum, does not come of it: UDP sends 65535 in its place.
         self._checksums[:] = _ALL_ONES - total % _ALL_ONES
 
 
-def sums(payloads: NDArray[np.uint8], sizes: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Of each payload, as for `fill_in`, the sum of its 16-bit words as this machine reads them, padded with zeros, but
-    for multiples of 65535: of such sums the Internet checksum is made in any order of octets (RFC 1071 section 2)."""
-    words = -(-int(sizes.max(initial=0)) // 4)
-    covered = payloads[:, : 4 * words]
-    if int(sizes.min(initial=4 * words)) != 4 * words:
-        covered = np.where(np.arange(4 * words) < sizes[:, None], covered, np.uint8(0))
-    return np.einsum("ij->i", covered.view(np.uint32), dtype=np.uint64, casting="safe")
+def padded(payloads: NDArray[np.uint8], sizes: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """What `cover` wants of payloads of so many octets, (N,), which stand in rows of whole words: a view where all fill
+    their words."""
+    octets = -(-int(sizes.max(initial=0)) // 4) * 4
+    if int(sizes.min(initial=octets)) == octets:
+        return payloads[:, :octets]
+    return np.where(np.arange(octets) < sizes[:, None], payloads[:, :octets], np.uint8(0))

@@ -39,8 +39,9 @@ MESSAGES = [
     protocol.TalkingChanged(1, True, -31.25),
     protocol.GuardChanged(1, "echo"),
     protocol.LegSilent(1),
-    protocol.LegReports(
-        (1, 9), (-60.5, -7.0), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6), (6, 7), (0.5, 0.0), (40.0, 10.0)
+    protocol.LegReports.of(
+        protocol.LegReport(1, -60.5, 1, 2, 3, 4, 5, 6, 0.5, 40.0),
+        protocol.LegReport(9, -7.0, 2, 3, 4, 5, 6, 7, 0.0, 10.0),
     ),
     protocol.PlaneReport(1, 50, 0, 0, 1.25),
 ]
@@ -82,9 +83,19 @@ def test_order_is_kept_over_many_datagrams_and_the_budget_holds(ends: tuple[Pipe
     assert received == sent
 
 
+def test_reports_of_many_legs_are_what_they_were() -> None:
+    reports = [
+        protocol.LegReport(2**40 + leg, -leg / 4, 2**33 + leg, 3 * leg, leg, 0, 1, 2, leg / 100, 20.0)
+        for leg in range(250)
+    ]
+    told = list(protocol.LegReports.of(*reports).each())
+    assert told == reports and {type(value) for value in (told[3].leg, told[3].lost)} == {int}
+    assert list(protocol.LegReports.of().each()) == []
+
+
 def test_a_full_pipe_does_not_block_and_loses_reports_before_digits(ends: tuple[Pipe, Pipe]) -> None:
     one, other = ends
-    report = protocol.LegReports((1,), (-60.5,), (1,), (2,), (3,), (4,), (5,), (6,), (0.5,), (40.0,))
+    report = protocol.LegReports.of(protocol.LegReport(1, -60.5, 1, 2, 3, 4, 5, 6, 0.5, 40.0))
     for _ in range(6):
         one.put([report] * 3000)
         one.flush()

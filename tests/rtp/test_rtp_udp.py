@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from sipconf.rtp.udp import HEADERS_BYTES, UdpHeaders
+from sipconf.rtp.udp import HEADERS_BYTES, UdpHeaders, padded
 
 WAYS = [(("192.0.2.1", 10_000), ("198.51.100.7", 49_170)), (("10.0.0.255", 65_534), ("255.255.255.254", 1))]
 
@@ -24,6 +24,11 @@ def covered(headers: bytes, payload: bytes) -> bytes:
     return headers[12:20] + b"\0\x11" + (8 + len(payload)).to_bytes(2) + headers[20:] + payload
 
 
+def fill_in(headers: UdpHeaders, rows: np.ndarray, sizes: np.ndarray) -> None:
+    headers.set_sizes(sizes)
+    headers.cover(padded(rows, sizes))
+
+
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 12, 171, 172, 173, 1400])
 def test_headers_tell_the_way_and_cover_the_payload(size: int) -> None:
     rng = random.Random(size)
@@ -31,7 +36,7 @@ def test_headers_tell_the_way_and_cover_the_payload(size: int) -> None:
     for _ in range(20):
         rows = np.frombuffer(rng.randbytes(2 * 1600), np.uint8).reshape(2, 1600)
         sizes = np.array([size, rng.choice([0, size])])
-        headers.fill_in(rows, sizes)
+        fill_in(headers, rows, sizes)
         for (ours, theirs), octets, row, length in zip(WAYS, headers.octets, rows, sizes.tolist(), strict=True):
             data, payload = octets.tobytes(), row[:length].tobytes()
             assert len(data) == HEADERS_BYTES
@@ -46,14 +51,14 @@ def test_a_checksum_of_zero_is_sent_as_ones() -> None:
     """Zero would say that there is none (RFC 768)."""
     headers = UdpHeaders(WAYS[:1])
     row = np.zeros((1, 4), np.uint8)
-    headers.fill_in(row, np.array([2]))
+    fill_in(headers, row, np.array([2]))
     wanted = headers.octets[0, 26:28].copy()  # with this payload the sum becomes 65535
     row[0, :2] = wanted
-    headers.fill_in(row, np.array([2]))
+    fill_in(headers, row, np.array([2]))
     assert headers.octets[0, 26:28].tolist() == [0xFF, 0xFF]
 
 
 def test_no_datagram_is_no_header() -> None:
     headers = UdpHeaders([])
-    headers.fill_in(np.zeros((0, 8), np.uint8), np.zeros(0, np.int64))
+    fill_in(headers, np.zeros((0, 8), np.uint8), np.zeros(0, np.int64))
     assert headers.octets.shape == (0, HEADERS_BYTES)

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sipconf.rtp.edge.datagrams import RawBatch
 from sipconf.rtp.edge.plans import Plans, some_of
 from sipconf.rtp.edge.writes import places_of
 from sipconf.rtp.latching import Address
 from sipconf.rtp.transmit import Packets
-from sipconf.rtp.udp import HEADERS_BYTES, UdpHeaders
+from sipconf.rtp.udp import HEADERS_BYTES, UdpHeaders, padded
 
 MOST_OCTETS = 1500 - HEADERS_BYTES
 """Of a packet that fits an Ethernet frame; a longer one would need fragments, which a raw socket does not make."""
@@ -32,6 +33,12 @@ class _Group:
     packets: Sequence[memoryview]
     headers: UdpHeaders
     batch: RawBatch
+    sizes: NDArray[np.int64]
+
+    def set_sizes(self, sizes: NDArray[np.int64]) -> None:
+        """The packets have so many octets, (N,)."""
+        self.sizes = self.batch.sizes[:] = sizes
+        self.headers.set_sizes(sizes)
 
 
 @dataclass(slots=True, eq=False)
@@ -75,16 +82,9 @@ class RawSends:
         """Send what belongs to these legs; the rest is handed back. Both as `Writes.send` does."""
         known = self._plans.find(slots, packets, lambda: self._prepare(slots, packets))
         for group in known.groups:
-            sending = group.packets
-            if isinstance(sending, Packets):
-                sizes, payloads = sending.sizes, sending.octets()
-            else:
-                sizes = places_of(sending)[1]
-                payloads = np.zeros((len(sizes), -(-int(sizes.max()) // 4) * 4), np.uint8)
-                for row, packet in zip(payloads, sending, strict=True):
-                    row[: len(packet)] = np.frombuffer(packet, np.uint8)
-            group.headers.fill_in(payloads, sizes)
-            group.batch.sizes[:] = sizes
+            if isinstance(group.packets, Packets) and group.packets.varies:
+                group.set_sizes(group.packets.sizes)
+            group.headers.cover(padded(_octets_of(group.packets), group.sizes))
             self.errors += group.batch.send(group.fd)
         return known.rest
 
@@ -102,9 +102,21 @@ class RawSends:
 
     def _group(self, host: str, slots: Sequence[int], packets: Sequence[memoryview]) -> _Group:
         ways = [self._ways[slot] for slot in slots]
-        headers = UdpHeaders(ways)
-        batch = RawBatch([peer[0] for _, peer in ways], headers.octets, places_of(packets)[0])
-        return _Group(self._sockets[host].fileno(), packets, headers, batch)
+        headers, (places, sizes) = UdpHeaders(ways), places_of(packets)
+        batch = RawBatch([peer[0] for _, peer in ways], headers.octets, places)
+        group = _Group(self._sockets[host].fileno(), packets, headers, batch, sizes)
+        group.set_sizes(sizes)
+        return group
+
+
+def _octets_of(packets: Sequence[memoryview]) -> NDArray[np.uint8]:
+    """Packets in rows of whole words."""
+    if isinstance(packets, Packets):
+        return packets.octets()
+    rows = np.zeros((len(packets), -(-max(map(len, packets)) // 4) * 4), np.uint8)
+    for row, packet in zip(rows, packets, strict=True):
+        row[: len(packet)] = np.frombuffer(packet, np.uint8)
+    return rows
 
 
 def _open(host: str) -> socket.socket:

@@ -12,7 +12,7 @@ from sipconf.rtp.edge.raw_sends import RawSends
 from sipconf.rtp.edge.steering import Steering
 from sipconf.rtp.latching import Address
 from sipconf.rtp.packet import ROW, Drained
-from sipconf.rtp.rounds import in_rounds
+from sipconf.rtp.rounds import turns
 
 ROWS = 2048
 """Datagrams read with one call, at the least; and of each leg so many:"""
@@ -75,12 +75,15 @@ class Steered:
         if not count:
             return Drained(_NO_SLOTS, inbox.block[:0], _NO_LENGTHS)
         slots = self._slot_of.take(inbox.ports)
-        order = in_rounds(slots, MOST_OF_LEG)
-        self.excess += count - len(order)
-        slots, lengths = slots.take(order).astype(np.intp), inbox.lengths.take(order).astype(np.int64)
-        if lengths.max() >= ROW:  # longer than its row
+        order = np.argsort(slots, kind="stable")
+        slots = slots.take(order)
+        if slots[-1] == _NOBODY:  # what legs that are gone have left
+            count = int(np.searchsorted(slots, _NOBODY))
+            order, slots = order[:count], slots[:count]
+        chosen = turns(slots, MOST_OF_LEG)
+        self.excess += count - len(chosen)
+        order = order.take(chosen)
+        lengths = inbox.lengths.take(order).astype(np.int64)
+        if count and lengths.max() >= ROW:  # longer than its row
             lengths[lengths >= ROW] = _TOO_LONG
-        if slots.max() == _NOBODY:  # what legs that are gone have left
-            known = slots != _NOBODY
-            order, slots, lengths = order[known], slots[known], lengths[known]
-        return Drained(slots, inbox.block, lengths, order)
+        return Drained(slots.take(chosen).astype(np.intp), inbox.block, lengths, order)
