@@ -26,12 +26,12 @@ def compare(case: Case, kind: str, rounds: int) -> Row:
     """A row: the plane, in turns with floor and packet price."""
     prices, on_ports = [], []
 
-    def floor(a_port_each: bool = False) -> float:
-        return asyncio.run(run_floor(case.legs, case.seconds / 2, case.apart, a_port_each))[CPU]
+    def floor(*words: str) -> float:
+        return asyncio.run(run_floor(case.legs, case.seconds / 2, case.apart, *words))[CPU]
 
     def floors() -> float:
         prices.append(packet_price())
-        on_ports.append(floor(a_port_each=True))
+        on_ports.append(floor("--calls"))
         return floor()
 
     row = in_turns(lambda: measure(case), floors, rounds)

@@ -2,7 +2,8 @@
 
 One worker, its shared port, and the front's handshakes as the server has them; the load generator does checks, DTLS and
 SRTP for every leg. Beside each case the floor (the same packets echoed by the kernel alone), and for the smallest room
-the same legs served by aiortc's RTCPeerConnection. `python -m benchmarks.bench_webrtc [--quick] [--anywhere]`.
+what the floor costs with SRTP, and the same legs served by aiortc's RTCPeerConnection.
+`python -m benchmarks.bench_webrtc [--quick] [--anywhere]`.
 """
 
 import asyncio
@@ -214,10 +215,11 @@ def run(quick: bool = False, apart: bool = True) -> list[Row]:
     for legs in QUICK_SIZES if quick else SIZES:
         add(compare(Case(legs, seconds=seconds, apart=apart), f"webrtc PCMU N={legs}", rounds))
         if legs == SMALLEST:
-            theirs = asyncio.run(run_aiortc(legs, seconds, apart))
-            ours = rows[-1][CPU]
+            ours, theirs = rows[-1][CPU], asyncio.run(run_aiortc(legs, seconds, apart))
             add({"name": f"webrtc aiortc N={legs}", **theirs,
                  "ours_to_aiortc": ours / theirs[CPU]})  # fmt: skip
+            with_srtp = asyncio.run(run_floor(legs, seconds, apart, "--srtp"))
+            add({"name": f"webrtc floor with SRTP N={legs}", **with_srtp})
     for legs in QUICK_OPUS_SIZES if quick else OPUS_SIZES:
         for case, kind in ((Case(legs, "opus", 3, seconds=seconds, apart=apart), "3 talk"),
                            (Case(legs, "opus", 3, True, seconds=seconds, apart=apart), "3 talk, levels told"),

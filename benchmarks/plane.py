@@ -211,10 +211,11 @@ async def finish_generator(generator: Process, target: Row) -> Row:
         await generators.end(generator)
 
 
-async def run_floor(legs: int, seconds: float, apart: bool, a_port_each: bool = False) -> Row:
-    """The same packets, echoed by one process without a look at them; on one port or on a port for each leg."""
+async def run_floor(legs: int, seconds: float, apart: bool, *words: str) -> Row:
+    """The same packets, echoed by one process without a look at them. words: "--calls", on a port for each leg;
+    "--srtp", encrypted and decrypted."""
     core, load_core = cores(apart)
-    words = [*([] if core is None else [f"--core={core}"]), *(["--calls"] if a_port_each else [])]
+    words = (*([] if core is None else [f"--core={core}"]), *words)
     floor = await generators.start("floor", *words)
     try:
         assert floor.pid is not None
