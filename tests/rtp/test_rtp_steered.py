@@ -127,12 +127,12 @@ def test_what_is_longer_than_a_row_is_no_packet(legs: Steered) -> None:
 def test_ipv6_and_other_ports_and_other_protocols(legs: Steered) -> None:
     steering = legs._steering
     with closing(opened("::1", FIRST)) as ours, closing(opened("::1")) as peer, closing(opened("::1")) as stranger:
-        steering.add(FIRST, peer.getsockname()[:2])
+        steering.add(("::1", FIRST), peer.getsockname()[:2])
         peer.sendto(b"six", ours.getsockname())
         stranger.sendto(b"stranger", ours.getsockname())
         assert steering.socket.recv(100) == b"six" and ours.recv(100) == b"stranger"
     with closing(opened(port=LAST + 1)) as outside, closing(opened()) as peer:
-        steering._peers.put(bytes(24), bytes(4))  # a key of nothing that could come
+        steering.add(outside.getsockname(), peer.getsockname())
         peer.sendto(b"outside", outside.getsockname())
         assert outside.recv(100) == b"outside"
     with socket.create_server((LOCAL, FIRST)) as server, socket.create_connection((LOCAL, FIRST)) as client:
@@ -140,6 +140,14 @@ def test_ipv6_and_other_ports_and_other_protocols(legs: Steered) -> None:
         client.sendall(b"TCP")
         assert accepted.recv(10) == b"TCP"
         accepted.close()
+
+
+def test_another_server_on_the_same_port_of_another_address_keeps_its_calls(legs: Steered) -> None:
+    with closing(opened(port=FIRST)), closing(opened("127.0.0.2", FIRST)) as theirs, closing(opened()) as peer:
+        legs.add(0, (LOCAL, FIRST), peer.getsockname())
+        peer.sendto(b"theirs", ("127.0.0.2", FIRST))
+        peer.sendto(b"ours", (LOCAL, FIRST))
+        assert brought(legs) == [(0, b"ours")] and theirs.recv(100) == b"theirs"
 
 
 def test_whoever_is_gone_leaves_nothing_to_the_next(legs: Steered) -> None:

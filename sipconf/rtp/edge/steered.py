@@ -31,7 +31,7 @@ class Steered:
     def __init__(self, first: int, last: int) -> None:
         self.sends = RawSends()
         self._steering = Steering(first, last)
-        self._peers: dict[int, tuple[int, Address]] = {}
+        self._ways: dict[int, tuple[Address, Address]] = {}
         self._slot_of = np.full(0x10000, _NOBODY, np.uint16)  # by port; 16 bits are sorted in one go
         self._inbox = PortInbox(ROWS)
         PortInbox.prepare(self._steering.socket)
@@ -39,27 +39,26 @@ class Steered:
         self.excess = 0
 
     def __len__(self) -> int:
-        return len(self._peers)
+        return len(self._ways)
 
     def add(self, slot: int, local: Address, peer: Address) -> None:
         """A leg has latched; IPv4 literals. Raises OSError where the system has no room for it."""
-        port = local[1]
         self.sends.add(slot, local, peer)
         try:
-            self._steering.add(port, peer)
+            self._steering.add(local, peer)
         except OSError:
             self.sends.remove(slot)
             raise
-        self._peers[slot] = port, peer
-        self._slot_of[port] = slot
-        if ROWS_PER_LEG * len(self._peers) > self._inbox.rows:
+        self._ways[slot] = local, peer
+        self._slot_of[local[1]] = slot
+        if ROWS_PER_LEG * len(self._ways) > self._inbox.rows:
             self._inbox = PortInbox(2 * self._inbox.rows)
 
     def remove(self, slot: int) -> None:
         """A leg is closed, or has to find its peer anew. What it has brought and was not read is forgotten."""
-        port, peer = self._peers.pop(slot)
-        self._slot_of[port] = _NOBODY
-        self._steering.remove(port, peer)
+        local, peer = self._ways.pop(slot)
+        self._slot_of[local[1]] = _NOBODY
+        self._steering.remove(local, peer)
         self.sends.remove(slot)
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """One socket for what many ports get from the peers they have settled on: the kernel is told which packets these are.
 
-A program at the kernel's socket lookup (BPF sk_lookup, Linux 5.9) asks a table for each packet's port and source. What
-is found goes to the one socket, whatever socket the port has; everything else goes where it would have gone. Only who
+A program at the kernel's socket lookup (BPF sk_lookup, Linux 5.9) asks a table for each packet's addresses. What is
+found goes to the one socket, whatever socket the port has; everything else goes where it would have gone. Only who
 may load such a program (CAP_BPF and CAP_NET_ADMIN) can have it; who may not is told by OSError. Not here: whom a leg
 believes (latching), and whose the packets are (steered).
 """
@@ -11,6 +11,7 @@ import ipaddress
 import os
 import socket
 import struct
+import sys
 
 from sipconf.rtp.edge import bpf
 from sipconf.rtp.edge.bpf import Label, Map
@@ -19,11 +20,12 @@ from sipconf.rtp.latching import Address
 BUFFER_BYTES = 32 << 20
 """Of the one socket: what thousands of legs bring while this process stands still for a quarter of a second."""
 _SO_RCVBUFFORCE = 33  # of Linux; the socket module does not name it
-_KEY = struct.Struct("=I2s2x16s")  # port here, port there, host there as IPv6; ports there in network order
+_KEY = struct.Struct("=I2s2x16s16s")  # port here, port there in network order, host here, host there, both as IPv6
 _MAPPED = bytes(10) + b"\xff\xff"
 _UDP = 17
-_PROTOCOL, _FAMILY, _REMOTE_IP4, _REMOTE_IP6, _REMOTE_PORT, _LOCAL_PORT = 12, 8, 16, 20, 36, 60
-"""Where struct bpf_sk_lookup has them."""
+_FAMILY, _PROTOCOL, _REMOTE_PORT, _LOCAL_PORT = 8, 12, 36, 60
+_IP4, _IP6 = (40, 16), (44, 20)
+"""Where struct bpf_sk_lookup has them; of each kind of address ours and theirs."""
 _FIRST_ENTRY = bytes(4)
 
 
@@ -47,13 +49,13 @@ class Steering:
             raise
         one.close()
 
-    def add(self, port: int, peer: Address) -> None:
-        """From now on what this peer sends to this port comes out of the one socket. Raises OSError."""
-        self._peers.put(_key(port, peer), bytes(4))
+    def add(self, local: Address, peer: Address) -> None:
+        """From now on what this peer sends to this address comes out of the one socket. Raises OSError."""
+        self._peers.put(_key(local, peer), bytes(4))
 
-    def remove(self, port: int, peer: Address) -> None:
+    def remove(self, local: Address, peer: Address) -> None:
         """Not any more."""
-        self._peers.remove(_key(port, peer))
+        self._peers.remove(_key(local, peer))
 
     def close(self) -> None:
         """Everything goes again where it would go."""
@@ -80,17 +82,20 @@ def _unreachable_socket() -> socket.socket:
     raise AssertionError("unreachable")
 
 
-def _key(port: int, peer: Address) -> bytes:
-    host = ipaddress.ip_address(peer[0].partition("%")[0])
-    octets = _MAPPED + host.packed if host.version == 4 else host.packed
-    return _KEY.pack(port, peer[1].to_bytes(2), octets)
+def _key(local: Address, peer: Address) -> bytes:
+    return _KEY.pack(local[1], peer[1].to_bytes(2), _as_ipv6(local[0]), _as_ipv6(peer[0]))
+
+
+def _as_ipv6(literal: str) -> bytes:
+    host = ipaddress.ip_address(literal.partition("%")[0])
+    return _MAPPED + host.packed if host.version == 4 else host.packed
 
 
 def _program(first: int, last: int, peers: Map, one: Map) -> bytes:
-    """Give a packet to the one socket if its port and source are in the table; registers as the kernel's calls have
+    """Give a packet to the one socket if its addresses are in the table; registers as the kernel's calls have
     them: arguments in 1 to 5, of which nothing is left afterwards, the answer in 0, the stack below 10."""
     key, index, packet = -_KEY.size, -_KEY.size - 4, 6
-    host = key + 8
+    hosts = key + 8, key + 24
     ordinary, six, look = Label(), Label(), Label()
     return bpf.assemble([
         bpf.copy(packet, 1),
@@ -104,15 +109,17 @@ def _program(first: int, last: int, peers: Map, one: Map) -> bytes:
         bpf.store(10, key + 4, 2),
         bpf.load(2, packet, _FAMILY),
         bpf.jump_if(2, "!=", socket.AF_INET, six),
-        bpf.store_value(10, host, 0),
-        bpf.store_value(10, host + 4, 0),
-        bpf.store_value(10, host + 8, int.from_bytes(_MAPPED[8:], "little", signed=True)),
-        bpf.load(2, packet, _REMOTE_IP4),
-        bpf.store(10, host + 12, 2),
+        *(part for host, there in zip(hosts, _IP4, strict=True) for part in (
+            bpf.store_value(10, host, 0),
+            bpf.store_value(10, host + 4, 0),
+            bpf.store_value(10, host + 8, int.from_bytes(_MAPPED[8:], sys.byteorder, signed=True)),
+            bpf.load(2, packet, there),
+            bpf.store(10, host + 12, 2),
+        )),
         bpf.jump(look),
         six,
-        *(part for word in range(0, 16, 4)
-          for part in (bpf.load(2, packet, _REMOTE_IP6 + word), bpf.store(10, host + word, 2))),
+        *(part for host, there in zip(hosts, _IP6, strict=True) for word in range(0, 16, 4)
+          for part in (bpf.load(2, packet, there + word), bpf.store(10, host + word, 2))),
         look,
         bpf.load_map(1, peers.fd),
         bpf.copy(2, 10),
