@@ -204,9 +204,7 @@ class Streams:
         return False
 
     # --- packets -----------------------------------------------------------------------------------------------------
-    def receive_expected(
-        self, drained: Drained, now: float
-    ) -> Iterator[tuple[Frames | None, NDArray[np.intp]]]:
+    def receive_expected(self, drained: Drained, now: float) -> Iterator[tuple[Frames | None, NDArray[np.intp]]]:
         """Take those packets whose whole header was expected. Yields them round by round, to be stored before the next
         is asked for, each with the positions of the others that came, which `receive` is for."""
         slots, begin = drained.slots, 0
