@@ -16,18 +16,20 @@ _VERSION, _DO_NOT_FRAGMENT, _TIME_TO_LIVE, _UDP = 0x45, 0x40, 64, 17
 _ALL_ONES = np.uint64(0xFFFF)
 
 
-class UdpHeaders:
-    """Headers of N datagrams on their way, each between two addresses. octets: uint8 (N, HEADERS_BYTES)."""
+def headers(local: Address, peer: Address) -> bytes:
+    """Both headers of a datagram from here to there, IPv4 literals, without length and checksum."""
+    ip = bytes([_VERSION, 0, 0, 0, 0, 0, _DO_NOT_FRAGMENT, 0, _TIME_TO_LIVE, _UDP, 0, 0])
+    hosts = b"".join(ipaddress.IPv4Address(host).packed for host, _ in (local, peer))
+    return ip + hosts + local[1].to_bytes(2) + peer[1].to_bytes(2) + bytes(4)
 
-    def __init__(self, ways: list[tuple[Address, Address]]) -> None:
-        """ways: from where to where, IPv4 literals."""
-        self.octets = np.zeros((len(ways), HEADERS_BYTES), np.uint8)
-        for row, ((host, port), (peer, peer_port)) in zip(self.octets, ways, strict=True):
-            row[0], row[6], row[8], row[9] = _VERSION, _DO_NOT_FRAGMENT, _TIME_TO_LIVE, _UDP
-            row[12:16], row[16:20] = (list(ipaddress.IPv4Address(each).packed) for each in (host, peer))
-            row[20:24] = list(port.to_bytes(2) + peer_port.to_bytes(2))
-        self._lengths = self.octets.view(">u2")[:, 12]
-        words = self.octets.view(np.uint16)
+
+class UdpHeaders:
+    """Headers of N datagrams on their way. octets: uint8 (N, HEADERS_BYTES), made by `headers` and kept."""
+
+    def __init__(self, octets: NDArray[np.uint8]) -> None:
+        self.octets = octets
+        self._lengths = octets.view(">u2")[:, 12]
+        words = octets.view(np.uint16)
         self._length_words, self._checksums = words[:, 12], words[:, 13]
         # Sums of 16-bit words as this machine reads them: of such the checksum is made in any order of octets.
         protocol = int(np.array(_UDP, ">u2").view(np.uint16))

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from sipconf.rtp.udp import HEADERS_BYTES, UdpHeaders, padded
+from sipconf.rtp.udp import HEADERS_BYTES, UdpHeaders, headers, padded
 
 WAYS = [(("192.0.2.1", 10_000), ("198.51.100.7", 49_170)), (("10.0.0.255", 65_534), ("255.255.255.254", 1))]
 
@@ -19,25 +19,30 @@ def folded(octets: bytes) -> int:
     return total
 
 
-def covered(headers: bytes, payload: bytes) -> bytes:
+def covered(head: bytes, payload: bytes) -> bytes:
     """What the checksum of UDP covers, with itself in its place (RFC 768)."""
-    return headers[12:20] + b"\0\x11" + (8 + len(payload)).to_bytes(2) + headers[20:] + payload
+    return head[12:20] + b"\0\x11" + (8 + len(payload)).to_bytes(2) + head[20:] + payload
 
 
-def fill_in(headers: UdpHeaders, rows: np.ndarray, sizes: np.ndarray) -> None:
-    headers.set_sizes(sizes)
-    headers.cover(padded(rows, sizes))
+def made(ways: list) -> UdpHeaders:
+    octets = b"".join(headers(*way) for way in ways)
+    return UdpHeaders(np.frombuffer(octets, np.uint8).reshape(-1, HEADERS_BYTES).copy())
+
+
+def fill_in(heads: UdpHeaders, rows: np.ndarray, sizes: np.ndarray) -> None:
+    heads.set_sizes(sizes)
+    heads.cover(padded(rows, sizes))
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 12, 171, 172, 173, 1400])
 def test_headers_tell_the_way_and_cover_the_payload(size: int) -> None:
     rng = random.Random(size)
-    headers = UdpHeaders(WAYS)
+    heads = made(WAYS)
     for _ in range(20):
         rows = np.frombuffer(rng.randbytes(2 * 1600), np.uint8).reshape(2, 1600)
         sizes = np.array([size, rng.choice([0, size])])
-        fill_in(headers, rows, sizes)
-        for (ours, theirs), octets, row, length in zip(WAYS, headers.octets, rows, sizes.tolist(), strict=True):
+        fill_in(heads, rows, sizes)
+        for (ours, theirs), octets, row, length in zip(WAYS, heads.octets, rows, sizes.tolist(), strict=True):
             data, payload = octets.tobytes(), row[:length].tobytes()
             assert len(data) == HEADERS_BYTES
             assert (data[0], data[1], data[6] & 0xE0, data[9]) == (0x45, 0, 0x40, 17)
@@ -49,16 +54,16 @@ def test_headers_tell_the_way_and_cover_the_payload(size: int) -> None:
 
 def test_a_checksum_of_zero_is_sent_as_ones() -> None:
     """Zero would say that there is none (RFC 768)."""
-    headers = UdpHeaders(WAYS[:1])
+    heads = made(WAYS[:1])
     row = np.zeros((1, 4), np.uint8)
-    fill_in(headers, row, np.array([2]))
-    wanted = headers.octets[0, 26:28].copy()  # with this payload the sum becomes 65535
+    fill_in(heads, row, np.array([2]))
+    wanted = heads.octets[0, 26:28].copy()  # with this payload the sum becomes 65535
     row[0, :2] = wanted
-    fill_in(headers, row, np.array([2]))
-    assert headers.octets[0, 26:28].tolist() == [0xFF, 0xFF]
+    fill_in(heads, row, np.array([2]))
+    assert heads.octets[0, 26:28].tolist() == [0xFF, 0xFF]
 
 
 def test_no_datagram_is_no_header() -> None:
-    headers = UdpHeaders([])
-    fill_in(headers, np.zeros((0, 8), np.uint8), np.zeros(0, np.int64))
-    assert headers.octets.shape == (0, HEADERS_BYTES)
+    heads = made([])
+    fill_in(heads, np.zeros((0, 8), np.uint8), np.zeros(0, np.int64))
+    assert heads.octets.shape == (0, HEADERS_BYTES)

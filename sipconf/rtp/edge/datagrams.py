@@ -9,7 +9,6 @@ import ipaddress
 import socket
 import struct
 import sys
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -179,14 +178,13 @@ class Outbox(_Headers):
 class RawBatch(_Headers):
     """Prepared sends of whole IPv4 packets, each a header and a payload that stand in different places.
 
-    peers: hosts they go to; heads: uint8 (N, octets), which this keeps; payloads: addresses of the octets behind
-    them."""
+    names: uint8 (N, NAME_BYTES), `packed` hosts that they go to; heads: uint8 (N, octets); both are kept. payloads:
+    addresses of the octets behind them."""
 
-    def __init__(self, peers: Sequence[str], heads: NDArray[np.uint8], payloads: NDArray[np.uint64]) -> None:
-        count = len(peers)
+    def __init__(self, names: NDArray[np.uint8], heads: NDArray[np.uint8], payloads: NDArray[np.uint64]) -> None:
+        count = len(names)
         super().__init__(count, 2)
-        self._count, self._heads = count, heads
-        self._names = np.frombuffer(b"".join(packed((peer, 0), socket.AF_INET) for peer in peers), np.uint8)
+        self._count, self._heads, self._names = count, heads, names
         places = np.arange(count, dtype=np.uint64)
         self._headers["name"] = self._names.ctypes.data + places * NAME_BYTES
         self._headers["name_len"] = _IPV4_NAME_BYTES

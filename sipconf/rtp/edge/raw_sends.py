@@ -12,17 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sipconf.rtp.edge.datagrams import RawBatch
+from sipconf.rtp.edge.datagrams import NAME_BYTES, RawBatch, packed
 from sipconf.rtp.edge.plans import Plans, some_of
 from sipconf.rtp.edge.writes import places_of
 from sipconf.rtp.latching import Address
 from sipconf.rtp.transmit import Packets
-from sipconf.rtp.udp import HEADERS_BYTES, UdpHeaders, padded
+from sipconf.rtp.udp import HEADERS_BYTES, UdpHeaders, headers, padded
 
 MOST_OCTETS = 1500 - HEADERS_BYTES
 """Of a packet that fits an Ethernet frame; a longer one would need fragments, which a raw socket does not make."""
 BUFFER_BYTES, SMALLEST_BYTES = 8 << 20, 1
 _SO_SNDBUFFORCE = 32  # of Linux; the socket module does not name it
+_NONE = -1
 
 
 @dataclass(slots=True, eq=False)
@@ -51,11 +52,14 @@ class RawSends:
     """Legs by slot. errors: what the network refused."""
 
     def __init__(self) -> None:
-        self._ways: dict[int, tuple[Address, Address]] = {}
-        # By address of ours: the kernel then looks for the way from there. It needs privilege now, not with the first
-        # call.
+        # One for each address of ours: the kernel then looks for the way from there. It needs privilege now, not with
+        # the first call.
         self._sockets: dict[str, socket.socket] = {}
         _open("127.0.0.1").close()
+        # By slot: whose socket it is, _NONE where a leg is not sent to from here; headers; where they go.
+        self._fds = np.zeros(0, np.int64)
+        self._heads = np.zeros((0, HEADERS_BYTES), np.uint8)
+        self._names = np.zeros((0, NAME_BYTES), np.uint8)
         self._plans: Plans[_Prepared] = Plans()
         self.errors = 0
 
@@ -63,12 +67,25 @@ class RawSends:
         """Send the leg's packets from here to there. Raises OSError."""
         if local[0] not in self._sockets:
             self._sockets[local[0]] = _open(local[0])
-        self._ways[slot] = local, peer
+        if slot >= len(self._fds):
+            self._grow(2 * slot + 1)
+        self._fds[slot] = self._sockets[local[0]].fileno()
+        self._heads[slot] = np.frombuffer(headers(local, peer), np.uint8)
+        self._names[slot] = np.frombuffer(packed((peer[0], 0), socket.AF_INET), np.uint8)
         self._plans.clear()
+
+    def _grow(self, slots: int) -> None:
+        old = len(self._fds)
+        fds, self._fds = self._fds, np.full(slots, _NONE)
+        self._fds[:old] = fds
+        for name in ("_heads", "_names"):
+            narrow = getattr(self, name)
+            setattr(self, name, np.zeros((slots, narrow.shape[1]), np.uint8))
+            getattr(self, name)[:old] = narrow
 
     def remove(self, slot: int) -> None:
         """Not any more."""
-        del self._ways[slot]
+        self._fds[slot] = _NONE
         self._plans.clear()
 
     def close(self) -> None:
@@ -89,22 +106,23 @@ class RawSends:
         return known.rest
 
     def _prepare(self, slots: Sequence[int], packets: Sequence[memoryview]) -> _Prepared:
-        places: dict[str, list[int]] = {}
-        others: list[int] = []
+        legs = np.array(slots, np.intp)
+        fds = np.full(len(legs), _NONE)
+        known = legs < len(self._fds)
+        fds[known] = self._fds[legs[known]]
         longest = packets.longest if isinstance(packets, Packets) else max(map(len, packets), default=0)
-        ways = self._ways if longest <= MOST_OCTETS else {}
-        for place, slot in enumerate(slots):
-            way = ways.get(slot)
-            (others if way is None else places.setdefault(way[0][0], [])).append(place)
-        groups = [self._group(host, [slots[place] for place in mine], some_of(packets, mine))
-                  for host, mine in places.items()]
+        if longest > MOST_OCTETS:
+            fds[:] = _NONE
+        groups = []
+        for fd in np.unique(fds[fds != _NONE]).tolist():
+            mine = np.flatnonzero(fds == fd)
+            groups.append(self._group(fd, legs[mine], some_of(packets, mine.tolist())))
+        others = np.flatnonzero(fds == _NONE).tolist()
         return _Prepared(groups, ([slots[place] for place in others], some_of(packets, others)))
 
-    def _group(self, host: str, slots: Sequence[int], packets: Sequence[memoryview]) -> _Group:
-        ways = [self._ways[slot] for slot in slots]
-        headers, (places, sizes) = UdpHeaders(ways), places_of(packets)
-        batch = RawBatch([peer[0] for _, peer in ways], headers.octets, places)
-        group = _Group(self._sockets[host].fileno(), packets, headers, batch, sizes)
+    def _group(self, fd: int, legs: NDArray[np.intp], packets: Sequence[memoryview]) -> _Group:
+        heads, (places, sizes) = UdpHeaders(self._heads[legs]), places_of(packets)
+        group = _Group(fd, packets, heads, RawBatch(self._names[legs], heads.octets, places), sizes)
         group.set_sizes(sizes)
         return group
 

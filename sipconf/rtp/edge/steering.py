@@ -66,20 +66,24 @@ class Steering:
 
 def _unreachable_socket() -> socket.socket:
     """A socket for IPv4 and IPv6 where the system has both, on an address to which nobody elsewhere can send."""
-    one = None
-    for family, host in ((socket.AF_INET6, "::ffff:127.0.0.1"), (socket.AF_INET, "127.0.0.1")):
-        try:
-            one = socket.socket(family, socket.SOCK_DGRAM)
-            one.setblocking(False)
-            one.bind((host, 0))
-            one.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, BUFFER_BYTES)
-            return one
-        except OSError as error:
-            if one is not None:
-                one.close()
-            if error.errno == errno.EPERM or family == socket.AF_INET:
-                raise
-    raise AssertionError("unreachable")
+    try:
+        return _bound(socket.AF_INET6, "::ffff:127.0.0.1")
+    except OSError as error:
+        if error.errno == errno.EPERM:
+            raise
+        return _bound(socket.AF_INET, "127.0.0.1")  # a kernel without IPv6
+
+
+def _bound(family: int, host: str) -> socket.socket:
+    one = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        one.setblocking(False)
+        one.bind((host, 0))
+        one.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, BUFFER_BYTES)
+    except OSError:
+        one.close()
+        raise
+    return one
 
 
 def _key(local: Address, peer: Address) -> bytes:
