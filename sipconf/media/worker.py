@@ -198,12 +198,10 @@ def build_plane(arguments: argparse.Namespace) -> MediaPlane:
 def steered_legs(first: int, last: int) -> Steered | None:
     """What lets all legs of these ports share two sockets, where this process may have it."""
     try:
-        steered = Steered(first, last)
+        return Steered(first, last)
     except OSError as error:
-        log.info("every call has sockets of its own, which costs more processor time: %s", error.strerror)
+        log.debug("every call has sockets of its own: %s", error.strerror)
         return None
-    log.info("all calls on ports %d-%d share two sockets", first, last)
-    return steered
 
 
 def fitting_legs(pairs: int) -> int:

@@ -43,7 +43,8 @@ def is_heard(phone: Telephone, frequency: float, since: float = 0.0) -> None:
 
     def best() -> str:
         samples, rate = phone.heard()
-        return f"{who}: {judge_best(samples[int(since * rate):], rate, frequency, STRETCH)}"
+        hearing = judge_best(samples[int(since * rate):], rate, frequency, STRETCH)
+        return f"{who}: {hearing}, in {len(samples) / rate - since:.1f} s since {since:.1f}"
 
     who = f"{frequency:.0f} Hz at {type(phone).__name__} {phone.extension}"
     if isinstance(phone, Sipp):

@@ -99,6 +99,7 @@ class RtpLine:
         started, frame, event = time.monotonic(), 0, None
         while not self._stop.is_set():
             due = started + frame * 0.02
+            self._listen()  # also where we are late: on a busy machine this line would be deaf otherwise
             while time.monotonic() < due:
                 self._listen()
             position = frame * FRAME % len(self._codes)
