@@ -63,15 +63,6 @@ class _Plan:
             self.plain_packets, self.copied = some_of(packets, self.plain_from), some_of(packets, self.copied_from)
 
 
-def _joined(ports: Ports, own: Drained, others: Drained) -> Drained:
-    """What the ports have drained, and behind it the others."""
-    if not len(own.slots):
-        return others
-    if not len(others.slots):
-        return own
-    return ports.extend(own, others)
-
-
 class Carrier:
     """A plane's transport. ports: None where everything is behind the shared port; shared: None where nothing is. srtp:
     keys by slot, which ports judge by."""
@@ -173,7 +164,7 @@ class Carrier:
             if not self._on_shared:
                 shared = None
             elif shared is not None:
-                first = _joined(ports, first, shared.drain(now))
+                first = ports.extend(first, shared.drain(now))
         yield self._in_the_clear(first)
         for _ in range(MORE_DRAINS):
             if ports is not None and ports.unread:

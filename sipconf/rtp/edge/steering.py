@@ -7,7 +7,6 @@ believes (latching), and whose the packets are (steered).
 """
 
 import errno
-import ipaddress
 import os
 import socket
 import struct
@@ -15,13 +14,14 @@ import sys
 
 from sipconf.rtp.edge import bpf
 from sipconf.rtp.edge.bpf import Label, Map
+from sipconf.rtp.edge.datagrams import packed
 from sipconf.rtp.latching import Address
 
 BUFFER_BYTES = 32 << 20
 """Of the one socket: what thousands of legs bring while this process stands still for a quarter of a second."""
 _SO_RCVBUFFORCE = 33  # of Linux; the socket module does not name it
 _KEY = struct.Struct("=I2s2x16s16s")  # port here, port there in network order, host here, host there, both as IPv6
-_MAPPED = bytes(10) + b"\xff\xff"
+_MAPPED = int.from_bytes(b"\0\0\xff\xff", sys.byteorder, signed=True)  # before an IPv4 address in IPv6, behind zeros
 _UDP = 17
 _FAMILY, _PROTOCOL, _REMOTE_PORT, _LOCAL_PORT = 8, 12, 36, 60
 _IP4, _IP6 = (40, 16), (44, 20)
@@ -87,12 +87,8 @@ def _bound(family: int, host: str) -> socket.socket:
 
 
 def _key(local: Address, peer: Address) -> bytes:
-    return _KEY.pack(local[1], peer[1].to_bytes(2), _as_ipv6(local[0]), _as_ipv6(peer[0]))
-
-
-def _as_ipv6(literal: str) -> bytes:
-    host = ipaddress.ip_address(literal.partition("%")[0])
-    return _MAPPED + host.packed if host.version == 4 else host.packed
+    here, there = (packed(address[:2], socket.AF_INET6) for address in (local, peer))
+    return _KEY.pack(local[1], there[2:4], here[8:24], there[8:24])
 
 
 def _program(first: int, last: int, peers: Map, one: Map) -> bytes:
@@ -116,7 +112,7 @@ def _program(first: int, last: int, peers: Map, one: Map) -> bytes:
         *(part for host, there in zip(hosts, _IP4, strict=True) for part in (
             bpf.store_value(10, host, 0),
             bpf.store_value(10, host + 4, 0),
-            bpf.store_value(10, host + 8, int.from_bytes(_MAPPED[8:], sys.byteorder, signed=True)),
+            bpf.store_value(10, host + 8, _MAPPED),
             bpf.load(2, packet, there),
             bpf.store(10, host + 12, 2),
         )),
