@@ -29,6 +29,7 @@ ABOVE_FLOOR_DB = (6.0, 10.5)  # and so much over its quietest ones: hiss strays 
 HANG_OVER_MS = 300
 CLICK_MS = 60
 """Hang-over of a frame that stood alone: a click, or a rumble's peak."""
+_HANG_OVER, _CLICK = HANG_OVER_MS // FRAME_MS, CLICK_MS // FRAME_MS
 
 
 class Told(NamedTuple):
@@ -102,15 +103,16 @@ class Levels:
         power *= np.float32(1 / pcm.shape[1])
         if told is not None:
             power[told.rows] = told.power
-        loud = power > self.threshold[:rows]
-        np.maximum(until, self._frame + CLICK_MS // FRAME_MS, out=until, where=loud)
-        np.copyto(until, self._frame + HANG_OVER_MS // FRAME_MS, where=loud & self._loud[:rows])
-        self._loud[:rows] = loud
+        loud, before = power > self.threshold[:rows], self._loud[:rows]
+        before &= loud  # two in a row
+        np.maximum(until, loud * (self._frame + _CLICK), out=until)
+        np.maximum(until, before * (self._frame + _HANG_OVER), out=until)
+        before[:] = loud
         now = until > self._frame
         self._frame += 1
         if self.at == BLOCK - 1:
             self._learn()
-        changed = np.flatnonzero(now != self._talking[:rows])
+        changed = (now != self._talking[:rows]).nonzero()[0]
         if len(changed):
             self._talking[changed] = now[changed]
         return changed

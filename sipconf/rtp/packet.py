@@ -64,6 +64,8 @@ class Drained(NamedTuple):
 
     def part(self, begin: int, end: int) -> "Drained":
         """The datagrams from begin to end."""
+        if begin == 0 and end == len(self.slots):
+            return self
         slots, lengths = self.slots[begin:end], self.lengths[begin:end]
         if self.lines is None:
             return Drained(slots, self.block[begin:end], lengths)

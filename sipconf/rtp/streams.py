@@ -220,7 +220,7 @@ class Streams:
         """How many of the slots, from the first on, are in ascending order."""
         if self._ascending and slots is self._ascending[0]:
             return len(slots)
-        falls = np.flatnonzero(slots[1:] <= slots[:-1])
+        falls = (slots[1:] <= slots[:-1]).nonzero()[0]
         if len(falls):
             return int(falls[0]) + 1
         self._ascending = (slots,)
@@ -247,7 +247,7 @@ class Streams:
         expected = came.take(slots)
         if lines is not None and np.count_nonzero(expected) == count:
             return Frames(lines, slots), _EMPTY
-        index = np.flatnonzero(expected)
+        index = expected.nonzero()[0]
         others = lengths > 0
         others &= ~expected
         frames = Frames(index + begin if lines is None else lines.take(index), slots.take(index))
@@ -255,7 +255,7 @@ class Streams:
 
     def _left(self, slots: NDArray[np.intp], others: NDArray[np.bool_]) -> NDArray[np.intp]:
         """Positions of packets for the long way; what else their slots brought has to wait for them."""
-        left = np.flatnonzero(others)
+        left = others.nonzero()[0]
         if len(left):
             self._successors.forget(slots.take(left))
         return left

@@ -14,6 +14,8 @@ _NONE = -1
 """In the place of the first word: no header is like it."""
 _VERSION = 2 << 30
 _LEAD, _TIMESTAMP, _SSRC, _LENGTH = range(4)
+_HEADER, _WORDS = np.dtype(f"V{HEADER_BYTES}"), np.dtype([("words", ">u4", HEADER_BYTES // 4)])
+"""A header as one item, for rows are picked much faster as items than word by word."""
 
 
 class Successors:
@@ -76,14 +78,15 @@ class Successors:
 
         slots: int (P,), ascending; block, lengths and lines as of packet.Drained."""
         top, count = int(slots[-1]) + 1, len(slots)
-        headers = np.ndarray((3, len(block)), ">u4", block, strides=(4, block.shape[1]))
-        headers = headers[:, :count] if lines is None else headers.take(lines, axis=1)
+        headers = np.ndarray(len(block), _HEADER, block, strides=(block.shape[1],))
+        headers = headers[:count] if lines is None else headers[lines]
+        words = headers.view(_WORDS)["words"].T
         seen = self._seen[:, :top]
         if count == top:
-            seen[:_LENGTH], seen[_LENGTH] = headers, lengths
+            seen[:_LENGTH], seen[_LENGTH] = words, lengths
         else:
             seen.fill(0)
-            seen[:_LENGTH, slots], seen[_LENGTH, slots] = headers, lengths
+            seen[:_LENGTH, slots], seen[_LENGTH, slots] = words, lengths
         alike = seen == self._expected[:, :top]
         if np.count_nonzero(alike) == alike.size:
             return alike[0], True

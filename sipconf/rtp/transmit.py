@@ -48,6 +48,11 @@ class Packets(Sequence[memoryview]):
         return self._lengths[self.rows] + self._lead
 
     @property
+    def in_place(self) -> bool:
+        """Whether `octets` is a view, which shows what stands in the buffer at any time."""
+        return not self._some
+
+    @property
     def longest(self) -> int:
         """Octets that any of them may have."""
         return self._block.shape[1]
@@ -95,6 +100,7 @@ class Sender:
     def __init__(self, format: FrameFormat, capacity: int = 64) -> None:
         self.format = format
         self._varies = format.varies
+        self._step = np.uint32(format.samples)
         self._usual_length = 0 if format.varies else format.frame_bytes
         self._lead = np.zeros(capacity, np.uint16)  # the first two octets, without a marker
         self.sequence = np.zeros(capacity, np.uint16)
@@ -193,7 +199,7 @@ class Sender:
         self._shorts[:n, 1] = sequence
         self._words[:n, 1] = timestamp
         sequence += sending
-        timestamp += np.uint32(self.format.samples)
+        timestamp += self._step
         self.packets[:n] += sending
         np.logical_not(sending, out=starting)
         return sending

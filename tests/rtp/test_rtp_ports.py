@@ -206,6 +206,22 @@ def test_rtcp_on_its_own_port_from_the_peer_only(house):
         assert peer.recv(100) == b"muxed"
 
 
+def test_rtcp_leaves_from_its_own_port_whatever_way_the_leg_is_served(house):
+    """Telephones drop reports from anywhere else."""
+    _, ports = house
+    (ours,) = opened(house, 0)
+    with closing(phone()) as peer, closing(phone()) as control:
+        connect(house, 0, peer.getsockname(), rtcp=control.getsockname())
+        for n in range(10):
+            peer.sendto(packet(n), ours)
+            ports.drain(0.02 * n)
+        assert ports._steered is None or len(ports._steered) == 1
+        for size in (8, 61, 1200, 1500):
+            ports.send_rtcp(0, bytes(size))
+            assert control.recvfrom(2000) == (bytes(size), (LOCAL, ours[1] + 1))
+        assert ports.send_errors == 0
+
+
 def test_ipv6_and_its_mapped_addresses(house):
     _, ports = house
     house[0].open(0)

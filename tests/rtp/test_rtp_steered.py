@@ -91,6 +91,25 @@ def test_packets_come_in_rounds_and_in_order(legs: Steered) -> None:
             one.close()
 
 
+def test_legs_come_and_go_between_ticks_in_which_everybody_brings_one(legs: Steered) -> None:
+    rng = random.Random(11)
+    with closing(opened()) as peer:
+        present: set[int] = set()
+        for tick in range(60):
+            for leg in rng.sample(range(20), rng.randrange(3)):
+                if leg in present:
+                    legs.remove(leg)
+                    present.remove(leg)
+                else:
+                    legs.add(leg, (LOCAL, FIRST + 2 * leg), peer.getsockname())
+                    present.add(leg)
+            silent = {leg for leg in present if rng.random() < (0.1 if tick % 3 == 0 else 0)}
+            for leg in rng.sample(sorted(present), len(present)):
+                if leg not in silent:
+                    peer.sendto(bytes([leg, tick]), (LOCAL, FIRST + 2 * leg))
+            assert brought(legs) == [(leg, bytes([leg, tick])) for leg in sorted(present - silent)]
+
+
 def test_a_flood_in_a_peers_name_is_cut_and_the_others_lose_nothing(legs: Steered) -> None:
     with closing(opened(port=FIRST)), closing(opened(port=FIRST + 2)), closing(opened()) as peer:
         for leg in range(2):

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from sipconf.rtp.udp import HEADERS_BYTES, UdpHeaders, headers, padded
+from sipconf.rtp.udp import HEADERS_BYTES, UdpHeaders, datagram, headers, padded
 
 WAYS = [(("192.0.2.1", 10_000), ("198.51.100.7", 49_170)), (("10.0.0.255", 65_534), ("255.255.255.254", 1))]
 
@@ -52,6 +52,18 @@ def test_headers_tell_the_way_and_cover_the_payload(size: int) -> None:
             assert folded(covered(data, payload)) == 0xFFFF and data[26:28] != b"\0\0"
 
 
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 28, 60, 171, 1400])
+def test_a_single_datagram_is_what_many_at_once_are(size: int) -> None:
+    rng = random.Random(size)
+    heads = made(WAYS)
+    for _ in range(20):
+        payload = rng.randbytes(size)
+        rows = np.frombuffer(2 * payload.ljust(1600, b"?"), np.uint8).reshape(2, 1600)
+        fill_in(heads, rows, np.array([size, size]))
+        for way, octets in zip(WAYS, heads.octets, strict=True):
+            assert datagram(*way, payload) == octets.tobytes() + payload
+
+
 def test_a_checksum_of_zero_is_sent_as_ones() -> None:
     """Zero would say that there is none (RFC 768)."""
     heads = made(WAYS[:1])
@@ -61,6 +73,7 @@ def test_a_checksum_of_zero_is_sent_as_ones() -> None:
     row[0, :2] = wanted
     fill_in(heads, row, np.array([2]))
     assert heads.octets[0, 26:28].tolist() == [0xFF, 0xFF]
+    assert datagram(*WAYS[0], wanted.tobytes())[26:28] == b"\xff\xff"
 
 
 def test_no_datagram_is_no_header() -> None:

@@ -15,6 +15,7 @@ KNEE = 30000.0
 CEILING = 32767.0
 REACH = 131072  # table index 0 is sample -REACH; beyond the table a sample is at the ceiling anyway
 BLOCK_ROWS = 128  # rows looked up at once: the index array then stays in the processor's second-level cache
+_TO_INDEX = np.float32(REACH + 0.5)
 
 
 def soft_limit(samples: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -42,13 +43,9 @@ def limit(pcm: Pcm) -> None:
     pcm[loud] = np.copysign(bent, frames, out=bent)
 
 
-def limited_table(codes_of_int16: NDArray, step: int = 1) -> NDArray:
-    """A table of 2 * REACH / step codes, from one of 65536 codes indexed by sample + 32768.
-
-    step 1: for each whole sample. More: for all from one multiple of step to below the next, which have one code where
-    the encoding tells no finer differences; so small a table stays in the cache.
-    """
-    samples = np.arange(-REACH, REACH, step) + step // 2
+def limited_table(codes_of_int16: NDArray) -> NDArray:
+    """A table of 2 * REACH codes, one for each whole sample, from one of 65536 codes indexed by sample + 32768."""
+    samples = np.arange(-REACH, REACH)
     return codes_of_int16[np.rint(soft_limit(samples)).astype(np.int32) + 32768]
 
 
@@ -57,21 +54,16 @@ class TableEncoder:
 
     def __init__(self, table: NDArray, samples: int) -> None:
         self._table = table
-        step = 2 * REACH // len(table)
-        self._scale = np.float32(1 / step)
-        # The cast to integers cuts off: half a sample more rounds to the nearest. Wider steps begin at their multiples.
-        self._shift = np.float32(REACH / step + (0.5 if step == 1 else 0.0))
-        self._scaled = np.empty((BLOCK_ROWS, samples), np.float32)
-        self._index = np.empty((BLOCK_ROWS, samples), np.intp)  # what take would turn it into
+        self._index = np.empty((BLOCK_ROWS, samples), np.intp)  # what take would turn any other integers into
 
     def encode(self, pcm: Pcm, out: NDArray) -> None:
         """pcm (n, samples) to out (n, samples) of the table's dtype."""
         for first in range(0, len(pcm), BLOCK_ROWS):
             block = pcm[first : first + BLOCK_ROWS]
-            scaled, index = self._scaled[: len(block)], self._index[: len(block)]
-            np.multiply(block, self._scale, out=scaled)
-            # Below -REACH the take clips, so that the cast rounds upwards there is no matter.
-            np.add(scaled, self._shift, out=index, casting="unsafe")
+            index = self._index[: len(block)]
+            # The cast cuts off, so that half a sample more rounds; that it rounds upwards below -REACH is no matter,
+            # for there the take clips.
+            np.add(block, _TO_INDEX, out=index, casting="unsafe")
             self._table.take(index, out=out[first : first + BLOCK_ROWS], mode="clip")
 
 

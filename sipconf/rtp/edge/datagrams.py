@@ -123,7 +123,7 @@ class PortInbox(_Headers):
         # Of both families' addresses the port stands at the same place.
         self._all_ports = np.ndarray(rows, ">u2", control, _CONTROL_HEADER_BYTES + 2, (_CONTROL_BYTES,))
         self._all_lengths = self._headers["len"]
-        self.ports, self.lengths = self._all_ports[:0], self._all_lengths[:0]
+        self.ports, self.lengths = self._all_ports[:0], np.zeros(0, np.int64)
 
     @staticmethod
     def prepare(one: socket.socket) -> None:
@@ -136,7 +136,7 @@ class PortInbox(_Headers):
         """Read what waits in a non-blocking socket; how many datagrams."""
         count = max(0, _libc.recvmmsg(fd, self._place, self.rows, socket.MSG_DONTWAIT, None))
         self._room[:count] = _CONTROL_BYTES  # the kernel has written how much it needed
-        self.ports, self.lengths = self._all_ports[:count], self._all_lengths[:count]
+        self.ports, self.lengths = self._all_ports[:count], self._all_lengths[:count].astype(np.int64)
         return count
 
 

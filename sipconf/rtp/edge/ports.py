@@ -20,6 +20,7 @@ from sipconf.errors import MisuseError, SipconfError
 from sipconf.rtp.edge.batch import BatchCalls
 from sipconf.rtp.edge.binding import bind_pair, close_ears, disconnect, is_own, open_ears, reachable
 from sipconf.rtp.edge.block import Block
+from sipconf.rtp.edge.raw_sends import MOST_OCTETS
 from sipconf.rtp.edge.settled import ROWS_PER_SOCKET, Settled
 from sipconf.rtp.edge.singly import Singly
 from sipconf.rtp.edge.steered import Steered
@@ -365,7 +366,11 @@ class Ports:
         try:
             if pair.mux:
                 self._sends[slot](datagram)
-            elif pair.rtcp_to is not None:
+            elif pair.rtcp_to is None:
+                return
+            elif pair.steered and self._steered is not None and len(datagram) <= MOST_OCTETS:
+                self._steered.sends.send_one((pair.address, pair.port + 1), pair.rtcp_to, datagram)
+            else:
                 pair.rtcp.sendto(datagram, pair.rtcp_to)
         except OSError:
             self._send_errors += 1

@@ -17,7 +17,7 @@ from sipconf.rtp.edge.plans import Plans, some_of
 from sipconf.rtp.edge.writes import places_of
 from sipconf.rtp.latching import Address
 from sipconf.rtp.transmit import Packets
-from sipconf.rtp.udp import HEADERS_BYTES, UdpHeaders, headers, padded
+from sipconf.rtp.udp import HEADERS_BYTES, UdpHeaders, datagram, headers, padded
 
 MOST_OCTETS = 1500 - HEADERS_BYTES
 """Of a packet that fits an Ethernet frame; a longer one would need fragments, which a raw socket does not make."""
@@ -28,18 +28,30 @@ _NONE = -1
 
 @dataclass(slots=True, eq=False)
 class _Group:
-    """What leaves from one address of ours."""
+    """What leaves from one address of ours. octets: of the packets, in rows of whole words, where these are always the
+    same rows."""
 
     fd: int
     packets: Sequence[memoryview]
     headers: UdpHeaders
     batch: RawBatch
     sizes: NDArray[np.int64]
+    octets: NDArray[np.uint8] | None = None
 
     def set_sizes(self, sizes: NDArray[np.int64]) -> None:
         """The packets have so many octets, (N,)."""
         self.sizes = self.batch.sizes[:] = sizes
         self.headers.set_sizes(sizes)
+
+    def send(self) -> int:
+        """Send them; how many the network refused."""
+        octets = self.octets
+        if octets is None:
+            if isinstance(self.packets, Packets) and self.packets.varies:
+                self.set_sizes(self.packets.sizes)
+            octets = padded(_octets_of(self.packets), self.sizes)
+        self.headers.cover(octets)
+        return self.batch.send(self.fd)
 
 
 @dataclass(slots=True, eq=False)
@@ -99,11 +111,12 @@ class RawSends:
         """Send what belongs to these legs; the rest is handed back. Both as `Writes.send` does."""
         known = self._plans.find(slots, packets, lambda: self._prepare(slots, packets))
         for group in known.groups:
-            if isinstance(group.packets, Packets) and group.packets.varies:
-                group.set_sizes(group.packets.sizes)
-            group.headers.cover(padded(_octets_of(group.packets), group.sizes))
-            self.errors += group.batch.send(group.fd)
+            self.errors += group.send()
         return known.rest
+
+    def send_one(self, local: Address, peer: Address, data: bytes) -> None:
+        """A single datagram, from any port of an address that legs are sent to from. Raises OSError."""
+        self._sockets[local[0]].sendto(datagram(local, peer, data), (peer[0], 0))
 
     def _prepare(self, slots: Sequence[int], packets: Sequence[memoryview]) -> _Prepared:
         legs = np.array(slots, np.intp)
@@ -124,6 +137,10 @@ class RawSends:
         heads, (places, sizes) = UdpHeaders(self._heads[legs]), places_of(packets)
         group = _Group(fd, packets, heads, RawBatch(self._names[legs], heads.octets, places), sizes)
         group.set_sizes(sizes)
+        if isinstance(packets, Packets) and packets.in_place and not packets.varies:
+            rows = packets.octets()
+            words = padded(rows, sizes)
+            group.octets = words if np.may_share_memory(words, rows) else None
         return group
 
 

@@ -6,6 +6,7 @@ port a packet comes (raw_sends).
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sipconf.rtp.edge.datagrams import PortInbox
 from sipconf.rtp.edge.raw_sends import RawSends
@@ -33,6 +34,8 @@ class Steered:
         self._steering = Steering(first, last)
         self._ways: dict[int, tuple[Address, Address]] = {}
         self._slot_of = np.full(0x10000, _NOBODY, np.uint16)  # by port; 16 bits are sorted in one go
+        # Everybody's slots in ascending order: the same array at each call, by which it is known to be so.
+        self._everyone: NDArray[np.intp] | None = None
         self._inbox = PortInbox(ROWS)
         PortInbox.prepare(self._steering.socket)
         self.unread = False
@@ -51,6 +54,7 @@ class Steered:
             raise
         self._ways[slot] = local, peer
         self._slot_of[local[1]] = slot
+        self._everyone = None
         if ROWS_PER_LEG * len(self._ways) > self._inbox.rows:
             self._inbox = PortInbox(2 * self._inbox.rows)
 
@@ -58,6 +62,7 @@ class Steered:
         """A leg is closed, or has to find its peer anew. What it has brought and was not read is forgotten."""
         local, peer = self._ways.pop(slot)
         self._slot_of[local[1]] = _NOBODY
+        self._everyone = None
         self._steering.remove(local, peer)
         self.sends.remove(slot)
 
@@ -75,14 +80,26 @@ class Steered:
             return Drained(_NO_SLOTS, inbox.block[:0], _NO_LENGTHS)
         slots = self._slot_of.take(inbox.ports)
         order = np.argsort(slots, kind="stable")
-        slots = slots.take(order)
-        if slots[-1] == _NOBODY:  # what legs that are gone have left
-            count = int(np.searchsorted(slots, _NOBODY))
-            order, slots = order[:count], slots[:count]
-        chosen = turns(slots, MOST_OF_LEG)
-        self.excess += count - len(chosen)
-        order = order.take(chosen)
-        lengths = inbox.lengths.take(order).astype(np.int64)
-        if count and lengths.max() >= ROW:  # longer than its row
+        slots, lengths = slots.take(order), inbox.lengths.take(order)
+        if self._everyone is None:
+            self._everyone = np.array(sorted(self._ways), np.intp)
+        if count == len(self._everyone) and not np.count_nonzero(slots != self._everyone):
+            legs = self._everyone
+        else:
+            legs, order, lengths = self._sort(slots, order, lengths)
+        if lengths.max(initial=0) >= ROW:  # longer than its row
             lengths[lengths >= ROW] = _TOO_LONG
-        return Drained(slots.take(chosen).astype(np.intp), inbox.block, lengths, order)
+        return Drained(legs, inbox.block, lengths, order)
+
+    def _sort(
+        self, slots: NDArray[np.uint16], order: NDArray[np.intp], lengths: NDArray[np.int64]
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int64]]:
+        """Into rounds, from ascending slots: without what legs that are gone have left."""
+        if slots[-1] == _NOBODY:
+            known = slice(int(np.searchsorted(slots, _NOBODY)))
+            slots, order, lengths = slots[known], order[known], lengths[known]
+        if np.count_nonzero(slots[1:] == slots[:-1]):
+            chosen = turns(slots, MOST_OF_LEG)
+            self.excess += len(slots) - len(chosen)
+            slots, order, lengths = slots.take(chosen), order.take(chosen), lengths.take(chosen)
+        return slots.astype(np.intp), order, lengths
