@@ -60,11 +60,13 @@ def grown(column: np.ndarray, capacity: int) -> np.ndarray:
 class Seats:
     """Rows of one bank.
 
-    slots: int64 (capacity,), slot sitting in each row, -1 where nobody does; the first `size` of them count.
+    slots: int64 (capacity,), slot sitting in each row, -1 where nobody does; the first `size` of them count, highest
+    used row + 1: how many rows a tick works on.
     """
 
     def __init__(self) -> None:
         self._rows = Numbers()
+        self.size = 0
         self.slots = np.full(FIRST_CAPACITY, -1, np.int64)
 
     def take(self, slot: int) -> int:
@@ -72,16 +74,13 @@ class Seats:
         if row >= len(self.slots):
             self.slots = np.concatenate([self.slots, np.full(len(self.slots), -1, np.int64)])
         self.slots[row] = slot
+        self.size = self._rows.size
         return row
 
     def give(self, row: int) -> None:
         self._rows.give(row)
         self.slots[row] = -1
-
-    @property
-    def size(self) -> int:
-        """Highest used row + 1: how many rows a tick works on."""
-        return self._rows.size
+        self.size = self._rows.size
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -110,9 +110,10 @@ def run(plane: MediaPlane, pipe: Pipe, clock: TickClock) -> None:
         pipe.put(plane.take_events())
         pipe.flush()
         plane.account(time.process_time() - began, late)
-        if had_legs and not plane.legs:
+        has_legs = plane.legs > 0
+        if had_legs and not has_legs:
             gc.collect()  # automatic collection is off; nobody is listening now
-        had_legs = plane.legs > 0
+        had_legs = has_legs
     plane.close()
 
 

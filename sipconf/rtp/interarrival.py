@@ -25,11 +25,13 @@ class InterarrivalJitter(Columns):
         self._clock_rate = np.full(capacity, 8000, np.int64)
         self._transit = np.zeros(capacity, np.int64)
         self._rates: set[int] = set()  # every clock rate that a leg has had
+        self._only_rate: int | None = None  # while there is but one
 
     def rate_is(self, slot: int, clock_rate: int) -> None:
         """The clock of a slot's timestamps, in Hz."""
         self._clock_rate[slot] = clock_rate
         self._rates.add(clock_rate)
+        self._only_rate = clock_rate if len(self._rates) == 1 else None
 
     def measure(
         self, slots: NDArray[np.intp], timestamps: NDArray[np.int64], fresh: NDArray[np.bool_], now: float
@@ -73,10 +75,10 @@ class InterarrivalJitter(Columns):
 
     def _common_rate(self, slots: NDArray[np.intp] | slice) -> Any:
         """The clock rate of these slots: a number while there is but one, else int64 (n,)."""
-        return next(iter(self._rates)) if len(self._rates) == 1 else self._clock_rate[slots]
+        return self._clock_rate[slots] if self._only_rate is None else self._only_rate
 
     def _arrival(self, now: float, rate: Any) -> Any:
-        return int(now * rate) if len(self._rates) == 1 else (now * rate).astype(np.int64)
+        return (now * rate).astype(np.int64) if self._only_rate is None else int(now * rate)
 
     def milliseconds(self, slots: NDArray[np.intp] | int) -> NDArray[np.float64]:
         """The mean of some slots."""

@@ -74,8 +74,7 @@ class JitterBank(JitterRing[NDArray[np.uint8]]):
     def put_next(self, rows: NDArray[np.intp], lines: slice | NDArray[np.intp], block: NDArray[np.uint8]) -> bool:
         """Store one round of packets that each follow their row's newest and hold one frame behind a plain header, in
         these lines of the block. rows: int (Q,), each once. False, and nothing is stored, where one needs `put`."""
-        ascending = np.count_nonzero(rows[1:] > rows[:-1]) == len(rows) - 1
-        places = self.playout.place_next(gapless(rows) if ascending else rows, len(rows))
+        places = self.playout.place_next(gapless(rows), len(rows))
         if places is None:
             return False
         self._put_frames(self._frame_at(rows, places), places, lines, HEADER_BYTES, block)

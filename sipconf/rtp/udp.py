@@ -3,7 +3,7 @@
 The kernel itself fills in the whole length and the checksum of the IP header. Not here: sockets (edge/raw).
 """
 
-import socket
+import ipaddress
 from functools import lru_cache
 
 import numpy as np
@@ -16,14 +16,14 @@ _UDP_BYTES = 8
 _HOSTS_AT = 12
 _VERSION, _DO_NOT_FRAGMENT, _TIME_TO_LIVE, _UDP = 0x45, 0x40, 64, 17
 _ALL_ONES = 0xFFFF
-_REMEMBERED = 4096
-"""Ways whose headers are kept: every leg's reports go the same one again and again."""
+_REMEMBERED = 8192
+"""Ways whose headers are kept, more than a worker has legs: the reports of each go the same one again and again."""
 
 
 def headers(local: Address, peer: Address) -> bytes:
     """Both headers of a datagram from here to there, IPv4 literals, without length and checksum."""
     ip = bytes([_VERSION, 0, 0, 0, 0, 0, _DO_NOT_FRAGMENT, 0, _TIME_TO_LIVE, _UDP, 0, 0])
-    hosts = socket.inet_aton(local[0]) + socket.inet_aton(peer[0])
+    hosts = b"".join(ipaddress.IPv4Address(host).packed for host, _ in (local, peer))
     return ip + hosts + local[1].to_bytes(2) + peer[1].to_bytes(2) + bytes(4)
 
 

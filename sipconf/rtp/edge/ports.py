@@ -222,7 +222,8 @@ class Ports:
     @property
     def unread(self) -> bool:
         """Whether the last drain left something for `drain_more`."""
-        return any(each is not None and each.unread for each in (self._settled, self._steered))
+        settled, steered = self._settled, self._steered
+        return settled is not None and settled.unread or steered is not None and steered.unread
 
     def drain_more(self) -> Drained:
         """Read what the last drain had no room for."""

@@ -87,7 +87,7 @@ class Steered:
             legs = self._everyone
         else:
             legs, order, lengths = self._sort(slots, order, lengths)
-        if lengths.max(initial=0) >= ROW:  # longer than its row
+        if np.maximum.reduce(lengths, initial=0) >= ROW:  # longer than its row
             lengths[lengths >= ROW] = _TOO_LONG
         return Drained(legs, inbox.block, lengths, order)
 
