@@ -83,6 +83,7 @@ class Steered:
         slots, lengths = slots.take(order), inbox.lengths.take(order)
         if self._everyone is None:
             self._everyone = np.array(sorted(self._ways), np.intp)
+            self._everyone.flags.writeable = False
         if count == len(self._everyone) and not np.count_nonzero(slots != self._everyone):
             legs = self._everyone
         else:
