@@ -107,6 +107,19 @@ def test_fractions_are_rounded_to_the_nearest_sample():
     assert back[0, :4].tolist() == [11, -11, 10, -10]
 
 
+@pytest.mark.parametrize("encoding", ["PCMU", "PCMA"])
+def test_decision_values_are_those_of_the_law_for_fractions_too(encoding):
+    """Both laws decide at multiples of 4 at int16 scale (a quarter of mu-law's unit of 14 bits), for either sign."""
+    bank = codec(encoding, 8000)
+    begins = np.random.default_rng(3).integers(0, 29_999 // 4, (160,)) * 4
+    begins[:20] = np.arange(20) * 4  # the finest steps
+    for sign in (1, -1):
+        pcm = sign * (begins[None, :] + np.array([0.01, 1, 2.5, 3.6, 3.99])[:, None]).astype(np.float32)
+        out = np.empty(pcm.shape, np.uint8)
+        bank.encode(pcm, out)
+        assert (out == out[0]).all()
+
+
 def test_the_limiter_is_odd_and_never_falls():
     samples = np.linspace(-200000, 200000, 4001)
     bent = limiter.soft_limit(samples)

@@ -54,12 +54,16 @@ def a_law_codes() -> Codes:
     return (np.where(sample < 0, code, code | 0x80) ^ ALAW_TOGGLE).astype(np.uint8)
 
 
+FINEST_STEP = 4
+"""Samples that both laws never tell apart: their decision values are multiples of it."""
+
+
 @cache
 def _tables(encoding: str) -> tuple[NDArray[np.int64], Codes]:
     """(decoding pairs, limited encoding table): 768 KB a law, made once."""
     if encoding == "PCMU":
-        return pair_table(mu_law_values()), limited_table(mu_law_codes())
-    return pair_table(a_law_values()), limited_table(a_law_codes())
+        return pair_table(mu_law_values()), limited_table(mu_law_codes(), FINEST_STEP)
+    return pair_table(a_law_values()), limited_table(a_law_codes(), FINEST_STEP)
 
 
 class G711:
@@ -74,7 +78,7 @@ class G711:
         self.frame_bytes = self.samples
         self.silence = SILENCE[encoding]
         self._pairs, table = _tables(encoding)
-        self._encoder = TableEncoder(table, self.samples)
+        self._encoder = TableEncoder(table, self.samples, nearest=False)
 
     def decode(self, codes: Codes, out: Pcm) -> None:
         """codes uint8 (n, 160), last axis contiguous, to out float32 (n, 160)."""

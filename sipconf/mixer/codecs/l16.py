@@ -24,7 +24,7 @@ class L16:
         self.samples = samples_per_frame(clock_rate)
         self.frame_bytes = 2 * self.samples
         self.silence = 0
-        self._encoder = TableEncoder(_table(), self.samples)
+        self._encoder = TableEncoder(_table(), self.samples, nearest=True)
 
     def decode(self, codes: Codes, out: Pcm) -> None:
         """codes uint8 (n, 2 * samples), last axis contiguous, to out float32 (n, samples)."""

@@ -15,7 +15,6 @@ KNEE = 30000.0
 CEILING = 32767.0
 REACH = 131072  # table index 0 is sample -REACH; beyond the table a sample is at the ceiling anyway
 BLOCK_ROWS = 128  # rows looked up at once: the index array then stays in the processor's second-level cache
-_TO_INDEX = np.float32(REACH + 0.5)
 
 
 def soft_limit(samples: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -43,17 +42,24 @@ def limit(pcm: Pcm) -> None:
     pcm[loud] = np.copysign(bent, frames, out=bent)
 
 
-def limited_table(codes_of_int16: NDArray) -> NDArray:
-    """A table of 2 * REACH codes, one for each whole sample, from one of 65536 codes indexed by sample + 32768."""
-    samples = np.arange(-REACH, REACH)
+def limited_table(codes_of_int16: NDArray, step: int = 1) -> NDArray:
+    """A table of 2 * REACH codes, one for each whole sample, from one of 65536 codes indexed by sample + 32768.
+
+    step: all from one multiple of it to below the next have the code of their middle, where an encoding tells no finer
+    differences.
+    """
+    samples = np.arange(-REACH, REACH) // step * step + step // 2
     return codes_of_int16[np.rint(soft_limit(samples)).astype(np.int32) + 32768]
 
 
 class TableEncoder:
     """Float samples to codes by a limited table. Owns the index scratch, so one encoder serves one thread."""
 
-    def __init__(self, table: NDArray, samples: int) -> None:
+    def __init__(self, table: NDArray, samples: int, nearest: bool) -> None:
+        """nearest: fractions belong to the nearest whole sample, otherwise to the one below, as where the table has
+        steps."""
         self._table = table
+        self._shift = np.float32(REACH + 0.5 * nearest)
         self._index = np.empty((BLOCK_ROWS, samples), np.intp)  # what take would turn any other integers into
 
     def encode(self, pcm: Pcm, out: NDArray) -> None:
@@ -61,9 +67,8 @@ class TableEncoder:
         for first in range(0, len(pcm), BLOCK_ROWS):
             block = pcm[first : first + BLOCK_ROWS]
             index = self._index[: len(block)]
-            # The cast cuts off, so that half a sample more rounds; that it rounds upwards below -REACH is no matter,
-            # for there the take clips.
-            np.add(block, _TO_INDEX, out=index, casting="unsafe")
+            # The cast cuts off; that it rounds upwards below -REACH is no matter, for there the take clips.
+            np.add(block, self._shift, out=index, casting="unsafe")
             self._table.take(index, out=out[first : first + BLOCK_ROWS], mode="clip")
 
 
