@@ -1,6 +1,6 @@
 """IPv4 and UDP headers for many datagrams at once (RFC 791 section 3.1, RFC 768), as a raw socket wants them.
 
-The kernel itself fills in the whole length and the checksum of the IP header. Not here: sockets (edge/raw).
+The kernel itself fills in the whole length and the checksum of the IP header. Not here: sockets (edge/raw_sends).
 """
 
 import ipaddress
@@ -67,8 +67,7 @@ class UdpHeaders:
         total = np.einsum("ij->i", payloads.view(np.uint32), dtype=np.uint64, casting="safe")
         total += self._of_headers
         # 0, which would say that there is no checksum, does not come of it: UDP sends 65535 in its place.
-        all_ones = np.uint64(_ALL_ONES)
-        self._checksums[:] = all_ones - total % all_ones
+        self._checksums[:] = _ALL_ONES - total % _ALL_ONES
 
 
 def padded(payloads: NDArray[np.uint8], sizes: NDArray[np.int64]) -> NDArray[np.uint8]:
